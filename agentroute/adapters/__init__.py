@@ -1,0 +1,1 @@
+"""How one agent is called: Python callables, worker processes, chat models, runnables."""

@@ -1,0 +1,1 @@
+"""Whether it helps: outcome tables, environments, baselines, metrics, estimates."""

@@ -1,0 +1,1 @@
+"""A plan as a LangGraph graph: executor, workers, resilience, budgets."""

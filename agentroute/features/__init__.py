@@ -1,0 +1,1 @@
+"""What a router sees: text embedding, feature vectors, the knowledge graph."""

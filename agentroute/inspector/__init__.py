@@ -1,0 +1,1 @@
+"""HTML over a ledger: charts and one-file reports."""

@@ -1,0 +1,1 @@
+"""What was decided: an append-only, hash-chained SQLite ledger."""

@@ -1,0 +1,1 @@
+"""What is talked about: frozen data that crosses folders. Import from the submodules."""

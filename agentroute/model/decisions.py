@@ -1,0 +1,123 @@
+"""What was decided, what came of it, and what was said of it: the ledger's rows as records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from agentroute.model.cards import Part
+from agentroute.model.scores import F64, Request, Scores
+
+Kind = Literal["plan", "topology", "depth", "route", "refine", "verify"]
+DecisionStatus = Literal["selected", "ambiguous", "abstained"]
+
+
+class Decision(Part):
+    """One choice, and the probability it was taken with.
+
+    ``task_id`` is '' for a run-level kind. ``chosen`` holds the agents (route), or one word
+    (topology, plan). ``propensity`` is the probability of ``chosen`` under the policy: marginal
+    for one, ordered product without replacement for a team, 1.0 where nothing was sampled.
+    ``policy_version`` is ``<sha256 of the base artefact or ''>@<folded up to seq>``. ``seq`` is 0
+    until the row is committed; ``at`` is an ISO 8601 UTC time.
+    """
+
+    id: str
+    seq: int = 0
+    run_id: str
+    task_id: str = ""
+    kind: Kind
+    attempt: int = Field(1, ge=1)
+    policy: str
+    policy_version: str = "@0"
+    status: DecisionStatus = "selected"
+    chosen: tuple[str, ...] = ()
+    propensity: float = Field(1.0, ge=0, le=1)
+    reason: str = ""
+    seed: int = 0
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecisionRecord:
+    """A decision with the arrays behind it: what one ledger row is made of.
+
+    ``propensities`` (n,) marginal first-draw probability of each candidate, 0 for screened-out
+    ones. ``exclusions`` maps agents that were not candidates to the reason (may be empty; code
+    arrays below serve the hot path). ``excluded_rows`` (m,) rows of the card set with reason codes
+    ``excluded_codes`` (m,) indexing ``reasons``. Non-route kinds leave ``request`` None and put
+    what they looked at in ``context``.
+    """
+
+    decision: Decision
+    request: Request | None = None
+    scores: Scores | None = None
+    propensities: F64 | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    excluded_rows: NDArray[np.int64] | None = None
+    excluded_codes: NDArray[np.uint8] | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class Outcome(Part):
+    """What a call did: measured, not judged. ``quality`` is None unless the call failed (then 0)."""
+
+    decision_id: str
+    agent: str
+    quality: float | None = Field(None, ge=0, le=1)
+    cost_usd: float = Field(0.0, ge=0)
+    latency_s: float = Field(0.0, ge=0)
+    tokens: int = Field(0, ge=0)
+    error: str | None = None
+    shadow: bool = False
+
+
+class Feedback(Part):
+    """What a verifier or a user says of a result. ``score`` in [0, 1].
+
+    ``target`` is ``run`` or ``decision`` and ``target_id`` its id. The first feedback for a
+    (decision, agent) is folded; later ones are stored and listed.
+    """
+
+    id: str
+    target: Literal["run", "decision"]
+    target_id: str
+    agent: str | None = None
+    score: float = Field(ge=0, le=1)
+    source: str = Field("user", min_length=1, max_length=200)
+    method: str = ""
+    derived_from: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What a router learns from: one for each agent that ran and each first feedback, in seq order.
+
+    ``quality`` is None where nothing is known of it; ``weight`` in (0, 1] is the share of credit.
+    """
+
+    seq: int
+    decision_id: str
+    request: Request
+    agent: str
+    quality: float | None = None
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    weight: float = 1.0
+    propensity: float = 1.0
+    at: str = ""
+
+
+class Note(Part):
+    """An event row of the ledger: a run's start and end, a lease, an approval, an alarm."""
+
+    id: str
+    run_id: str = ""
+    type: str = Field(min_length=1)
+    data: dict[str, Any] = Field(default_factory=dict)

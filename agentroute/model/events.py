@@ -1,0 +1,32 @@
+"""What a run tells while it goes on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from agentroute.model.cards import Part
+
+EventType = Literal[
+    "run.started",
+    "plan.created",
+    "decision.made",
+    "agent.started",
+    "agent.delta",
+    "agent.finished",
+    "agent.failed",
+    "refine.finished",
+    "verify.finished",
+    "approval.needed",
+    "run.finished",
+]
+
+
+class Event(Part):
+    """One thing that happened; ``data`` depends on ``type``, ``at_s`` counts from the start."""
+
+    type: EventType
+    run_id: str
+    task_id: str = ""
+    agent: str = ""
+    at_s: float = 0.0
+    data: dict[str, Any] = {}

@@ -1,0 +1,1 @@
+"""How to split, in what shape, how many (sans-IO)."""

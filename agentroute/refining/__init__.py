@@ -1,0 +1,1 @@
+"""What to answer, sans-IO: merging, voting, answer extraction, agreement."""

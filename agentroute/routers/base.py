@@ -1,0 +1,62 @@
+"""The contract of a router: it scores, it learns, it can be saved. It never chooses."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from agentroute.model.decisions import Observation
+from agentroute.model.scores import Examples, Request, Scores, StateDict, Taxonomy
+
+
+@runtime_checkable
+class Router(Protocol):
+    """Scores the candidates of a task, and learns from what came of the decision.
+
+    Order of calls: ``score`` any number of times, from any task of one event loop; ``update`` for
+    each observation, in ``seq`` order, never during a ``score``'s own arithmetic;
+    ``state_dict`` / ``load_state_dict`` between the two.
+
+    State depends on the observations folded and on nothing else: not on the clock, not on
+    ``score``. Two routers built alike that folded the same rows are bit-equal on one machine.
+    """
+
+    name: str
+    taxonomy: Taxonomy
+
+    async def score(self, request: Request) -> Scores:
+        """Row i of the result scores candidate i. Changes nothing that was learned.
+
+        ``mean`` is finite and in [0, 1]; ``bonus`` is finite and not negative; ``terms`` add up to
+        ``mean``. Works for any number n >= 1 of candidates, in any order (permutation
+        equivariant), and for agents never seen before.
+
+        Raises:
+            RouterStateError: the request's embedding is not of the kind the state was learned on.
+            NotFittedError: this router must be fitted first and was not.
+        """
+        ...
+
+    def update(self, observation: Observation) -> None:
+        """Learn from one row. An unknown agent is a new arm, not an error."""
+        ...
+
+    def state_dict(self) -> StateDict:
+        """All that was learned, as arrays and JSON."""
+        ...
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Continue from saved state.
+
+        Raises:
+            RouterStateError: another kind, version, shape, vocabulary or embedder.
+        """
+        ...
+
+
+@runtime_checkable
+class FittableRouter(Router, Protocol):
+    """A router that can also be fitted on labelled outcomes (offline, all arms known or partly)."""
+
+    def fit(self, examples: Examples, *, seed: int = 0) -> None:
+        """Fit on labels, from scratch. Deterministic for a seed; validates inside ``examples``."""
+        ...

@@ -1,0 +1,1 @@
+"""Fakes and conformance checks that users import too."""
