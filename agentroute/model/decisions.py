@@ -65,7 +65,7 @@ class DecisionRecord:
 
 
 class Outcome(Part):
-    """What a call did: measured, not judged. ``quality`` is None unless the call failed (then 0)."""
+    """What a call did: measured, not judged. ``quality`` is None, or 0 where the call failed."""
 
     decision_id: str
     agent: str
