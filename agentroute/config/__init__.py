@@ -1,0 +1,1 @@
+"""Settings from YAML and environment, and the one safe way to read a YAML file."""

@@ -1,0 +1,67 @@
+"""Where agents and graphs are looked for, in order; the first folder that has a name wins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+Kind = Literal["agents", "graphs"]
+
+
+class Place(NamedTuple):
+    """A folder of the search order and the reason it is in it."""
+
+    folder: Path
+    origin: str
+
+
+def bundled(kind: Kind) -> Path:
+    """The shipped catalogue: inside an installed wheel, else the checkout's own folder."""
+    inside = Path(str(files("agentroute"))) / "_bundled" / kind
+    return inside if inside.is_dir() else Path(__file__).resolve().parents[2] / kind
+
+
+def bundled_data(name: str) -> Path:
+    """A shipped outcome table."""
+    inside = Path(str(files("agentroute"))) / "_bundled" / "data" / name
+    root = Path(__file__).resolve().parents[2]
+    return inside if inside.is_dir() else root / "examples" / "data" / name
+
+
+def user_dir(env: Mapping[str, str] = os.environ) -> Path:
+    """The user's own folder (XDG)."""
+    base = env.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "agentroute"
+
+
+def search_order(
+    kind: Kind,
+    *,
+    given: Sequence[Path] = (),
+    configured: Sequence[Path] = (),
+    cwd: Path | None = None,
+    env: Mapping[str, str] = os.environ,
+) -> list[Place]:
+    """The existing folders, most wanted first.
+
+    Order: the command's own option, ``AGENTROUTE_PATH`` (folders that hold ``agents/`` and
+    ``graphs/``), ``agentroute.yaml``, ``./agents``, the user's directory, the bundled set.
+    """
+    places = [Place(p, f"--{kind}") for p in given]
+    for part in filter(None, env.get("AGENTROUTE_PATH", "").split(os.pathsep)):
+        places.append(Place(Path(part) / kind, "AGENTROUTE_PATH"))
+    places += [Place(p, "agentroute.yaml") for p in configured]
+    places.append(Place((cwd or Path.cwd()) / kind, f"./{kind}"))
+    places.append(Place(user_dir(env) / kind, "user"))
+    places.append(Place(bundled(kind), "bundled"))
+    seen: set[Path] = set()
+    out = []
+    for place in places:
+        real = place.folder.resolve()
+        if real not in seen and place.folder.is_dir():
+            seen.add(real)
+            out.append(place)
+    return out

@@ -1,0 +1,160 @@
+"""Settings: ``agentroute.yaml`` and ``AGENTROUTE_*`` variables, strict keys, known origins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from agentroute.config.yaml import Document, load_yaml, problem
+from agentroute.errors import ConfigError
+from agentroute.model.cards import Part
+
+FILE = "agentroute.yaml"
+PREFIX = "AGENTROUTE_"
+
+Spec = str | dict[str, Any]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class ObjectiveSettings(Part):
+    """Weights of quality, cost and latency."""
+
+    quality: float = Field(1.0, ge=0)
+    cost: float = Field(0.0, ge=0)
+    latency: float = Field(0.0, ge=0)
+
+
+class BudgetSettings(Part):
+    """Bounds of one run."""
+
+    usd: float | None = Field(None, ge=0)
+    seconds: Seconds = 300.0
+    max_concurrency: int = Field(8, ge=1, le=1024)
+
+
+class Settings(Part):
+    """Everything that a file or the environment may set.
+
+    ``router``, ``depth``, ``refine`` and ``verifier`` are a name, or a mapping with ``name`` and
+    parameters. Paths are relative to the file that names them.
+    """
+
+    version: int = Field(1, ge=1, le=1)
+    agents: tuple[str, ...] = ()
+    graphs: tuple[str, ...] = ()
+    db: str = "sqlite:///agentroute.db"
+    out: str = "agentroute-out"
+    embedder: str = "wordllama"
+    router: Spec = "default"
+    exploration: float = Field(0.05, ge=0, le=1)
+    abstain_at: float = Field(0.5, ge=0, le=1)
+    margin: float = Field(0.02, ge=0, le=1)
+    screen: int | None = Field(None, ge=1)
+    depth: Spec = "one"
+    refine: Spec = "refiner"
+    objective: ObjectiveSettings = ObjectiveSettings()
+    budget: BudgetSettings = BudgetSettings()
+    seed: int = Field(0, ge=0)
+
+    @field_validator("db")
+    @classmethod
+    def _is_sqlite(cls, value: str) -> str:
+        if not value.startswith("sqlite:///"):
+            raise ValueError("only sqlite:/// URLs are supported")
+        return value
+
+
+class Origin(Part):
+    """A setting's value and where it came from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+def find_file(cwd: Path | None = None) -> Path | None:
+    """``agentroute.yaml`` here or in a parent folder."""
+    here = (cwd or Path.cwd()).resolve()
+    return next((d / FILE for d in [here, *here.parents] if (d / FILE).is_file()), None)
+
+
+def load_settings(
+    path: Path | None = None, *, env: Mapping[str, str] = os.environ, cwd: Path | None = None
+) -> tuple[Settings, list[Origin]]:
+    """The settings in force, with the origin of each key.
+
+    Environment (``AGENTROUTE_DB``, ``AGENTROUTE_BUDGET__USD``) stands over the file, the file over
+    the defaults.
+
+    Raises:
+        ConfigError: with file, line, field and hint.
+    """
+    file = path or find_file(cwd)
+    doc = load_yaml(file) if file else Document({}, "<defaults>")
+    data = dict(doc.data or {}) if isinstance(doc.data, (dict, type(None))) else doc.data
+    if not isinstance(data, dict):
+        raise ConfigError("must be a mapping of keys to values", path=doc.path, line=1)
+    from_env = _from_env(env)
+    for keys, value in from_env.items():
+        _put(data, keys, value)
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as e:
+        bad = tuple(str(p) for p in e.errors()[0]["loc"])
+        if bad in from_env:
+            doc = Document({}, PREFIX + "__".join(bad).upper())
+        raise problem(Settings, doc, e, ConfigError) from None
+    if file:
+        settings = _resolve(settings, file.parent)
+    return settings, _origins(settings, doc, data, from_env)
+
+
+def _from_env(env: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    skip = {"AGENTROUTE_PATH"}
+    names = {n for n in env if n.startswith(PREFIX) and n not in skip}
+    return {tuple(n.removeprefix(PREFIX).lower().split("__")): env[n] for n in sorted(names)}
+
+
+def _put(data: dict[str, Any], keys: tuple[str, ...], value: str) -> None:
+    for key in keys[:-1]:
+        inner = data.get(key)
+        data[key] = inner = dict(inner) if isinstance(inner, dict) else {}
+        data = inner
+    data[keys[-1]] = value
+
+
+def _resolve(settings: Settings, base: Path) -> Settings:
+    def fix(p: str) -> str:
+        return str(base / Path(p).expanduser())
+
+    db = settings.db.removeprefix("sqlite:///")
+    return settings.model_copy(
+        update={
+            "agents": tuple(map(fix, settings.agents)),
+            "graphs": tuple(map(fix, settings.graphs)),
+            "out": fix(settings.out),
+            "db": settings.db if db == ":memory:" else f"sqlite:///{fix(db)}",
+        }
+    )
+
+
+def _origins(
+    settings: Settings,
+    doc: Document,
+    data: dict[str, Any],
+    from_env: Mapping[tuple[str, ...], str],
+) -> list[Origin]:
+    out = []
+    for key, value in settings.model_dump(mode="json").items():
+        if any(k[0] == key for k in from_env):
+            origin = "environment"
+        elif key in data:
+            origin = f"{doc.path}:{doc.line((key,))}"
+        else:
+            origin = "default"
+        out.append(Origin(key=key, value=value, origin=origin))
+    return out
