@@ -197,7 +197,22 @@ class ExecutionError(AgentRouteError):
 
 
 class AgentFailedError(ExecutionError):
-    """An agent raised, exited or returned something that is not a reply."""
+    """An agent raised, exited or returned something that is not a reply.
+
+    ``retryable`` is False where another try cannot help (a refused key); ``retry_after_s`` is what
+    an endpoint asked for, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retryable: bool = True,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retryable, self.retry_after_s = retryable, retry_after_s
 
 
 class AgentTimeoutError(ExecutionError):
