@@ -8,30 +8,15 @@ import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from agentroute.errors import ConfigError, MissingExtraError, did_you_mean
+from agentroute.model.embedding import Embedder as Embedder
 from agentroute.model.scores import F32
 
-MAX_CHARS = 20_000
-
-
-@runtime_checkable
-class Embedder(Protocol):
-    """Turns text into vectors. ``id`` names the space: state learned in one never fits another."""
-
-    id: str
-    dim: int
-
-    def encode(self, texts: Sequence[str]) -> F32:
-        """(n, dim) float32, rows L2-normalised; an empty text is a row of zeros.
-
-        Deterministic, and a row does not depend on its neighbours. Only the first
-        ``MAX_CHARS`` characters of a text are read.
-        """
-        ...
+MAX_CHARS = 20_000  # both embedders read this much of a text and no more
 
 
 def normalise(x: F32) -> F32:

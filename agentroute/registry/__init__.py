@@ -1,1 +1,1 @@
-"""Who there is: the catalogue on disk, safe loading, live state of agents."""
+"""Who there is: the catalogue on disk, safe loading, live state of agents as arrays."""

@@ -1,0 +1,215 @@
+"""Who may be chosen for a task at all, and why the others may not. Vectorised over agents."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentroute.model.cards import CapabilityCard
+from agentroute.model.scores import F64, Candidates, CardSet
+from agentroute.model.tasks import Task
+from agentroute.registry.live import LiveState
+
+Mask = NDArray[np.bool_]
+RESERVED = frozenset({"verify", "refine"})
+
+REASONS = (
+    "eligible",
+    "status is draft",
+    "status is shadow: runs beside, reply unused",
+    "status is retired",
+    "verifies or refines: never a candidate",
+    "has no entrypoint and no handler",
+    "is a chat agent and no endpoint is configured",
+    "lacks a required skill",
+    "does not take or give the required modes",
+    "circuit breaker is open",
+    "expected cost exceeds the budget left",
+    "not the pinned agent",
+    "left out by the caller",
+)
+_CODE = {reason: i for i, reason in enumerate(REASONS)}
+_STATUS = {"draft": 1, "shadow": 2, "retired": 3}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Eligible:
+    """The candidates; the excluded rows (m,) with a reason code each; the shadow rows."""
+
+    candidates: Candidates
+    excluded_rows: NDArray[np.int64]
+    excluded_codes: NDArray[np.uint8]
+    reasons: tuple[str, ...]
+    shadow_rows: NDArray[np.int64]
+
+    def excluded(self) -> dict[str, str]:
+        """Agent name to reason, for people."""
+        names = self.candidates.cards.names[self.excluded_rows]
+        return {str(n): REASONS[c] for n, c in zip(names, self.excluded_codes, strict=True)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """What never changes for a card set, as arrays."""
+
+    code: NDArray[np.uint8]
+    chat: Mask
+    approval: Mask
+    canary: Mask
+    prior: F64
+    cost_usd: F64
+    latency_s: F64
+    limit: F64
+    skills: Mapping[str, Mask]
+    inputs: Mapping[str, Mask]
+    outputs: Mapping[str, Mask]
+
+
+def _static_code(card: CapabilityCard) -> int:
+    if card.status in _STATUS:
+        return _STATUS[card.status]
+    if card.skill_ids & RESERVED:
+        return 4
+    return 5 if card.entrypoint is None else 0
+
+
+def _masks(sets: list[Collection[str]]) -> dict[str, Mask]:
+    out: dict[str, Mask] = {}
+    for i, words in enumerate(sets):
+        for word in words:
+            out.setdefault(word, np.zeros(len(sets), bool))[i] = True
+    return out
+
+
+@lru_cache(maxsize=64)
+def _table_of(sha: str, box: _Box) -> _Table:
+    cards = box.cards.cards
+    nan = float("nan")
+    return _Table(
+        code=np.array([_static_code(c) for c in cards], np.uint8),
+        chat=np.array([c.entrypoint == "chat" for c in cards], bool),
+        approval=np.array([c.requires_approval for c in cards], bool),
+        canary=np.array([c.status == "canary" for c in cards], bool),
+        prior=np.array([c.prior_quality for c in cards], float),
+        cost_usd=np.array([_first(c.pricing.expected_usd, nan) for c in cards], float),
+        latency_s=np.array([_first(c.latency_s, nan) for c in cards], float),
+        limit=np.array([c.limits.max_concurrency for c in cards], float),
+        skills=_masks([c.skill_ids for c in cards]),
+        inputs=_masks([c.default_input_modes for c in cards]),
+        outputs=_masks([c.default_output_modes for c in cards]),
+    )
+
+
+class _Box:
+    """Hands a card set through the cache; the hash is the set's own name."""
+
+    __slots__ = ("cards",)
+
+    def __init__(self, cards: CardSet) -> None:
+        self.cards = cards
+
+    def __hash__(self) -> int:
+        return hash(self.cards.sha256)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Box) and other.cards.sha256 == self.cards.sha256
+
+
+def _first(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def eligible(
+    cards: CardSet,
+    live: LiveState,
+    task: Task,
+    *,
+    budget_left_usd: float | None = None,
+    only: str | None = None,
+    exclude: Collection[str] = (),
+    chat_ready: bool = False,
+    now_s: float = 0.0,
+) -> Eligible:
+    """The candidates of a task: status, entrypoint, skills, modes, breaker, budget, pin.
+
+    ``only`` is a pinned agent, ``exclude`` are agents already tried; ``budget_left_usd`` and the
+    task's own budget bound the expected cost; agents that need approval are not explored.
+    An unknown cost passes: nothing is known against it.
+    """
+    t = _table_of(cards.sha256, _Box(cards))
+    slots = live.slots(cards)
+    code = t.code.copy()
+
+    def mark(bad: Mask, reason: str) -> None:
+        code[bad & (code == 0)] = _CODE[reason]
+
+    if not chat_ready:
+        mark(t.chat, "is a chat agent and no endpoint is configured")
+    none = np.zeros(len(cards), bool)
+    for skill in task.skills:
+        mark(~t.skills.get(skill, none), "lacks a required skill")
+    for modes, masks in ((task.input_modes, t.inputs), (task.output_modes, t.outputs)):
+        for mode in modes:
+            mark(~masks.get(mode, none), "does not take or give the required modes")
+    mark(live.open_until_s[slots] > now_s, "circuit breaker is open")
+    cost = live.cost_usd[slots]
+    cost = np.where(np.isnan(cost), t.cost_usd, cost)
+    left = _least(budget_left_usd, task.budget_usd)
+    if left is not None:
+        mark(np.nan_to_num(cost) > left, "expected cost exceeds the budget left")
+    if only is not None:
+        mark(cards.names != only, "not the pinned agent")
+    for name in exclude:
+        mark(cards.names == name, "left out by the caller")
+    rows = np.flatnonzero(code == 0)
+    out = np.flatnonzero(code)
+    return Eligible(
+        candidates=_candidates(cards, t, live, rows, slots[rows], cost[rows]),
+        excluded_rows=out,
+        excluded_codes=code[out],
+        reasons=REASONS,
+        shadow_rows=_shadows(t, task, out, code),
+    )
+
+
+def _least(a: float | None, b: float | None) -> float | None:
+    return b if a is None else a if b is None else min(a, b)
+
+
+def _candidates(
+    cards: CardSet,
+    t: _Table,
+    live: LiveState,
+    rows: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    cost: F64,
+) -> Candidates:
+    latency, success = live.latency_s[slots], live.success[slots]
+    return Candidates(
+        cards=cards,
+        rows=rows,
+        names=cards.names[rows],
+        embedding=cards.embedding[rows],
+        prior=t.prior[rows],
+        load=live.running[slots] / t.limit[rows],
+        latency_s=np.where(np.isnan(latency), t.latency_s[rows], latency),
+        cost_usd=cost,
+        success=np.where(np.isnan(success), 1.0, success),
+        inflight=live.inflight[slots],
+        explorable=~t.approval[rows],
+        canary=t.canary[rows],
+    )
+
+
+def _shadows(
+    t: _Table, task: Task, out: NDArray[np.int64], code: NDArray[np.uint8]
+) -> NDArray[np.int64]:
+    rows: NDArray[np.int64] = out[code[out] == 2]
+    for skill in task.skills:
+        mask = t.skills.get(skill)
+        rows = rows[mask[rows]] if mask is not None else rows[:0]
+    return rows

@@ -1,0 +1,106 @@
+"""A card file as a ``CapabilityCard``: our YAML, or an A2A ``agent-card.json`` unchanged."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from agentroute.config.yaml import MAX_BYTES, Document, load_yaml, problem, validate
+from agentroute.errors import CardError
+from agentroute.model.cards import CapabilityCard
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def load_card(path: Path | str) -> CapabilityCard:
+    """The card in a file; a ``.json`` file is taken as an A2A card and counts as from outside.
+
+    A skill may be written as its id alone.
+
+    Raises:
+        CardError: with file, line, field and hint.
+    """
+    file = Path(path)
+    if file.suffix == ".json":
+        return _from_a2a(file)
+    doc = load_yaml(file, error=CardError)
+    if isinstance(doc.data, dict):
+        data = {"name": file.stem, **doc.data}
+        if data.pop("outside", None):
+            raise CardError(
+                "is not a key of a card file", path=str(file), field="outside",
+                line=doc.line(("outside",)), hint="import the agent-card.json itself",
+            )  # fmt: skip
+        if isinstance(skills := data.get("skills"), list):
+            data["skills"] = [{"id": s} if isinstance(s, str) else s for s in skills]
+        doc = Document(data, doc.path, doc.lines)
+    return validate(CapabilityCard, doc, error=CardError)
+
+
+_A2A = {
+    "name": "name",
+    "description": "description",
+    "version": "version",
+    "defaultInputModes": "default_input_modes",
+    "defaultOutputModes": "default_output_modes",
+    "url": "url",
+    "documentationUrl": "documentation_url",
+}
+_A2A_SKILL = {
+    "id": "id",
+    "name": "name",
+    "description": "description",
+    "tags": "tags",
+    "examples": "examples",
+    "inputModes": "input_modes",
+    "outputModes": "output_modes",
+}
+
+
+def _from_a2a(file: Path) -> CapabilityCard:
+    try:
+        raw = file.read_bytes()
+    except OSError as e:
+        raise CardError(f"cannot be read: {e.strerror or e}", path=str(file)) from None
+    if len(raw) > MAX_BYTES:
+        raise CardError(f"is larger than {MAX_BYTES // 1024} KiB", path=str(file))
+    try:
+        source = orjson.loads(raw)
+    except orjson.JSONDecodeError as e:
+        raise CardError(f"is not JSON: {e.msg}", path=str(file), line=e.lineno) from None
+    if not isinstance(source, dict):
+        raise CardError("must be a JSON object", path=str(file), line=1)
+    data: dict[str, Any] = {ours: _clean(source[k]) for k, ours in _A2A.items() if k in source}
+    if isinstance(provider := source.get("provider"), dict):
+        data["provider"] = _clean(str(provider.get("organization", "")))
+    interfaces = source.get("supportedInterfaces")
+    if isinstance(interfaces, list) and interfaces and isinstance(interfaces[0], dict):
+        data.setdefault("url", _clean(str(interfaces[0].get("url", ""))))
+    skills = source.get("skills", [])
+    if isinstance(skills, list):
+        data["skills"] = [
+            {ours: _clean(s[k]) for k, ours in _A2A_SKILL.items() if k in s}
+            if isinstance(s, dict)
+            else s
+            for s in skills
+        ]
+    data["outside"] = True
+    try:
+        return CapabilityCard.model_validate(data)
+    except ValidationError as e:
+        raise problem(CapabilityCard, Document(data, str(file)), e, CardError) from None
+
+
+def _clean(value: Any) -> Any:
+    """Text from outside: NFKC, no control, bidi or zero-width characters, at most 512 long."""
+    if isinstance(value, list):
+        return [_clean(v) for v in value[:64]]
+    if not isinstance(value, str):
+        return value
+    text = unicodedata.normalize("NFKC", value)
+    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")
+    return kept[:512]

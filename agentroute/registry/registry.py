@@ -1,0 +1,189 @@
+"""The agents there are: cards from folders and from code, and how each is called."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agentroute.config.paths import Place
+from agentroute.errors import AgentRouteError, CardError, DuplicateAgentError, UnknownAgentError
+from agentroute.model.cards import CapabilityCard, Pricing, Skill
+from agentroute.model.embedding import Embedder
+from agentroute.model.scores import CardSet
+from agentroute.registry.cardset import build_cardset
+from agentroute.registry.live import LiveState
+from agentroute.registry.load import SUFFIXES, load_card
+
+log = logging.getLogger("agentroute.registry")
+
+Handler = Callable[..., Any]
+F = TypeVar("F", bound=Handler)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A card, where it came from, and its code: a handler given in Python, or a folder."""
+
+    card: CapabilityCard
+    path: Path | None
+    origin: str
+    handler: Handler | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where ``NAME.py`` beside the card is looked for."""
+        return None if self.path is None else self.path.parent
+
+
+class Registry:
+    """The catalogue. Reading it never imports an agent's code.
+
+    Folders are looked at again (by name, size and time) when ``refresh`` is called, which the
+    orchestrator does before each run: a card dropped into a folder is a candidate in the next
+    route, a removed one is gone. A malformed card is left out, logged and listed in
+    ``problems``; the others are not affected.
+    """
+
+    def __init__(self, places: Iterable[Place] = ()) -> None:
+        self._places = list(places)
+        self._coded: dict[str, Entry] = {}
+        self._files: dict[str, Entry] = {}
+        self._signature: tuple[Any, ...] = ()
+        self._cardset: CardSet | None = None
+        self.problems: list[AgentRouteError] = []
+        self.live = LiveState()
+        self.refresh()
+
+    @classmethod
+    def from_folder(cls, *folders: Path | str) -> Registry:
+        """All cards of the folders; the first folder that has a name wins.
+
+        Raises:
+            CardError: a folder does not exist.
+        """
+        for f in folders:
+            if not Path(f).is_dir():
+                raise CardError("is not a folder", path=str(f), hint="agentroute init makes one")
+        return cls([Place(Path(f), str(f)) for f in folders])
+
+    def refresh(self) -> bool:
+        """Look at the folders again; whether anything changed."""
+        files = list(self._scan())
+        signature = tuple((str(p), s.st_mtime_ns, s.st_size) for _, p, s in files)
+        if signature == self._signature and self._signature:
+            return False
+        self._signature = signature
+        self._files, self.problems = {}, []
+        for place, path, _ in files:
+            self._load(place, path)
+        self._cardset = None
+        return True
+
+    def _scan(self) -> Iterator[tuple[Place, Path, Any]]:
+        for place in self._places:
+            if place.folder.is_dir():
+                for path in sorted(place.folder.iterdir()):
+                    if path.suffix in SUFFIXES and not path.name.startswith("."):
+                        yield place, path, path.stat()
+
+    def _load(self, place: Place, path: Path) -> None:
+        try:
+            card = load_card(path)
+            rival = self._files.get(card.name)
+            if rival is not None and rival.folder == path.parent and rival.path is not None:
+                raise DuplicateAgentError(
+                    f"{path}: the name '{card.name}' is taken by {rival.path.name}",
+                    hint="rename one of the two cards",
+                )
+        except AgentRouteError as e:
+            self.problems.append(e)
+            log.warning("card left out: %s", e)
+            return
+        self._files.setdefault(card.name, Entry(card, path, place.origin))
+
+    def add(self, card: CapabilityCard, handler: Handler | None = None) -> None:
+        """Register a card in code; with ``handler`` it is called in this process.
+
+        Raises:
+            DuplicateAgentError: the name is taken by another agent registered in code.
+        """
+        if card.name in self._coded:
+            raise DuplicateAgentError(
+                f"an agent is already called '{card.name}'", hint="remove it first, or rename"
+            )
+        if handler is not None:
+            card = card.model_copy(update={"entrypoint": "inline", "isolation": "inline"})
+        self._coded[card.name] = Entry(card, None, "code", handler)
+        self._cardset = None
+
+    def agent(
+        self,
+        *,
+        skills: Sequence[str] = (),
+        name: str | None = None,
+        description: str | None = None,
+        cost_usd: float | None = None,
+        **card: Any,
+    ) -> Callable[[F], F]:
+        """Decorator: the card is made from the function's name, docstring and these arguments.
+
+        Further keywords are fields of ``CapabilityCard``.
+        """
+
+        def register(fn: F) -> F:
+            words = (name or fn.__name__).replace("_", " ")
+            price = Pricing(call_usd=cost_usd or 0.0, expected_usd=cost_usd)
+            made = {
+                "name": name or fn.__name__,
+                "description": description or inspect.getdoc(fn) or words,
+                "skills": tuple(Skill(id=s) for s in skills),
+                "pricing": price,
+                **card,
+            }
+            self.add(CapabilityCard.model_validate(made), fn)
+            return fn
+
+        return register
+
+    def remove(self, name: str) -> None:
+        """Forget an agent registered in code.
+
+        Raises:
+            UnknownAgentError: no such agent in code.
+        """
+        if name not in self._coded:
+            raise UnknownAgentError(name, self._coded)
+        del self._coded[name]
+        self._cardset = None
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """Every agent by name, sorted; an agent from code stands over a file's."""
+        return dict(sorted({**self._files, **self._coded}.items()))
+
+    def __getitem__(self, name: str) -> Entry:
+        entry = self._coded.get(name) or self._files.get(name)
+        if entry is None:
+            raise UnknownAgentError(name, {**self._files, **self._coded})
+        return entry
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._coded or name in self._files
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def card(self, name: str) -> CapabilityCard:
+        """The card of that name, or ``UnknownAgentError``."""
+        return self[name].card
+
+    def cardset(self, embedder: Embedder) -> CardSet:
+        """All cards as one immutable set, in name order; made again only after a change."""
+        if self._cardset is None or self._cardset.embedder_id != embedder.id:
+            cards = [e.card for e in self.entries.values()]
+            self._cardset = build_cardset(cards, embedder)
+        return self._cardset
