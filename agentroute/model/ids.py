@@ -48,7 +48,8 @@ class _Key(ISeedSequence):
         self._key = key
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
-        return self._key.view(dtype)[:n_words]
+        words: NDArray[Any] = self._key.view(dtype)
+        return words[:n_words]
 
 
 def keyed_rng(seed: int, *parts: str | int) -> np.random.Generator:
@@ -60,4 +61,4 @@ def keyed_rng(seed: int, *parts: str | int) -> np.random.Generator:
     """
     text = "\x1f".join([str(seed), *map(str, parts)]).encode()
     key = np.frombuffer(hashlib.blake2b(text, digest_size=16).digest(), np.uint64)
-    return np.random.Generator(np.random.Philox(_Key(key)))
+    return np.random.Generator(np.random.Philox(_Key(key)))  # type: ignore[arg-type]
