@@ -65,7 +65,10 @@ class DecisionRecord:
 
 
 class Outcome(Part):
-    """What a call did: measured, not judged. ``quality`` is None, or 0 where the call failed."""
+    """What a call did: measured, not judged. ``quality`` is None, or 0 where the call failed.
+
+    ``reply`` is the SHA-256 of the reply's JSON in the text store: what a resume reads.
+    """
 
     decision_id: str
     agent: str
@@ -75,6 +78,7 @@ class Outcome(Part):
     tokens: int = Field(0, ge=0)
     error: str | None = None
     shadow: bool = False
+    reply: str | None = None
 
 
 class Feedback(Part):
