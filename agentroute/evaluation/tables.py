@@ -217,12 +217,13 @@ class _RowReader:
         return out
 
     def _measured(self, row: Row, column: str) -> list[float] | None:
-        given = row.get(column)
+        given = row.get(column)  # null, for the row or for an arm, means not measured
         if given is None:
             return None
         if not isinstance(given, dict):
             self._bad(column, "must be a mapping of arm to number")
-        return self._by_arm(given, column, absent=math.nan)
+        measured = {arm: value for arm, value in given.items() if value is not None}
+        return self._by_arm(measured, column, absent=math.nan)
 
     def _by_arm(self, given: dict[str, Any], column: str, *, absent: float) -> list[float]:
         out = [absent] * len(self.arms)
