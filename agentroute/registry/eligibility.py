@@ -193,7 +193,7 @@ def _candidates(
         cards=cards,
         rows=rows,
         names=cards.names[rows],
-        embedding=cards.embedding[rows],
+        embedding=cards.embedding if len(rows) == len(cards) else cards.embedding[rows],
         prior=t.prior[rows],
         load=live.running[slots] / t.limit[rows],
         latency_s=np.where(np.isnan(latency), t.latency_s[rows], latency),

@@ -1,0 +1,69 @@
+"""Shared by all tests: the checklist marks, one embedder, a clean environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("ci")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--checklist-json", default="", help="write id -> test -> outcome to this file"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--checklist-json"):
+        keep = [i for i in items if i.get_closest_marker("checklist")]
+        config.hook.pytest_deselected(items=[i for i in items if i not in set(keep)])
+        items[:] = keep
+
+
+def pytest_configure(config):
+    config.stash[RESULTS] = {}
+
+
+RESULTS = pytest.StashKey[dict]()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if call.when != "call" and report.outcome == "passed":
+        return
+    for mark in item.iter_markers("checklist"):
+        for name in mark.args:
+            rows = item.config.stash[RESULTS].setdefault(name, {})
+            rows[item.nodeid] = {
+                "outcome": report.outcome,
+                "simulated": bool(mark.kwargs.get("simulated", False)),
+            }
+
+
+def pytest_sessionfinish(session):
+    target = session.config.getoption("--checklist-json")
+    if target:
+        Path(target).write_text(json.dumps(session.config.stash[RESULTS]), encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch, tmp_path):
+    """No key, no endpoint, no settings of the person who runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "AGENTROUTE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture(scope="session")
+def embedder():
+    from agentroute.features.text import make_embedder
+
+    return make_embedder("wordllama")
