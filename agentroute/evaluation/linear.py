@@ -1,0 +1,102 @@
+"""TF-IDF and a linear model: the baseline that many learned routers do not beat.
+
+Where each row has at most one good arm (intent tables) it is a one-vs-rest linear classifier with
+a class of its own for 'nobody'; elsewhere a ridge regression for every arm at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from agentroute.errors import MissingExtraError
+from agentroute.evaluation.problem import Inputs, Labels
+from agentroute.evaluation.splits import folds
+from agentroute.model.scores import F64
+
+PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
+NOBODY = -1
+
+
+def linear_guess(
+    train: Inputs, known: Labels, test: Inputs, prior: F64, rng: np.random.Generator
+) -> tuple[F64, F64]:
+    """Guessed quality (m, n) and out-of-scope (m,).
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+    """
+    require_fit()
+    x, z = _tfidf(train, test)
+    if _one_arm_a_row(known):
+        return _classified(x, known, z, len(prior))
+    return _ridge(x, known, z, prior, rng), np.zeros(len(test))
+
+
+def require_fit() -> None:
+    """Refuse early where the extra ``fit`` is not installed."""
+    try:
+        import sklearn  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("fit", needed_for="the baseline 'linear'") from None
+
+
+def _one_arm_a_row(known: Labels) -> bool:
+    """An intent table: no row in scope has two arms with a score, and there are many arms."""
+    good = (np.nan_to_num(known.quality) > 0).sum(axis=1)
+    return bool((good[~known.abstain] == 1).all()) and known.quality.shape[1] > 2
+
+
+def _tfidf(train: Inputs, test: Inputs) -> tuple[Any, Any]:
+    """Sparse rows: TF-IDF of words (1, 2), of characters (3, 5) inside words, one-hot features."""
+    from scipy.sparse import csr_matrix, hstack
+    from sklearn.feature_extraction import DictVectorizer
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    blocks = [[csr_matrix((len(p), 1)) for p in (train, test)]]
+    if any(row for row in train.features):
+        v = DictVectorizer()
+        blocks.append([v.fit_transform(map(dict, train.features))])
+        blocks[-1].append(v.transform(map(dict, test.features)))
+    if any(any(c.isalnum() for c in p) for p in train.prompts):
+        for kind, span in (("word", (1, 2)), ("char_wb", (3, 5))):
+            t = TfidfVectorizer(
+                analyzer=kind, ngram_range=span, sublinear_tf=True, min_df=2,
+                max_features=50_000,
+            )  # fmt: skip
+            blocks.append([t.fit_transform(train.prompts), t.transform(test.prompts)])
+    x, z = (hstack([b[i] for b in blocks]).tocsr() for i in (0, 1))
+    return x, z
+
+
+def _classified(x: Any, known: Labels, z: Any, n: int) -> tuple[F64, F64]:
+    from sklearn.svm import LinearSVC
+
+    label = np.where(known.abstain, NOBODY, np.nan_to_num(known.quality).argmax(axis=1))
+    margins = np.full((z.shape[0], n + 1), -np.inf)
+    model = LinearSVC(C=1.0, random_state=0).fit(x, label)
+    raw = model.decision_function(z)
+    margins[:, model.classes_] = np.column_stack([-raw, raw]) if raw.ndim == 1 else raw
+    nobody = (margins.argmax(axis=1) == n).astype(float)
+    return 1.0 / (1.0 + np.exp(-margins[:, :n])), nobody
+
+
+def _ridge(x: Any, known: Labels, z: Any, prior: F64, rng: np.random.Generator) -> F64:
+    """Ridge on the residual to each arm's mean; the penalty is chosen on a fifth of train."""
+    y = np.where(np.isnan(known.quality), 0.0, known.quality - prior)
+    use = np.flatnonzero(~known.abstain)
+    fit, held = (use[part] for part in folds(len(use), 5, rng)[0])
+    truth = np.nan_to_num(known.quality[held])
+    gains = []
+    for a in PENALTIES:
+        pick = (prior + _solve(x[fit], y[fit], x[held], a)).argmax(axis=1)
+        gains.append(truth[np.arange(len(held)), pick].mean())
+    return np.asarray(prior + _solve(x[use], y[use], z, PENALTIES[int(np.argmax(gains))]))
+
+
+def _solve(x: Any, y: F64, z: Any, penalty: float) -> F64:
+    from sklearn.linear_model import Ridge
+
+    model = Ridge(alpha=penalty, solver="sparse_cg", tol=1e-4, max_iter=300)
+    return np.asarray(model.fit(x, y).predict(z)).reshape(z.shape[0], -1)
