@@ -1,0 +1,167 @@
+"""Ask a model for JSON of a stated shape: strict schema, else JSON mode, else plain; checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Generic, Literal, TypeVar
+
+from agentroute.adapters.client import ChatClient, ChatMessage, ChatReply, RequestRefusedError
+from agentroute.adapters.untrusted import one_line
+from agentroute.errors import ModelReplyError
+from agentroute.model.calls import Usage
+
+T = TypeVar("T")
+Mode = Literal["json_schema", "json_object", "text"]
+MODES: tuple[Mode, ...] = ("json_schema", "json_object", "text")
+
+_FENCED = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Shape(Generic[T]):
+    """What is asked for: a JSON schema for the server, and ``parse``, which the answer must pass.
+
+    ``schema`` is an object schema that strict mode accepts (every property required, none open).
+    ``parse`` takes the decoded JSON and raises ``ValueError`` with words that the model can use.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    parse: Callable[[Any], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """A checked value, the text it came in, what all turns used, and how it was got."""
+
+    value: T
+    text: str
+    usage: Usage
+    model: str
+    mode: Mode
+    turns: int
+
+
+def add_usage(a: Usage, b: Usage) -> Usage:
+    """Sum of two calls' usage; a cost is unknown only where both are."""
+    costs = [u.cost_usd for u in (a, b) if u.cost_usd is not None]
+    return Usage(
+        input_tokens=a.input_tokens + b.input_tokens,
+        output_tokens=a.output_tokens + b.output_tokens,
+        cpu_s=a.cpu_s + b.cpu_s,
+        cost_usd=sum(costs) if costs else None,
+    )
+
+
+def decode(text: str) -> Any:
+    """The JSON in ``text``, which may stand in a Markdown fence.
+
+    Raises:
+        ValueError: no JSON, or more than JSON; nesting too deep counts as no JSON.
+    """
+    inner = _FENCED.match(text)
+    try:
+        return json.loads(inner.group(1) if inner else text)
+    except json.JSONDecodeError as e:
+        raise ValueError(f"not valid JSON ({e.msg} at character {e.pos})") from e
+    except RecursionError as e:
+        raise ValueError("the JSON is nested too deeply") from e
+
+
+async def ask_json(
+    client: ChatClient,
+    messages: Sequence[ChatMessage],
+    shape: Shape[T],
+    *,
+    timeout_s: float | None = None,
+    max_tokens: int | None = None,
+    repairs: int = 1,
+) -> Answer[T]:
+    """Ask until ``shape.parse`` accepts the answer, with at most ``repairs`` repair turns.
+
+    A format that the endpoint refuses (400, 404, 422) is replaced by the next weaker one, with
+    the schema stated in words. A refusal by the model
+    gets no repair turn. ``timeout_s`` bounds all calls together.
+
+    Raises:
+        ModelReplyError: no acceptable answer.
+        AgentTimeoutError, AgentFailedError: the call itself failed, see ``ChatClient.ask``.
+    """
+    ask = _Asker(client, shape, timeout_s, max_tokens)
+    mode, turns, reply = await _first(ask, messages)
+    usage = reply.usage
+    for turn in range(1, repairs + 2):
+        try:
+            value = shape.parse(decode(_usable(reply)))
+            return Answer(value, reply.text, usage, reply.model, mode, turn)
+        except ValueError as e:
+            fault = one_line(str(e), 300)
+        if turn > repairs:
+            break
+        turns += [{"role": "assistant", "content": reply.text[:4000]}, _repair(fault)]
+        reply = await ask(turns, mode)
+        usage = add_usage(usage, reply.usage)
+    raise ModelReplyError(f"the answer of model '{reply.model}' cannot be used: {fault}")
+
+
+def _repair(fault: str) -> ChatMessage:
+    words = f"That answer cannot be used: {fault}. Answer again, with the JSON object alone."
+    return {"role": "user", "content": words}
+
+
+def _usable(reply: ChatReply) -> str:
+    if reply.refusal:
+        raise ModelReplyError(f"model '{reply.model}' refused: {one_line(reply.refusal, 200)}")
+    if reply.finish == "length":
+        raise ValueError("the answer was cut off at the token limit; be shorter")
+    return reply.text
+
+
+class _Asker:
+    """One deadline over several calls."""
+
+    def __init__(
+        self, client: ChatClient, shape: Shape[Any], timeout_s: float | None, max_tokens: int | None
+    ) -> None:
+        self.client, self.shape, self.max_tokens = client, shape, max_tokens
+        self.end = monotonic() + (client.timeout_s if timeout_s is None else timeout_s)
+
+    async def __call__(self, turns: Sequence[ChatMessage], mode: Mode) -> ChatReply:
+        return await self.client.ask(
+            turns,
+            response_format=_format(mode, self.shape),
+            timeout_s=max(0.0, self.end - monotonic()),
+            max_tokens=self.max_tokens,
+        )
+
+
+async def _first(
+    ask: _Asker, messages: Sequence[ChatMessage]
+) -> tuple[Mode, list[ChatMessage], ChatReply]:
+    for mode in MODES:
+        turns = [*messages] if mode == "json_schema" else [*messages, _in_words(ask.shape)]
+        try:
+            return mode, turns, await ask(turns, mode)
+        except RequestRefusedError:
+            if mode == MODES[-1]:
+                raise
+    raise AssertionError("unreachable: the last mode returns or raises")
+
+
+def _in_words(shape: Shape[Any]) -> ChatMessage:
+    schema = json.dumps(dict(shape.schema), sort_keys=True)
+    words = f"Answer with one JSON object of this schema and nothing else: {schema}"
+    return {"role": "user", "content": words}
+
+
+def _format(mode: Mode, shape: Shape[Any]) -> dict[str, Any] | None:
+    if mode == "text":
+        return None
+    if mode == "json_object":
+        return {"type": mode}
+    spec = {"name": shape.name, "strict": True, "schema": dict(shape.schema)}
+    return {"type": mode, "json_schema": spec}

@@ -1,0 +1,132 @@
+"""The ladder of structured output, the repair turn, and the cleaning of untrusted text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentroute.adapters.client import ChatClient
+from agentroute.adapters.schema import check, strict
+from agentroute.adapters.structured import Shape, ask_json, decode
+from agentroute.adapters.untrusted import fence, neutralise
+from agentroute.errors import AgentFailedError, AgentTimeoutError, ConfigError, ModelReplyError
+from agentroute.testing.chat import Say, ScriptedChatServer
+
+SCHEMA = strict({"type": "object", "properties": {"pick": {"type": "string", "enum": ["a", "b"]}}})
+ASK = [{"role": "user", "content": "pick one"}]
+
+
+def parse(value):
+    check(value, SCHEMA)
+    return value["pick"]
+
+
+PICK = Shape("pick", SCHEMA, parse)
+
+
+async def ask(server, **more):
+    return await ask_json(ChatClient("m", env=server.env), ASK, PICK, **more)
+
+
+async def test_strict_schema_first():
+    with ScriptedChatServer([{"pick": "a"}]) as server:
+        answer = await ask(server)
+    assert (answer.value, answer.mode, answer.turns) == ("a", "json_schema", 1)
+    assert server.requests[0]["response_format"]["json_schema"]["strict"] is True
+
+
+@pytest.mark.parametrize(
+    ("formats", "mode", "calls"),
+    [({"text", "json_object"}, "json_object", 2), ({"text"}, "text", 3)],
+)
+async def test_falls_back_where_a_format_is_refused(formats, mode, calls):
+    with ScriptedChatServer(lambda _: '```json\n{"pick": "b"}\n```', formats=formats) as server:
+        answer = await ask(server)
+    assert (answer.value, answer.mode, len(server.requests)) == ("b", mode, calls)
+    assert json.dumps(SCHEMA, sort_keys=True) in server.requests[-1]["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("bad", ["no json", '{"pick": "z"}', '{"pick": "a"', "[" * 100_000])
+async def test_one_repair_turn_says_what_was_wrong(bad):
+    with ScriptedChatServer([bad, {"pick": "a"}]) as server:
+        answer = await ask(server)
+    assert (answer.value, answer.turns) == ("a", 2)
+    assert server.requests[1]["messages"][-2]["role"] == "assistant"
+    assert "cannot be used" in server.requests[1]["messages"][-1]["content"]
+    assert answer.usage.input_tokens > 0
+
+
+async def test_after_the_repair_turn_it_is_an_error():
+    with (
+        ScriptedChatServer(["bad", "worse", {"pick": "a"}]) as server,
+        pytest.raises(ModelReplyError, match="not valid JSON"),
+    ):
+        await ask(server)
+    assert len(server.requests) == 2
+
+
+async def test_a_cut_answer_is_repaired_and_a_refusal_is_not():
+    with ScriptedChatServer([Say({"pick": "a"}, finish="length"), {"pick": "b"}]) as server:
+        assert (await ask(server)).value == "b"
+    with (
+        ScriptedChatServer([Say(refusal="no"), {"pick": "b"}]) as server,
+        pytest.raises(ModelReplyError, match="refused"),
+    ):
+        await ask(server)
+
+
+async def test_one_deadline_spans_all_turns():
+    with (
+        ScriptedChatServer([Say("bad", delay_s=0.15), Say({"pick": "a"}, delay_s=0.5)]) as server,
+        pytest.raises(AgentTimeoutError),
+    ):
+        await ask(server, timeout_s=0.4)
+
+
+async def test_an_unauthorised_call_steps_down_nowhere():
+    with ScriptedChatServer([Say(status=401)]) as server, pytest.raises(AgentFailedError):
+        await ask(server)
+    assert len(server.requests) == 1
+
+
+async def test_the_server_itself_refuses_a_loose_schema():
+    loose = Shape("x", {"type": "object", "properties": {"a": {"type": "string"}}}, lambda v: v)
+    with ScriptedChatServer([{"a": "1"}]) as server:
+        answer = await ask_json(ChatClient("m", env=server.env), ASK, loose)
+    assert answer.mode == "json_object"
+
+
+@given(st.text(max_size=300), st.integers(10, 100))
+def test_neutralised_text_is_short_visible_and_stable(text, limit):
+    clean = neutralise(text, limit)
+    assert len(clean) <= limit
+    assert not any(c in clean for c in "\x00\x1b\u200b\u200e\u202a\u202e\u2066\ufeff\U000e0041")
+    assert neutralise(clean, limit) == clean
+
+
+@given(st.text(alphabet="<>/ab \n", max_size=100))
+def test_a_fence_cannot_be_closed_from_inside(text):
+    block = fence("task", text, 1000)
+    assert block.count("<") == 2 and block.count(">") == 2
+
+
+def test_schema_check_names_the_place():
+    deep = strict({"type": "object", "properties": {"xs": {"type": "array", "items": SCHEMA}}})
+    check({"xs": [{"pick": "a"}]}, deep)
+    with pytest.raises(ValueError, match=r"\$\.xs\[1\]\.pick must be one of"):
+        check({"xs": [{"pick": "a"}, {"pick": "c"}]}, deep)
+    with pytest.raises(ValueError, match="lacks 'xs'"):
+        check({}, deep)
+    with pytest.raises(ValueError, match="unknown property 'y'"):
+        check({"xs": [], "y": 1}, deep)
+    with pytest.raises(ConfigError, match="oneOf"):
+        strict({"type": "object", "oneOf": []})
+
+
+def test_decode_takes_fences_but_no_prose():
+    assert decode('```json\n{"a": 1}\n```') == {"a": 1}
+    with pytest.raises(ValueError, match="not valid JSON"):
+        decode('Here you are: {"a": 1}')
