@@ -1,0 +1,127 @@
+"""Calling one agent by what its card is bound to: inline, in a worker, or a chat model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agentroute.adapters.callables import call_function
+from agentroute.adapters.loading import entry_of, load
+from agentroute.adapters.replies import as_reply
+from agentroute.adapters.runnables import call_runnable, is_runnable
+from agentroute.errors import AgentFailedError, AgentRouteError, AgentTimeoutError, CardError
+from agentroute.execution.ports import Binding, Chat, Directory, OnChunk
+from agentroute.execution.workers import WorkerPool
+from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.model.cards import CapabilityCard, Pricing
+
+MAX_ALIASES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What one call came to: a reply or an error, and what it used."""
+
+    agent: str
+    reply: AgentReply | None
+    error: str | None
+    latency_s: float
+    cost_usd: float
+    tokens: int
+    retryable: bool = True
+    timed_out: bool = False
+    retry_after_s: float | None = None
+
+
+class Caller:
+    """Calls agents; every failure comes back as a ``Called`` with ``error`` set."""
+
+    def __init__(self, directory: Directory, pool: WorkerPool, *, chat: Chat | None = None) -> None:
+        self._directory, self._pool, self._chat = directory, pool, chat
+
+    async def __call__(
+        self, agent: str, call: AgentCall, *, limit_s: float, on_chunk: OnChunk | None = None
+    ) -> Called:
+        """Call ``agent`` for at most ``limit_s`` seconds. Only a cancellation is raised."""
+        began = time.perf_counter()
+        try:
+            binding = self._directory[agent]
+            reply = await self._dispatch(binding, call, limit_s, on_chunk)
+        except TimeoutError:
+            e: Exception = AgentTimeoutError(f"no answer within {limit_s:.3g} s")
+            return _failed(agent, e, time.perf_counter() - began)
+        except Exception as e:
+            return _failed(agent, e, time.perf_counter() - began)
+        took = time.perf_counter() - began
+        cost = cost_of(reply, binding.card.pricing)
+        return Called(agent, reply, None, took, cost, reply.usage.tokens)
+
+    async def _dispatch(
+        self, binding: Binding, call: AgentCall, limit_s: float, on_chunk: OnChunk | None
+    ) -> AgentReply:
+        card, origin, params = self._resolve(binding)
+        call = replace(call, params={**params, **call.params})
+        call.workdir.mkdir(parents=True, exist_ok=True)
+        if origin.handler is not None:
+            return await self._inline(origin.handler, call, limit_s, on_chunk)
+        if card.entrypoint == "chat":
+            if self._chat is None:
+                raise AgentFailedError("no chat endpoint is configured", retryable=False)
+            async with asyncio.timeout(limit_s):
+                return as_reply(await self._chat(card, call, on_chunk), call.workdir)
+        entry = entry_of(card.entrypoint or "", origin.folder)
+        if card.isolation == "inline":
+            return await self._inline(load(entry), call, limit_s, on_chunk)
+        return await self._pool.call(binding.card, entry, call, limit_s=limit_s, on_chunk=on_chunk)
+
+    async def _inline(
+        self, handler: Any, call: AgentCall, limit_s: float, on_chunk: OnChunk | None
+    ) -> AgentReply:
+        if is_runnable(handler):
+            return as_reply(await call_runnable(handler, call, limit_s=limit_s), call.workdir)
+        listen = on_chunk or (lambda _: None)
+        value = await call_function(handler, call, limit_s=limit_s, on_chunk=listen)
+        return as_reply(value, call.workdir)
+
+    def _resolve(self, binding: Binding) -> tuple[CapabilityCard, Binding, dict[str, Any]]:
+        """Follow ``card:NAME``; the nearest card's params stand over those it refers to."""
+        origin, chain = binding, [binding.card]
+        while (origin.card.entrypoint or "").startswith("card:"):
+            if len(chain) > MAX_ALIASES:
+                raise CardError(
+                    f"'{binding.card.name}' refers to card after card",
+                    field="entrypoint",
+                    hint="let one of them name a file or a module",
+                )
+            origin = self._directory[str(origin.card.entrypoint).removeprefix("card:")]
+            chain.append(origin.card)
+        params: dict[str, Any] = {}
+        for card in reversed(chain):
+            params |= card.params
+        return origin.card, origin, params
+
+
+def cost_of(reply: AgentReply, pricing: Pricing) -> float:
+    """US dollars of a call: what the reply says, else the card's prices times what was used."""
+    u = reply.usage
+    if u.cost_usd is not None:
+        return u.cost_usd
+    tokens = u.input_tokens * pricing.input_mtok_usd + u.output_tokens * pricing.output_mtok_usd
+    return pricing.call_usd + u.cpu_s * pricing.cpu_s_usd + tokens / 1e6
+
+
+def _failed(agent: str, e: Exception, took: float) -> Called:
+    text = str(e) if isinstance(e, AgentRouteError) else f"{type(e).__name__}: {e}"
+    return Called(
+        agent=agent,
+        reply=None,
+        error=" ".join(text.split())[:1_000] or type(e).__name__,
+        latency_s=took,
+        cost_usd=0.0,
+        tokens=0,
+        retryable=bool(getattr(e, "retryable", not isinstance(e, CardError))),
+        timed_out=isinstance(e, AgentTimeoutError),
+        retry_after_s=getattr(e, "retry_after_s", None),
+    )
