@@ -1,0 +1,73 @@
+"""What one agent finds of what others handed over: their data, their files, shipped files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agentroute.config.paths import bundled_data
+from agentroute.errors import AgentFailedError, UsageError
+from agentroute.model.calls import AgentCall, AgentReply, Artifact
+
+SHIPPED = "shipped:"
+
+
+def data_with(call: AgentCall, *keys: str) -> dict[str, Any]:
+    """The data of the nearest input that has all ``keys`` (the last one given wins).
+
+    Raises:
+        AgentFailedError: no input has them: the step that makes them failed or is missing.
+    """
+    for reply in reversed(list(call.inputs.values())):
+        if isinstance(reply.data, dict) and all(k in reply.data for k in keys):
+            return reply.data
+    raise AgentFailedError(
+        f"no input of '{call.task.id}' holds {', '.join(keys)}",
+        hint="the step before it failed, or depends_on leaves it out",
+    )
+
+
+def file_of(call: AgentCall, name: str) -> Path:
+    """The file called ``name`` that a direct input left behind.
+
+    Raises:
+        AgentFailedError: no input has such a file, or it is gone.
+    """
+    for reply in reversed(list(call.inputs.values())):
+        for a in reply.artifacts:
+            if a.name == name and Path(a.path).is_file():
+                return Path(a.path)
+    raise AgentFailedError(f"no input of '{call.task.id}' left a file '{name}'")
+
+
+def locate(path: str, what: str = "file or folder") -> Path:
+    """An existing path; ``shipped:NAME/REST`` means data that comes with agentroute.
+
+    Raises:
+        UsageError: there is nothing at that path.
+    """
+    if path.startswith(SHIPPED):
+        name, _, rest = path.removeprefix(SHIPPED).partition("/")
+        found = bundled_data(name) / rest
+    else:
+        found = Path(path).expanduser()
+    if not found.exists():
+        raise UsageError(f"there is no {what} at '{path}'", hint="check the path")
+    return found.resolve()
+
+
+def leave(call: AgentCall, name: str, text: str, media_type: str) -> Artifact:
+    """Write ``text`` (UTF-8) as a file of this call and return the artefact that names it."""
+    path = call.workdir / name
+    path.write_text(text, encoding="utf-8", newline="")
+    return Artifact(name=name, path=str(path), media_type=media_type)
+
+
+def missing_inputs(call: AgentCall) -> list[str]:
+    """Ids of the needed tasks that handed over nothing."""
+    return [t for t in call.task.depends_on if t not in call.inputs]
+
+
+def texts(inputs: dict[str, AgentReply]) -> dict[str, str]:
+    """The texts of the inputs that have one."""
+    return {k: r.text.strip() for k, r in inputs.items() if r.text.strip()}

@@ -1,0 +1,113 @@
+"""Writes one self-contained HTML page from what the steps before it handed over.
+
+Steps describe what they want shown as ``data.blocks``, a list of mappings with ``kind``:
+
+    figures  items [[label, value], ...]         a row of key figures
+    text     title?, text                        paragraphs
+    notes    title?, items [str]                 a bulleted list
+    table    title?, columns, rows, note?        a table that scrolls on a phone
+    chart    chart (see agentroute.refining.charts)
+
+Nothing that an agent says is trusted: the template escapes it all, and charts are drawn here.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.refining.charts import draw, number
+from agentroute.refining.handover import leave, missing_inputs
+
+
+def agent(call: AgentCall) -> AgentReply:
+    """Write ``report.html`` and ``report.json``; ``params.title`` heads the page."""
+    title = str(call.params.get("title") or "Report")
+    subject = str(call.params.get("subject") or "")
+    sections = [
+        {"id": t, "title": heading(t), "lead": lead(r.text, r.data), "blocks": drawn(r.data)}
+        for t, r in call.inputs.items()
+    ]
+    missing = [heading(t) for t in missing_inputs(call)]
+    page = template().render(
+        title=title, subject=Path(subject).name or subject, sections=sections, missing=missing,
+        made_from=[f"{heading(t)}: {r.text}" for t, r in call.inputs.items() if r.text],
+    )  # fmt: skip
+    record = {
+        "title": title, "subject": subject, "missing": missing,
+        "steps": {t: {"text": r.text, "data": r.data} for t, r in call.inputs.items()},
+    }  # fmt: skip
+    files = (
+        leave(call, "report.html", page, "text/html"),
+        leave(call, "report.json", json.dumps(record, indent=1, default=str), "application/json"),
+    )
+    text = summary(call, title, missing)
+    return AgentReply(text=text, data={"title": title, "missing": missing}, artifacts=files)
+
+
+def summary(call: AgentCall, title: str, missing: list[str]) -> str:
+    """The report in a few lines, for a terminal."""
+    lines = [f"{title}."] + [r.text.split("\n")[0] for r in call.inputs.values() if r.text]
+    if missing:
+        lines.append("Missing: " + ", ".join(missing) + ".")
+    return "\n".join(lines)
+
+
+def heading(task_id: str) -> str:
+    """A task's id as a heading."""
+    return task_id.replace("_", " ").replace("-", " ").capitalize()
+
+
+def lead(text: str, data: Any) -> str:
+    """The sentence under a heading: the reply's first paragraph."""
+    return text.strip().split("\n\n")[0][:600]
+
+
+def drawn(data: Any) -> list[dict[str, Any]]:
+    """The blocks, each chart drawn; columns of an analysis become a table of their own."""
+    blocks = list(data.get("blocks", [])) if isinstance(data, dict) else []
+    if isinstance(data, dict) and "method" in data and "columns" in data:
+        blocks.append(statistics_table(data["columns"]))
+    out = []
+    for b in blocks:
+        if isinstance(b, dict) and b.get("kind") == "chart":
+            b = {**b, "svg": draw(b["chart"]), "title": b["chart"].get("title", "")}
+        out.append(b)
+    return [b for b in out if isinstance(b, dict)]
+
+
+def statistics_table(columns: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row a column of the analysed table."""
+    rows = []
+    for c in columns:
+        top = ", ".join(str(v)[:24] for v, _ in c.get("top", [])[:3])
+        figures = [c.get(k) for k in ("mean", "stdev", "min", "median", "max")]
+        rows.append([c["name"], c["type"], c["count"], c["missing"], c["distinct"], *figures, top])
+    names = ["column", "type", "count", "missing", "distinct"]
+    names += ["mean", "st. dev.", "min", "median", "max", "commonest"]
+    return {"kind": "table", "title": "Every column", "columns": names, "rows": rows}
+
+
+def shown(value: Any) -> str:
+    """A cell as text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return number(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+@cache
+def template() -> Any:
+    """The page's template, compiled once a process."""
+    from jinja2 import Environment
+
+    env = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    env.filters["shown"] = shown
+    env.tests["numeric"] = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)
+    return env.from_string(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))

@@ -1,0 +1,170 @@
+"""Reads a table as people have them: any encoding and delimiter, ragged rows, no header."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from agentroute.errors import UsageError
+from agentroute.model.calls import AgentCall, AgentReply, Artifact
+from agentroute.refining.handover import locate
+
+Row = list[str]
+MAX_BYTES = 64 * 1024 * 1024
+NUMBER = re.compile(r"^\s*[-+]?[\d.,]+([eE][-+]?\d+)?\s*%?\s*$")
+
+
+def agent(call: AgentCall) -> AgentReply:
+    """Write ``table.csv`` (UTF-8, commas, one header row); say what was read and what was not."""
+    path = locate(str(call.params["path"]), "table")
+    max_rows, max_s = int(call.params.get("max_rows", 200_000)), float(call.params.get("max_s", 2))
+    text, encoding = decode(path)
+    if path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
+        rows, how = json_rows(text, max_rows), {"format": "JSON lines"}
+    else:
+        rows, how = csv_rows(text)
+    header, body, ragged, capped = squared(rows, max_rows, max_s)
+    out = call.workdir / "table.csv"
+    with out.open("w", encoding="utf-8", newline="") as f:
+        csv.writer(f).writerows([header, *body])
+    notes = remarks(path, encoding, how, ragged, len(body), capped)
+    data = {
+        "source": path.name, "columns": header, "rows": len(body), "ragged": ragged,
+        "encoding": encoding, "left_out": notes["left_out"], **how,
+        "blocks": [{"kind": "notes", "title": "What was read", "items": notes["items"]}],
+    }  # fmt: skip
+    said = f"{path.name}: {len(body):,} rows, {len(header)} columns. " + " ".join(notes["left_out"])
+    table = Artifact(name="table.csv", path=str(out), media_type="text/csv")
+    return AgentReply(text=said.strip(), data=data, artifacts=(table,))
+
+
+def decode(path: Path) -> tuple[str, str]:
+    """The text of a file (its first 64 MiB) and its encoding; gzip is undone."""
+    if path.is_dir():
+        raise UsageError(f"'{path.name}' is a folder, not a table", hint="name one file in it")
+    with path.open("rb") as f:
+        zipped = f.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if zipped else path.open("rb") as f:
+            raw = f.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        raise UsageError(f"'{path.name}' is a damaged file") from None
+    if len(raw) > MAX_BYTES:
+        raw = raw[:MAX_BYTES].rpartition(b"\n")[0]
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16", errors="replace"), "utf-16"
+    if b"\x00" in raw[:8192]:
+        raise UsageError(f"'{path.name}' is binary, not a table", hint="export it as CSV")
+    try:
+        return raw.decode("utf-8-sig"), "utf-8"
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace"), "cp1252"
+
+
+def csv_rows(text: str) -> tuple[Iterator[Row], dict[str, Any]]:
+    """Rows, the header first (empty where the file has none), and the dialect that was found."""
+    csv.field_size_limit(10_000_000)
+    sample = text[:20_000]
+    try:
+        delimiter = csv.Sniffer().sniff(sample, ",;\t|").delimiter
+    except csv.Error:
+        delimiter = max(",;\t|", key=sample.count)
+    lines = csv.reader(io.StringIO(text.replace("\x00", ""), newline=""), delimiter=delimiter)
+    rows = (r for r in lines if any(c.strip() for c in r))
+    first = next((r for r in rows if not r[0].startswith("#")), [])
+    second = next(rows, [])
+    headed = has_header(first, second)
+    start = [first, second] if headed else [[], first, second]
+    how = {"delimiter": delimiter, "header": headed, "format": "delimited text"}
+    return (r for part in (filter_second(start), rows) for r in part), how
+
+
+def filter_second(start: list[Row]) -> list[Row]:
+    """Drop an empty look-ahead row (a file of one line)."""
+    return start if start[-1] else start[:-1]
+
+
+def has_header(first: Row, second: Row) -> bool:
+    """A header has no numbers, or has words where the next row has numbers; names differ."""
+    if not first or len(set(first)) < len(first):
+        return False
+    numbers = [bool(NUMBER.match(c)) for c in first]
+    below = [bool(NUMBER.match(c)) for c in second]
+    return not any(numbers) or sum(below) > sum(numbers) + len(first) // 2
+
+
+def json_rows(text: str, limit: int) -> Iterator[Row]:
+    """JSON lines as rows; nested objects become ``a.b`` columns, other lines are empty."""
+    flat = []
+    for line in text.splitlines()[: limit + 1]:
+        try:
+            flat.append(dict(flatten(json.loads(line))))
+        except (json.JSONDecodeError, RecursionError):
+            flat.append({})
+    header = list(dict.fromkeys(k for r in flat for k in r))
+    yield header
+    for r in flat:
+        yield [r.get(k, "") for k in header]
+
+
+def flatten(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """``(dotted key, text)`` of every leaf; lists stay JSON text."""
+    if isinstance(value, dict):
+        for k, v in value.items():
+            yield from flatten(v, f"{key}.{k}" if key else str(k))
+    elif value is None or isinstance(value, str):
+        yield key or "value", value or ""
+    else:
+        yield key or "value", json.dumps(value)
+
+
+def squared(rows: Iterable[Row], max_rows: int, max_s: float) -> tuple[Row, list[Row], int, bool]:
+    """Header, rows of equal length, how many were ragged, whether it was cut."""
+    it, until = iter(rows), time.monotonic() + max_s
+    header, body, capped = next(it, []), [], False
+    for seen, row in enumerate(it, 1):
+        if len(body) >= max_rows or (seen % 4096 == 0 and time.monotonic() > until):
+            capped = True
+            break
+        body.append(row)
+    wide = max([len(header), *(len(r) for r in body)], default=0)
+    if not wide:
+        raise UsageError("the table is empty", hint="it needs at least one row")
+    ragged = sum(len(r) != (len(header) or wide) for r in body)
+    body = [r + [""] * (wide - len(r)) for r in body]
+    return named(header, wide), body, ragged, capped
+
+
+def named(header: Row, wide: int) -> Row:
+    """Unique, non-empty column names."""
+    out: Row = []
+    for i in range(wide):
+        name = " ".join(header[i].split()) if i < len(header) else ""
+        name = name or f"column_{i + 1}"
+        while name in out:
+            name += "_2"
+        out.append(name)
+    return out
+
+
+def remarks(
+    path: Path, encoding: str, how: dict[str, Any], ragged: int, kept: int, capped: bool
+) -> dict[str, list[str]]:
+    """What a reader must know of the reading: dialect, repairs, and what was left out."""
+    items = [f"{path.name}, {how['format']}, {encoding}"]
+    if not how.get("header", True):
+        items.append("the file has no header row; columns were numbered")
+    if ragged:
+        items.append(f"{ragged:,} rows had too few or too many fields and were padded")
+    if path.stat().st_size > MAX_BYTES:
+        capped = True
+    left = [f"Only the first {kept:,} rows were read (cap)."] if capped else []
+    return {"items": items + left, "left_out": left}
