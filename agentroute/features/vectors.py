@@ -1,0 +1,112 @@
+"""The context vector x of a task: what a linear router sees of it."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+from agentroute.errors import ConfigError, RouterStateError
+from agentroute.model.scores import F32, F64
+from agentroute.model.tasks import Task
+
+# Squared lengths of the three blocks; they add up to 1, so that |x| <= 1.
+BIAS, EMBEDDING, FEATURES = 0.2, 0.4, 0.4
+CHUNK = 15
+MAX_SLOTS = 240
+
+
+class ContextVector:
+    """x = [sqrt(.2), sqrt(.4) R'e, sqrt(.4) f / sqrt(#f)]: every entry in [-1, 1], |x| <= 1.
+
+    ``e`` is the prompt's embedding, ``R`` a fixed-seed matrix with ``width`` orthonormal columns
+    (scaled to keep lengths; Johnson and Lindenstrauss 1984), or the identity where ``width`` is
+    None or not smaller than the embedding. ``f`` is 1 at the slots of the task's feature values.
+
+    The vocabulary grows by ``observe`` alone. New slots come at the end, so a matrix over the
+    old x is padded exactly. A value that was never observed has no slot: it adds nothing. Beyond
+    240 values, new ones share the slots by their hash.
+    """
+
+    def __init__(self, width: int | None = 48, *, seed: int = 0) -> None:
+        if width is not None and width < 1:
+            raise ConfigError(f"width is {width}", field="width", hint="at least 1, or null")
+        self.width, self.seed = width, seed
+        self.vocabulary: dict[str, int] = {}
+        self.slots = CHUNK
+        self._matrices: dict[int, F64 | None] = {}
+
+    def dim(self, e: int) -> int:
+        """Length of x for embeddings of length ``e``."""
+        return 1 + self._projected(e) + self.slots
+
+    def vector(self, task: Task, embedding: F32) -> F64:
+        """The vector x (d,) of a task with ``embedding`` (e,); changes nothing."""
+        e = len(embedding)
+        p = self._projected(e)
+        x = np.zeros(1 + p + self.slots)
+        x[0] = BIAS**0.5
+        r = self._matrix(e)
+        x[1 : 1 + p] = embedding if r is None else embedding @ r
+        x[1 : 1 + p] *= EMBEDDING**0.5
+        self._write_features(task, x[1 + p :])
+        np.clip(x, -1.0, 1.0, out=x)
+        length = float(x @ x) ** 0.5
+        return x if length <= 1.0 else x / length
+
+    def observe(self, task: Task) -> bool:
+        """Give unseen feature values a slot; True when x has become longer."""
+        before = self.slots
+        for item in task.features.items():
+            key = "=".join(item)
+            if key not in self.vocabulary and len(self.vocabulary) < MAX_SLOTS:
+                self.vocabulary[key] = len(self.vocabulary)
+        while self.slots < len(self.vocabulary):
+            self.slots += CHUNK
+        return self.slots > before
+
+    def meta(self) -> dict[str, Any]:
+        """The vocabulary and the projection's parameters, as JSON."""
+        return {"width": self.width, "seed": self.seed, "vocabulary": list(self.vocabulary)}
+
+    def load(self, meta: dict[str, Any]) -> None:
+        """Continue with a saved vocabulary.
+
+        Raises:
+            RouterStateError: it was made with another projection.
+        """
+        if (meta["width"], meta["seed"]) != (self.width, self.seed):
+            raise RouterStateError(
+                f"the state was learned with width {meta['width']} and seed {meta['seed']}",
+                hint=f"this router has width {self.width} and seed {self.seed}",
+            )
+        self.vocabulary = {key: i for i, key in enumerate(meta["vocabulary"])}
+        self.slots = max(CHUNK, -(-len(self.vocabulary) // CHUNK) * CHUNK)
+
+    def _write_features(self, task: Task, f: F64) -> None:
+        if not task.features:
+            return
+        value = (FEATURES / len(task.features)) ** 0.5
+        for item in task.features.items():
+            key = "=".join(item)
+            slot = self.vocabulary.get(key)
+            if slot is not None:
+                f[slot] += value
+            elif len(self.vocabulary) >= MAX_SLOTS:
+                f[zlib.crc32(key.encode()) % self.slots] += value
+
+    def _projected(self, e: int) -> int:
+        return e if self.width is None else min(e, self.width)
+
+    def _matrix(self, e: int) -> F64 | None:
+        if e not in self._matrices:
+            self._matrices[e] = self._make_matrix(e)
+        return self._matrices[e]
+
+    def _make_matrix(self, e: int) -> F64 | None:
+        p = self._projected(e)
+        if p == e:
+            return None
+        q, _ = np.linalg.qr(np.random.default_rng([self.seed, e]).standard_normal((e, p)))
+        return np.ascontiguousarray(q * (e / p) ** 0.5)

@@ -1,0 +1,249 @@
+"""Ridge regressions of many arms as arrays: float64 truth, packed float32 for serving."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentroute.features.threads import one_thread
+from agentroute.model.scores import F32, F64
+
+REFACTOR_EVERY = 1_000
+
+
+class ArmBank:
+    """Arms with a ridge each over x (d,), tied by a shared ridge over z (k,) (Li et al. 2010).
+
+    k = 0 is disjoint LinUCB (their Algorithm 1), d = 0 one shared model, both the hybrid
+    (Algorithm 2). Row 0 is the untouched arm: every agent without feedback is served by it, so
+    it costs no memory of its own.
+
+    Truth, float64, S rows: ``A`` (S, d, d) = lam I + sum x x'; ``b`` (S, d) = sum r x;
+    ``B`` (S, d, k) = sum x z'; ``Z`` (S, k, k) = sum z z'; ``c`` (S, k) = sum r z;
+    ``n`` (S,) updates, ``since`` (S,) updates after the last refactoring.
+    Derived: ``inv`` = A^-1, ``theta`` = A^-1 b, ``C`` = A^-1 B; ``A0`` (k, k), ``b0`` (k,) of the
+    shared ridge = sum over arms of its Schur complements Z - B'C and c - B' theta.
+    Serving, float32: ``packed`` (S, d(d+1)/2) upper triangles of ``inv``, ``theta32``, ``C32``.
+    """
+
+    TRUTH = ("A", "b", "B", "Z", "c", "inv", "theta", "C", "n", "since")
+
+    def __init__(self, d: int, k: int = 0, *, lam: float = 1.0, serve_widths: bool = True) -> None:
+        self.d, self.k, self.lam = d, k, lam
+        self.serve_widths = serve_widths
+        self.size = 1
+        self._index(d)
+        self._allocate(4)
+        self.A0 = lam * np.eye(k)
+        self.b0 = np.zeros(k)
+        self._solve_shared()
+
+    # -- scoring -----------------------------------------------------------------------------
+
+    def means(self, x: F64, rows: NDArray[np.int64]) -> F64:
+        """Means x' theta of the arms at ``rows`` (n,), before the shared part."""
+        with one_thread():
+            m: F32 = self.theta32[: self.size] @ x.astype(np.float32)
+        return m[rows].astype(np.float64)
+
+    def widths_squared(self, x: F64, rows: NDArray[np.int64]) -> F64:
+        """Each x' A^-1 x of the arms at ``rows`` (n,), as <A^-1, x x'> in one gemv.
+
+        Clipped at 0, since float32 may round below. Gathers the rows where they are few.
+        """
+        x32 = x.astype(np.float32)
+        q = x32[self._i]
+        q *= x32[self._j]
+        q *= self._two
+        with one_thread():
+            if 2 * len(rows) < self.size:
+                w = self.packed[rows] @ q
+            else:
+                w = (self.packed[: self.size] @ q)[rows]
+        return np.asarray(np.maximum(w, 0.0, dtype=np.float64))
+
+    def shared(self, x: F64, z: F64, rows: NDArray[np.int64]) -> tuple[F64, F64]:
+        """What the shared ridge adds to mean and squared width; ``z`` (n, k), results (n,).
+
+        With g = B' A^-1 x: mean (z - g)' beta, width^2 (z - g)' A0^-1 (z - g). This is the
+        four-term ``s`` of Li et al. 2010, equation 6, as one quadratic form.
+        """
+        g = np.einsum("sdk,d->sk", self.C32[: self.size], x.astype(np.float32))[rows]
+        u = z - g
+        return u @ self.beta, np.einsum("nk,kl,nl->n", u, self.A0_inv, u)
+
+    # -- learning ----------------------------------------------------------------------------
+
+    def add(self, theta: F64 | None = None) -> int:
+        """A new arm with prior mean ``theta`` (d,); other arms stay bit-equal. Returns its row."""
+        if self.size == len(self.A):
+            self._grow(2 * self.size)
+        row, self.size = self.size, self.size + 1
+        if theta is not None:
+            self.b[row] = self.lam * theta
+            self.theta[row] = theta
+            self.theta32[row] = theta
+        return row
+
+    def update(
+        self,
+        row: int,
+        x: F64,
+        r: float,
+        *,
+        z: F64 | None = None,
+        weight: float = 1.0,
+        gamma: float = 1.0,
+    ) -> None:
+        """One weighted observation ``r`` of an arm: Sherman-Morrison, O(d^2), whatever S is.
+
+        ``gamma`` < 1 forgets first (Russac et al. 2019): A <- gamma A + (1 - gamma) lam I; that is
+        of full rank, so the arm is refactored instead, O(d^3).
+        """
+        s0, t0 = self._schur(row)
+        if gamma < 1.0:
+            self._forget(row, gamma)
+        self._add_rank_one(row, x, r, z, weight)
+        self.n[row] += 1
+        self.since[row] += 1
+        if gamma < 1.0 or self.since[row] >= REFACTOR_EVERY:
+            self._refactor(row)
+        else:
+            self._sherman_morrison(row, x, r, z, weight)
+        self._settle(row, s0, t0)
+
+    def reset(self, row: int) -> None:
+        """Forget all of an arm."""
+        s0, t0 = self._schur(row)
+        for name in ("b", "B", "Z", "c", "n"):
+            getattr(self, name)[row] = 0
+        self.A[row] = self.lam * np.eye(self.d)
+        self._refactor(row)
+        self._settle(row, s0, t0)
+
+    def widen(self, d: int) -> None:
+        """Follow a longer x: its new entries were 0 so far, so the padding is exact."""
+        old = {name: getattr(self, name)[: self.size] for name in self.TRUTH}
+        self.d = d
+        self._index(d)
+        self._allocate(max(4, self.size))
+        for name, value in old.items():
+            target = getattr(self, name)[: self.size]
+            target[tuple(slice(n) for n in value.shape)] = value
+        self._serve_all()
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Truth and what is derived incrementally, so that a loaded bank goes on bit-equal."""
+        out = {name: getattr(self, name)[: self.size].copy() for name in self.TRUTH}
+        out["A"], out["inv"] = (out[m][:, self._i, self._j] for m in ("A", "inv"))
+        return {**out, "A0": self.A0.copy(), "b0": self.b0.copy()}
+
+    def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Continue from ``arrays()`` of a bank with the same d and k."""
+        self.size = len(arrays["n"])
+        self._allocate(max(4, self.size))
+        for name in self.TRUTH:
+            getattr(self, name)[: self.size] = self._unpack(name, arrays[name])
+        self.A0, self.b0 = (np.array(arrays[m], np.float64) for m in ("A0", "b0"))
+        self._solve_shared()
+        self._serve_all()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _index(self, d: int) -> None:
+        self._i, self._j = np.triu_indices(d)
+        self._two = np.where(self._i == self._j, 1.0, 2.0).astype(np.float32)
+
+    def _allocate(self, capacity: int) -> None:
+        s, d, k = capacity, self.d, self.k
+        self.A = np.tile(self.lam * np.eye(d), (s, 1, 1))
+        self.inv = np.tile(np.eye(d) / self.lam, (s, 1, 1))
+        self.b, self.theta = np.zeros((s, d)), np.zeros((s, d))
+        self.B, self.C = np.zeros((s, d, k)), np.zeros((s, d, k))
+        self.Z, self.c = np.zeros((s, k, k)), np.zeros((s, k))
+        self.n, self.since = np.zeros(s, np.int64), np.zeros(s, np.int64)
+        self.theta32: F32 = np.zeros((s, d), np.float32)
+        self.C32: F32 = np.zeros((s, d, k), np.float32)
+        width = len(self._i) if self.serve_widths else 0
+        self.packed: F32 = np.zeros((s, width), np.float32)
+        if self.serve_widths:
+            self.packed[:, self._i == self._j] = 1.0 / self.lam
+
+    def _grow(self, capacity: int) -> None:
+        names = (*self.TRUTH, "theta32", "C32", "packed")
+        old = {name: getattr(self, name)[: self.size] for name in names}
+        self._allocate(capacity)
+        for name, value in old.items():
+            getattr(self, name)[: self.size] = value
+
+    def _unpack(self, name: str, value: NDArray[np.generic]) -> NDArray[np.generic]:
+        if name not in ("A", "inv"):
+            return value
+        full = np.empty((len(value), self.d, self.d))
+        full[:, self._i, self._j] = value
+        full[:, self._j, self._i] = value
+        return full
+
+    def _forget(self, row: int, gamma: float) -> None:
+        for name in ("A", "b", "B", "Z", "c"):
+            getattr(self, name)[row] *= gamma
+        self.A[row].flat[:: self.d + 1] += (1.0 - gamma) * self.lam
+
+    def _add_rank_one(self, row: int, x: F64, r: float, z: F64 | None, weight: float) -> None:
+        wx = weight * x
+        self.A[row] += np.outer(wx, x)
+        self.b[row] += r * wx
+        if z is not None and self.k:
+            self.B[row] += np.outer(wx, z)
+            self.Z[row] += weight * np.outer(z, z)
+            self.c[row] += weight * r * z
+
+    def _sherman_morrison(self, row: int, x: F64, r: float, z: F64 | None, weight: float) -> None:
+        """With v = inv x, s = 1/w + x'v: inv -= v v' / s, theta += v (r - x' theta) / s."""
+        with one_thread():
+            v = self.inv[row] @ x
+        s = 1.0 / weight + x @ v
+        u, step = v / s**0.5, v / s
+        self.inv[row] -= np.outer(u, u)
+        self.theta[row] += step * (r - x @ self.theta[row])
+        if z is not None and self.k:
+            self.C[row] += np.outer(step, z - x @ self.C[row])
+        self._serve(row)
+
+    def _refactor(self, row: int) -> None:
+        with one_thread():
+            inv = np.linalg.inv(self.A[row])
+            self.inv[row] = (inv + inv.T) / 2.0
+            self.theta[row] = self.inv[row] @ self.b[row]
+            self.C[row] = self.inv[row] @ self.B[row]
+        self.since[row] = 0
+        self._serve(row)
+
+    def _serve(self, row: int) -> None:
+        self.theta32[row] = self.theta[row]
+        self.C32[row] = self.C[row]
+        if self.serve_widths:
+            self.packed[row] = self.inv[row][self._i, self._j]
+
+    def _serve_all(self) -> None:
+        for row in range(self.size):
+            self._serve(row)
+
+    def _schur(self, row: int) -> tuple[F64, F64]:
+        bt = self.B[row].T
+        return self.Z[row] - bt @ self.C[row], self.c[row] - bt @ self.theta[row]
+
+    def _settle(self, row: int, s0: F64, t0: F64) -> None:
+        if not self.k:
+            return
+        s1, t1 = self._schur(row)
+        self.A0 += s1 - s0
+        self.b0 += t1 - t0
+        self._solve_shared()
+
+    def _solve_shared(self) -> None:
+        inv = np.linalg.inv(self.A0)
+        self.A0_inv = (inv + inv.T) / 2.0
+        self.beta = self.A0_inv @ self.b0
