@@ -87,7 +87,7 @@ class Registry:
         for place in self._places:
             if place.folder.is_dir():
                 for path in sorted(place.folder.iterdir()):
-                    if path.suffix in SUFFIXES and not path.name.startswith("."):
+                    if path.suffix in SUFFIXES and not _ours(path.name):
                         yield place, path, path.stat()
 
     def _load(self, place: Place, path: Path) -> None:
@@ -187,3 +187,8 @@ class Registry:
             cards = [e.card for e in self.entries.values()]
             self._cardset = build_cardset(cards, embedder)
         return self._cardset
+
+
+def _ours(name: str) -> bool:
+    """Hidden files, and the editor schema that ``init`` writes beside the cards."""
+    return name.startswith(".") or name.endswith(".schema.json")

@@ -1,0 +1,140 @@
+"""``agents``: the catalogue of agents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from agentroute.cli.common import (
+    AgentsDir,
+    ConfigFile,
+    Json,
+    emit,
+    registry_of,
+    settings_of,
+    table,
+    usd,
+)
+
+agents_app = typer.Typer(help="The catalogue of agents.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="The agent's name.")]
+Into = Annotated[Path, typer.Option("--into", help="The folder to change.", metavar="DIR")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.add_typer(agents_app, name="agents")
+
+
+@agents_app.command("ls")
+def ls(config: ConfigFile = None, agents: AgentsDir = None, as_json: Json = False) -> None:
+    """Every agent: skills, status, price and the folder it comes from."""
+    registry = registry_of(settings_of(config), agents)
+    rows = [
+        {
+            "name": e.card.name,
+            "skills": sorted(e.card.skill_ids),
+            "status": e.card.status,
+            "entrypoint": e.card.entrypoint,
+            "expected_usd": e.card.pricing.expected_usd,
+            "origin": e.origin,
+            "path": str(e.path) if e.path else None,
+        }
+        for e in registry.entries.values()
+    ]
+    if as_json:
+        emit(rows)
+        return
+    cells = (
+        (r["name"], ", ".join(r["skills"]), r["status"], _price(r["expected_usd"]), r["origin"])
+        for r in rows
+    )
+    table("", ["agent", "skills", "status", ">usd", "from"], cells)
+
+
+def _price(value: float | None) -> str:
+    return "" if value is None else usd(value)
+
+
+@agents_app.command("show")
+def show(
+    name: Name, config: ConfigFile = None, agents: AgentsDir = None, as_json: Json = False
+) -> None:
+    """One card in full."""
+    entry = registry_of(settings_of(config), agents)[name]
+    card = entry.card.model_dump(mode="json", exclude_defaults=True)
+    if as_json:
+        emit({"card": card, "path": str(entry.path), "origin": entry.origin})
+        return
+    table(
+        f"{name}  ({entry.path}, {entry.origin})",
+        ["field", "value"],
+        [(k, v if isinstance(v, str) else _compact(v)) for k, v in card.items()],
+    )
+
+
+def _compact(value: object) -> str:
+    import orjson
+
+    return orjson.dumps(value).decode()
+
+
+@agents_app.command("check")
+def check(
+    files: Annotated[list[Path] | None, typer.Argument(help="Card files; all when none.")] = None,
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+) -> None:
+    """Validate cards; exit 3 with file, line, field and hint."""
+    from agentroute.registry.load import load_card
+
+    if files:
+        for file in files:
+            typer.echo(f"{file}: ok, agent '{load_card(file).name}'")
+        return
+    registry = registry_of(settings_of(config), agents)
+    if registry.problems:
+        raise typer.Exit(3)
+    typer.echo(f"{len(registry)} cards ok")
+
+
+@agents_app.command("add")
+def add(
+    file: Annotated[Path, typer.Argument(help="A card (YAML, or an A2A agent-card.json).")],
+    into: Into = Path("agents"),
+) -> None:
+    """Onboard an agent: its card, and the code beside it, go into the catalogue folder."""
+    from agentroute.registry.onboard import onboard
+
+    for path in onboard(file, into):
+        typer.echo(f"added {path}")
+
+
+@agents_app.command("rm")
+def rm(name: Name, into: Into = Path("agents")) -> None:
+    """Remove an agent's card (and its own code) from the catalogue folder."""
+    from agentroute.registry.onboard import offboard
+
+    for path in offboard(name, into):
+        typer.echo(f"removed {path}")
+
+
+@agents_app.command("promote")
+def promote(
+    name: Name,
+    status: Annotated[
+        Literal["draft", "shadow", "canary", "active", "retired"],
+        typer.Argument(help="The new status."),
+    ],
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    into: Into = Path("agents"),
+) -> None:
+    """Change an agent's status in your card; a bundled one gets an override in your folder."""
+    from agentroute.registry.onboard import set_status
+
+    entry = registry_of(settings_of(config), agents)[name]
+    path = set_status(entry, status, into)
+    typer.echo(f"{name}: {entry.card.status} -> {status} in {path}")

@@ -1,0 +1,81 @@
+"""The tree of commands, and what happens to an error on its way to a person."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+
+import click
+import typer
+
+from agentroute.cli import (
+    agents,
+    catalog,
+    demo,
+    evaluate,
+    learned,
+    ledger,
+    measure,
+    runs,
+    setup,
+    work,
+)
+from agentroute.errors import AgentRouteError
+
+app = typer.Typer(
+    name="agentroute",
+    help="Decides which agent does what, in what shape, and can say why.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root(
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks and log to stderr."),
+) -> None:
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, stream=sys.stderr)
+
+
+for module in (demo, setup, agents, catalog, work, runs, learned, evaluate, ledger, measure):
+    module.register(app)
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run one command line; the exit code. 0 done, 1 failed, 2 usage, 3 configuration, 4 ledger."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    try:
+        code = typer.main.get_command(app).main(argv, "agentroute", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as e:
+        e.show()
+        return 0
+    except click.ClickException as e:
+        _say(e.format_message(), _usage_hint(e))
+        return 2
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _say("stopped", "")
+        return 130
+    except AgentRouteError as e:
+        if debug:
+            traceback.print_exc()
+        _say(str(e), e.hint)
+        return e.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _say(message: str, hint: str) -> None:
+    print(f"agentroute: {message}" + (f" ({hint})" if hint else ""), file=sys.stderr)
+
+
+def _usage_hint(e: click.ClickException) -> str:
+    ctx = getattr(e, "ctx", None)
+    return f"see {ctx.command_path} --help" if ctx else ""

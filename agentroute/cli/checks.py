@@ -1,0 +1,124 @@
+"""What ``config check`` and ``doctor`` look at."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sqlite3
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from agentroute.config.paths import search_order
+from agentroute.config.settings import Settings, load_settings
+from agentroute.errors import AgentRouteError
+
+EXTRAS = {
+    "agents": ("packaging", "radon", "pint", "rank_bm25"),
+    "fit": ("sklearn",),
+    "gnn": ("torch", "torch_geometric"),
+    "web": ("starlette", "uvicorn"),
+}
+WAL_FIXED = (3, 51, 3)
+
+
+def check_everything(config: Path | None) -> dict[str, Any]:
+    """Counts of what is valid and one line for each problem."""
+    from agentroute.planning.graphfile import load_graph
+
+    from agentroute.registry.registry import Registry
+
+    settings, _ = load_settings(config)
+    registry = Registry(search_order("agents", configured=[Path(p) for p in settings.agents]))
+    problems = [_line(e) for e in registry.problems]
+    graphs = 0
+    for place in search_order("graphs", configured=[Path(p) for p in settings.graphs]):
+        for path in sorted(place.folder.glob("*.yaml")):
+            try:
+                load_graph(path)
+                graphs += 1
+            except AgentRouteError as e:
+                problems.append(_line(e))
+    counts = {"settings": 1, "agents": len(registry), "graphs": graphs}
+    return {"counts": counts, "problems": problems}
+
+
+def _line(e: AgentRouteError) -> str:
+    return f"{e} ({e.hint})" if e.hint else str(e)
+
+
+def diagnose(config: Path | None) -> list[dict[str, str]]:
+    """One row a thing: ``what``, ``state`` (ok, note, bad), ``detail``."""
+    rows = [_row("python", "ok", platform.python_version()), _sqlite()]
+    for package in ("langgraph", "pydantic", "numpy", "sqlmodel", "openai"):
+        rows.append(_package(package))
+    for extra, modules in EXTRAS.items():
+        missing = [m for m in modules if importlib.util.find_spec(m) is None]
+        state = "note" if missing else "ok"
+        rows.append(
+            _row(f"extra {extra}", state, f"missing {', '.join(missing)}" if missing else "")
+        )
+    rows += _threads()
+    endpoint = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY")
+    rows.append(_row("chat endpoint", "ok" if endpoint else "note", _endpoint_note(bool(endpoint))))
+    try:
+        settings, _ = load_settings(config)
+    except AgentRouteError as e:
+        return [*rows, _row("settings", "bad", _line(e))]
+    return [*rows, _row("settings", "ok", "valid"), *_catalogue(config), _ledger(settings)]
+
+
+def _row(what: str, state: str, detail: str) -> dict[str, str]:
+    return {"what": what, "state": state, "detail": detail}
+
+
+def _endpoint_note(there: bool) -> str:
+    return "set" if there else "OPENAI_BASE_URL is not set: chat agents are left out"
+
+
+def _sqlite() -> dict[str, str]:
+    fixed = sqlite3.sqlite_version_info >= WAL_FIXED
+    detail = f"{sqlite3.sqlite_version}, one writer and a lock file keep clear of its WAL-reset bug"
+    return _row("sqlite", "ok" if fixed else "note", sqlite3.sqlite_version if fixed else detail)
+
+
+def _package(name: str) -> dict[str, str]:
+    try:
+        return _row(name, "ok", version(name))
+    except PackageNotFoundError:
+        return _row(name, "bad", "not installed")
+
+
+def _threads() -> list[dict[str, str]]:
+    import numpy as np  # noqa: F401  loads the pools that are looked at
+    from threadpoolctl import threadpool_info
+
+    return [
+        _row(
+            f"threads of {pool['internal_api']}",
+            "ok" if pool["num_threads"] == 1 else "note",
+            f"{pool['num_threads']}; decisions run on 1",
+        )
+        for pool in threadpool_info()
+    ]
+
+
+def _catalogue(config: Path | None) -> list[dict[str, str]]:
+    report = check_everything(config)
+    state = "bad" if report["problems"] else "ok"
+    counts = ", ".join(f"{n} {k}" for k, n in report["counts"].items())
+    return [_row("catalogue", state, "; ".join([counts, *report["problems"]]))]
+
+
+def _ledger(settings: Settings) -> dict[str, str]:
+    from agentroute.ledger import Ledger
+
+    file = Path(settings.db.removeprefix("sqlite:///"))
+    if not file.exists():
+        return _row("ledger", "note", f"{file} does not exist yet")
+    try:
+        with Ledger.open(settings.db, read_only=True) as ledger:
+            return _row("ledger", "ok", f"{file}: {ledger.head()[0]} rows")
+    except AgentRouteError as e:
+        return _row("ledger", "bad", _line(e))

@@ -1,0 +1,132 @@
+"""What several commands share: options, settings, the catalogue, and printing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from agentroute.orchestrator import Orchestrator
+    from rich.console import Console
+
+    from agentroute.config.paths import Place
+    from agentroute.config.settings import Settings
+    from agentroute.registry.registry import Registry
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Db = Annotated[
+    str | None,
+    typer.Option("--db", help="Ledger URL, e.g. sqlite:///agentroute.db", metavar="URL"),
+]
+AgentsDir = Annotated[
+    list[Path] | None,
+    typer.Option("--agents", help="A folder of agent cards to look in first.", metavar="DIR"),
+]
+GraphsDir = Annotated[
+    list[Path] | None,
+    typer.Option("--graphs", help="A folder of graphs to look in first.", metavar="DIR"),
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file.", metavar="FILE")]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that wraps to the terminal, plain in a pipe."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def emit(value: Any) -> None:
+    """One JSON value on standard output."""
+    import orjson
+    from pydantic import BaseModel
+
+    def default(x: Any) -> Any:
+        if isinstance(x, BaseModel):
+            return x.model_dump(mode="json")
+        return str(x)
+
+    option = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    sys.stdout.write(orjson.dumps(value, default=default, option=option).decode() + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table of plain text: nothing in a cell is taken as markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    out = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for c in columns:
+        out.add_column(c, justify="right" if c.startswith(">") else "left", overflow="fold")
+        out.columns[-1].header = c.lstrip(">")
+    for row in rows:
+        out.add_row(*(Text("" if v is None else str(v)) for v in row))
+    console().print(out)
+
+
+def settings_of(config: Path | None, db: str | None = None) -> Settings:
+    """The settings in force; ``--db`` stands over them."""
+    from agentroute.config.settings import load_settings
+    from agentroute.errors import UsageError
+
+    settings, _ = load_settings(config)
+    if db is None:
+        return settings
+    if not db.startswith("sqlite:///"):
+        raise UsageError(f"--db {db} is not a ledger URL", hint="use sqlite:///FILE")
+    return settings.model_copy(update={"db": db})
+
+
+def registry_of(settings: Settings, given: Sequence[Path] | None) -> Registry:
+    """The catalogue in search order; cards that were left out are said on stderr."""
+    from agentroute.config.paths import search_order
+    from agentroute.errors import UsageError
+    from agentroute.registry.registry import Registry
+
+    for folder in given or ():
+        if not folder.is_dir():
+            raise UsageError(f"--agents {folder} is not a folder", hint="check the path")
+    configured = [Path(p) for p in settings.agents]
+    registry = Registry(search_order("agents", given=given or (), configured=configured))
+    for problem in registry.problems:
+        hint = f" ({problem.hint})" if problem.hint else ""
+        print(f"agentroute: card left out: {problem}{hint}", file=sys.stderr)
+    return registry
+
+
+def graph_places(settings: Settings, given: Sequence[Path] | None) -> list[Place]:
+    """Where graphs are looked for."""
+    from agentroute.config.paths import search_order
+    from agentroute.errors import UsageError
+
+    for folder in given or ():
+        if not folder.is_dir():
+            raise UsageError(f"--graphs {folder} is not a folder", hint="check the path")
+    configured = [Path(p) for p in settings.graphs]
+    return search_order("graphs", given=given or (), configured=configured)
+
+
+def orchestrator_of(
+    config: Path | None, db: str | None, agents: Sequence[Path] | None, **changes: Any
+) -> Orchestrator:
+    """An orchestrator by the settings in force."""
+    from agentroute.orchestrator import Orchestrator
+
+    settings = settings_of(config, db)
+    settings = settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    return Orchestrator.from_settings(settings, registry=registry_of(settings, agents))
+
+
+def usd(x: float) -> str:
+    """Money, with as many places as it needs."""
+    return "0" if x == 0 else f"{x:.2f}" if x >= 1 else f"{x:.2g}"
+
+
+def seconds(x: float) -> str:
+    """A duration."""
+    return f"{x * 1000:.0f} ms" if x < 1 else f"{x:.1f} s"
