@@ -134,6 +134,11 @@ class Objective:
         """1 - l', shape of the input, in [0, 1]."""
         return 1.0 - _scaled(latency_s, self.bounds.latency_lo, self.bounds.latency_hi)
 
+    @property
+    def quality_share(self) -> float:
+        """w_q over the sum of the weights: how much of a unit of quality is utility."""
+        return self.quality / (self.quality + self.cost + self.latency)
+
     def parts(self, q: F64, cost_usd: F64, latency_s: F64) -> dict[str, F64]:
         """The weighted terms, which add up to the utility. Zero-weight terms are left out."""
         total = self.quality + self.cost + self.latency
