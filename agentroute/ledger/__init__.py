@@ -1,1 +1,8 @@
-"""What was decided: an append-only, hash-chained SQLite ledger."""
+"""What was decided, durably: an append-only, hash-chained ledger in one SQLite file."""
+
+from agentroute.ledger.chain import Anchor
+from agentroute.ledger.decode import ERASED, Row
+from agentroute.ledger.ledger import Ledger
+from agentroute.ledger.tickets import Ticket
+
+__all__ = ["ERASED", "Anchor", "Ledger", "Row", "Ticket"]

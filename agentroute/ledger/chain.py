@@ -1,0 +1,53 @@
+"""The hash chain: each row carries the hash of the one before, whatever table it is in.
+
+    hash(seq) = SHA-256( hash(seq - 1) || table || 0x00 || seq (8 bytes, big-endian) || body )
+
+``body`` are the stored bytes (orjson, sorted keys), ``table`` is ASCII, and the first row follows
+``GENESIS``. What is not in ``body`` is covered by it: the packed arrays and the content-addressed
+blobs by their SHA-256, the indexed columns by being equal to it (``verify`` checks both).
+
+A chain finds what was edited, deleted, inserted, swapped or repeated. It cannot find that the last
+rows were cut off or that all was written anew: for that, keep an ``Anchor`` outside the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from agentroute.errors import UsageError
+
+GENESIS = bytes(32)
+TABLES = ("decisions", "outcomes", "feedback", "events")
+
+
+def link(prev: bytes, table: str, seq: int, body: bytes) -> bytes:
+    """The hash of a row, 32 bytes."""
+    h = hashlib.sha256(prev)
+    h.update(b"%s\x00%s" % (table.encode("ascii"), seq.to_bytes(8, "big")))
+    h.update(body)
+    return h.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Size and head of a chain at some time, to be kept outside the file: ``<seq>:<hex hash>``."""
+
+    seq: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
+
+    @classmethod
+    def parse(cls, text: str) -> Anchor:
+        """Read ``str(anchor)``.
+
+        Raises:
+            UsageError: the text is not ``<seq>:<64 hex digits>``.
+        """
+        seq, _, digest = text.strip().partition(":")
+        hexadecimal = len(digest) == 64 and set(digest) <= set("0123456789abcdef")
+        if not (seq.isascii() and seq.isdigit() and hexadecimal):
+            raise UsageError(f"'{text}' is not an anchor", hint="expected <seq>:<64 hex digits>")
+        return cls(int(seq), digest)

@@ -1,0 +1,128 @@
+"""Opening the file: URLs, the pragmas, the lock between processes, and errors in our words."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from agentroute.errors import LedgerBusyError, LedgerError
+
+_SCHEME = "sqlite:///"
+_POLL_S = 0.005
+
+
+def ledger_path(url: str) -> Path:
+    """The file of ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or a plain path.
+
+    Raises:
+        LedgerError: another scheme, a database in memory, or a folder that is not there.
+    """
+    if "://" in url and not url.startswith(_SCHEME):
+        raise LedgerError(f"'{url}' is not a ledger's URL", hint="expected sqlite:///FILE")
+    name = unquote(url.removeprefix(_SCHEME)) if url.startswith(_SCHEME) else url
+    if not name or ":memory:" in name:
+        raise LedgerError("a ledger needs a file", hint="expected sqlite:///FILE")
+    path = Path(name).expanduser().absolute()
+    if not path.parent.is_dir():
+        raise LedgerError(
+            f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
+        )
+    if path.is_dir():
+        raise LedgerError(f"{path} is a folder", hint="name a file in it")
+    return path
+
+
+def open_writer(path: Path, wait_s: float) -> sqlite3.Connection:
+    """A connection that commits durably (WAL, FULL) and overwrites what is erased."""
+    con = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    con.execute("PRAGMA journal_mode = WAL")
+    con.execute("PRAGMA synchronous = FULL")
+    con.execute("PRAGMA secure_delete = ON")
+    return con
+
+
+def open_reader(path: Path, wait_s: float) -> sqlite3.Connection:
+    """A connection that cannot write and never checkpoints."""
+    uri = f"file:{quote(str(path))}?mode=ro"
+    if not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
+        uri += "&immutable=1"  # WAL needs a shared-memory file, which cannot be made here
+    con = sqlite3.connect(
+        uri, uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False
+    )
+    con.execute("PRAGMA query_only = ON")
+    con.execute("PRAGMA wal_autocheckpoint = 0")
+    return con
+
+
+class FileLock:
+    """An advisory lock beside the database, held for one group commit at a time.
+
+    SQLite before 3.51.3 can corrupt a WAL that two connections reset at once; under this lock only
+    one writer commits or checkpoints. ``flock`` ends with its process, however that ends.
+    """
+
+    def __init__(self, path: Path, wait_s: float) -> None:
+        self.path, self.wait_s = path, wait_s
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock.
+
+        Raises:
+            LedgerBusyError: another process kept it for ``wait_s`` seconds.
+        """
+        self._acquire()
+        try:
+            yield
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _acquire(self) -> None:
+        deadline = time.monotonic() + self.wait_s
+        while not try_flock(self._fd):
+            if time.monotonic() >= deadline:
+                raise LedgerBusyError(
+                    f"another process has held {self.path.name} for {self.wait_s:g} s",
+                    hint="wait for it, or give the other process a ledger of its own",
+                )
+            time.sleep(_POLL_S)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._fd)
+
+
+def try_flock(fd: int) -> bool:
+    """Take an exclusive ``flock`` on ``fd`` if nobody has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+_HINTS = (
+    ("full", "free some space on the disk; nothing of this batch was recorded"),
+    ("readonly", "the file or its folder is read-only"),
+    ("unable to open", "check the path and its permissions"),
+    ("not a database", "choose another file with --db"),
+    ("malformed", "run: agentroute ledger verify, and restore a backup"),
+)
+
+
+def in_our_words(error: Exception, path: Path) -> LedgerError:
+    """A database or file error as a ``LedgerError`` with a hint."""
+    if isinstance(error, LedgerError):
+        return error
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return LedgerBusyError(f"{path.name}: {text}", hint="another process is writing to it")
+    hint = next((h for mark, h in _HINTS if mark in text), "")
+    return LedgerError(f"{path.name}: {text}", hint=hint)

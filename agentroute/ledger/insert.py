@@ -1,0 +1,115 @@
+"""Rows into tables, inside one transaction: places in the chain, duplicates, unknown targets."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentroute.errors import LedgerError, UnknownDecisionError, UnknownRunError
+from agentroute.ledger.chain import GENESIS, TABLES, link
+from agentroute.ledger.encode import COLUMNS, Blob, Entry
+
+_HEAD = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT seq, hash FROM {t} ORDER BY seq DESC LIMIT 1)" for t in TABLES
+)
+
+# What makes a row the same row: these columns find the older one.
+_SAME = {
+    "decisions": "id = ?1 OR (run_id = ?2 AND task_id = ?3 AND kind = ?4 AND attempt = ?5)",
+    "outcomes": "decision_id = ?1 AND agent = ?2",
+    "feedback": "id = ?1 OR idempotency_key = ?2",
+    "events": "id = ?1",
+}
+
+
+def _insert(table: str) -> str:
+    names = ["seq", *COLUMNS[table], "body", *(["packed"] * (table == "decisions")), "prev", "hash"]
+    marks = ", ".join("?" * len(names))
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+
+
+_INSERT = {t: _insert(t) for t in TABLES}
+_BLOB = "INSERT INTO blobs (sha256, kind, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an entry: its place, an older row's place, or why it was refused."""
+
+    seq: int = 0
+    duplicate: bool = False
+    error: LedgerError | None = None
+
+
+def head(con: sqlite3.Connection) -> tuple[int, bytes]:
+    """``(seq, hash)`` of the last row; ``(0, GENESIS)`` of an empty ledger."""
+    return max(con.execute(_HEAD).fetchall(), default=(0, GENESIS))
+
+
+def insert_blobs(con: sqlite3.Connection, blobs: Sequence[Blob]) -> None:
+    """Store content that is not there yet."""
+    con.executemany(_BLOB, [(b.sha256, b.kind, b.body) for b in blobs])
+
+
+def insert_entries(con: sqlite3.Connection, entries: Sequence[Entry]) -> list[Receipt]:
+    """Chain the entries to the head, in order; one receipt each. Call inside a transaction.
+
+    The seqs of all that is committed are 1, 2, 3, ... without a gap.
+    """
+    seq, prev = head(con)
+    receipts: list[Receipt] = []
+    for entry in entries:
+        error = _unknown_target(con, entry)
+        if error is not None:
+            receipts.append(Receipt(error=error))
+            continue
+        digest = link(prev, entry.table, seq + 1, entry.body)
+        if _add(con, entry, seq + 1, prev, digest):
+            seq, prev = seq + 1, digest
+            receipts.append(Receipt(seq))
+        else:
+            receipts.append(Receipt(_older(con, entry), duplicate=True))
+    return receipts
+
+
+def _add(con: sqlite3.Connection, entry: Entry, seq: int, prev: bytes, digest: bytes) -> bool:
+    packed = (entry.packed,) if entry.table == "decisions" else ()
+    values = (seq, *entry.columns, entry.body, *packed, prev, digest)
+    return con.execute(_INSERT[entry.table], values).rowcount == 1
+
+
+def _older(con: sqlite3.Connection, entry: Entry) -> int:
+    keys = entry.columns
+    if entry.table == "feedback":
+        keys = (keys[0], keys[6])
+    sql = f"SELECT seq FROM {entry.table} WHERE {_SAME[entry.table]} ORDER BY seq LIMIT 1"
+    width = {"decisions": 5, "outcomes": 2, "feedback": 2, "events": 1}[entry.table]
+    return int(con.execute(sql, keys[:width]).fetchone()[0])
+
+
+def _unknown_target(con: sqlite3.Connection, entry: Entry) -> LedgerError | None:
+    if entry.table == "outcomes":
+        return _no_decision(con, entry.columns[0])
+    if entry.table == "feedback":
+        target, target_id = entry.columns[1], entry.columns[2]
+        return _no_decision(con, target_id) if target == "decision" else _no_run(con, target_id)
+    return None
+
+
+def _no_decision(con: sqlite3.Connection, decision_id: str) -> LedgerError | None:
+    if con.execute("SELECT 1 FROM decisions WHERE id = ?", (decision_id,)).fetchone():
+        return None
+    return UnknownDecisionError(
+        f"no decision '{decision_id}' is in the ledger", hint="agentroute runs show RUN lists them"
+    )
+
+
+def _no_run(con: sqlite3.Connection, run_id: str) -> LedgerError | None:
+    known = (
+        "SELECT 1 FROM decisions WHERE run_id = ?1 UNION ALL "
+        "SELECT 1 FROM events WHERE run_id = ?1 LIMIT 1"
+    )
+    if con.execute(known, (run_id,)).fetchone():
+        return None
+    return UnknownRunError(f"no run '{run_id}' is in the ledger", hint="see: agentroute runs ls")

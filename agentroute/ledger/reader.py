@@ -1,0 +1,139 @@
+"""Reading rows: a few connections that cannot write, shared by all threads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from heapq import merge
+from pathlib import Path
+from typing import Any
+
+from agentroute.errors import UnknownDecisionError
+from agentroute.ledger.chain import TABLES
+from agentroute.ledger.connect import in_our_words, open_reader
+from agentroute.ledger.decode import Row, decode_record, decode_row
+from agentroute.ledger.insert import head
+from agentroute.ledger.migrations import schema_version
+from agentroute.model.decisions import Decision, DecisionRecord
+
+Raw = tuple[int, str, bytes]  # seq, table, body
+_PAGE = 1000
+
+
+class Reader:
+    """Point look-ups and scans in ``seq`` order."""
+
+    def __init__(self, path: Path, wait_s: float) -> None:
+        self.path, self._wait_s = path, wait_s
+        self._idle: list[sqlite3.Connection] = []
+        with self.connection() as con:
+            schema_version(con)
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """A read-only connection for as long as the block lasts.
+
+        Raises:
+            LedgerError: what the database said, in our words.
+        """
+        try:
+            con = self._idle.pop() if self._idle else open_reader(self.path, self._wait_s)
+        except IndexError:  # another thread was quicker
+            con = open_reader(self.path, self._wait_s)
+        except sqlite3.Error as e:
+            raise in_our_words(e, self.path) from e
+        try:
+            yield con
+        except sqlite3.Error as e:
+            con.close()
+            raise in_our_words(e, self.path) from e
+        else:
+            self._idle.append(con)
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with self.connection() as con:
+            return con.execute(sql, values).fetchall()
+
+    def head(self) -> tuple[int, str]:
+        """``(seq, hex hash)`` of the last row."""
+        with self.connection() as con:
+            seq, digest = head(con)
+        return seq, digest.hex()
+
+    def decision(self, decision_id: str) -> Decision:
+        """A decision by id.
+
+        Raises:
+            UnknownDecisionError: there is none.
+        """
+        value = decode_row("decisions", *self._body("body", decision_id)).value
+        assert isinstance(value, Decision)
+        return value
+
+    def record(self, decision_id: str) -> DecisionRecord:
+        """A decision with its arrays; the request is bit-equal to the one that was recorded.
+
+        Raises:
+            UnknownDecisionError: there is none.
+        """
+        seq, body, packed = self._body("body, packed", decision_id)
+        return decode_record(seq, body, packed, self.blob)
+
+    def find(self, run_id: str, task_id: str, kind: str, attempt: int) -> Decision | None:
+        """The decision of a (run, task, kind, attempt), if it was taken."""
+        key = (run_id, task_id, kind, attempt)
+        sql = (
+            "SELECT seq, body FROM decisions WHERE (run_id, task_id, kind, attempt) = (?, ?, ?, ?)"
+        )
+        rows = self.fetch(sql, key)
+        return self._decisions(rows)[0] if rows else None
+
+    def blob(self, sha: str) -> bytes | None:
+        """Content by its SHA-256; None where there is none, or it was erased."""
+        rows = self.fetch("SELECT body FROM blobs WHERE sha256 = ?", (sha,))
+        return rows[0][0] if rows else None
+
+    def rows(self, after_seq: int = 0, upto: int | None = None) -> Iterator[Row]:
+        """Rows with ``after_seq < seq <= upto`` (default: the head at the first step), in order."""
+        for seq, table, body in self.raw(after_seq, upto):
+            yield decode_row(table, seq, body)
+
+    def raw(self, after_seq: int = 0, upto: int | None = None) -> Iterator[Raw]:
+        """``(seq, table, body)`` of the rows, in order, a page at a time."""
+        last = self.head()[0] if upto is None else min(upto, self.head()[0])
+        for start in range(after_seq, last, _PAGE):
+            span = (start, min(start + _PAGE, last))
+            with self.connection() as con:
+                pages = [
+                    con.execute(
+                        f"SELECT seq, '{t}', body FROM {t} WHERE seq > ? AND seq <= ? ORDER BY seq",
+                        span,
+                    ).fetchall()
+                    for t in TABLES
+                ]
+            yield from merge(*pages)
+
+    def _body(self, names: str, decision_id: str) -> tuple[Any, ...]:
+        rows = self.fetch(f"SELECT seq, {names} FROM decisions WHERE id = ?", (decision_id,))
+        if not rows:
+            raise UnknownDecisionError(
+                f"no decision '{decision_id}' is in the ledger", hint="see: agentroute runs ls"
+            )
+        return rows[0]
+
+    @staticmethod
+    def _decisions(rows: Sequence[tuple[Any, ...]]) -> list[Decision]:
+        values = [decode_row("decisions", seq, body).value for seq, body in rows]
+        return [v for v in values if isinstance(v, Decision)]
+
+    def decisions(self, run_id: str) -> list[Decision]:
+        """The decisions of a run, in order."""
+        sql = "SELECT seq, body FROM decisions WHERE run_id = ? ORDER BY seq"
+        return self._decisions(self.fetch(sql, (run_id,)))

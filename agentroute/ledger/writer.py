@@ -1,0 +1,159 @@
+"""The one thread of a process that writes: rows queue up, and one fsync serves many of them."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from agentroute.errors import LedgerError
+from agentroute.ledger.connect import FileLock, in_our_words, open_writer
+from agentroute.ledger.encode import Appendable, Blob, Entry, encode
+from agentroute.ledger.insert import Receipt, insert_blobs, insert_entries
+from agentroute.ledger.migrations import migrate
+from agentroute.ledger.tickets import Ticket, announce
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 1000
+ENOUGH = 250  # so many rows are worth a commit although nobody waits for one
+TICK_S = 0.005
+IDLE_TICKS = 20
+
+Item = tuple[Ticket, Appendable | Blob, str]
+
+
+class Writer:
+    """Takes rows from any thread, commits them in order of arrival, in groups.
+
+    ``put`` only appends to a queue: it wakes nobody while the thread looks in by itself every
+    ``TICK_S`` (a hand-over of the interpreter costs the caller 18 us), and who waits for a ticket
+    wakes it. For each group the lock between processes is held, and the chain's head is read
+    inside the transaction.
+    """
+
+    def __init__(self, path: Path, wait_s: float) -> None:
+        self._path = path
+        self._lock = FileLock(path.with_name(path.name + ".lock"), wait_s)
+        try:
+            with self._lock.held():
+                self._con = open_writer(path, wait_s)
+                migrate(self._con)
+        except (LedgerError, sqlite3.Error, OSError):
+            self._lock.close()
+            raise
+        self._queue: deque[Item] = deque()
+        self._urgent = threading.Event()
+        self._asleep = self._closing = self._stopped = False
+        self._stored: set[str] = set()  # blobs known to be on the disk
+        self._owed: dict[str, Blob] = {}
+        self._thread = threading.Thread(target=self._run, name="agentroute-ledger", daemon=True)
+        self._thread.start()
+
+    def put(self, row: Appendable | Blob, at: str) -> Ticket:
+        """Queue a row; returns at once. A few microseconds."""
+        ticket = Ticket(self._urgent.set)
+        self._queue.append((ticket, row, at))
+        if self._asleep:
+            self._urgent.set()
+        if self._stopped:
+            self._refuse_rest()
+        return ticket
+
+    def close(self) -> None:
+        """Commit what is queued, stop the thread, close the file. May be called twice."""
+        if self._stopped:
+            return
+        self._closing = True
+        self._urgent.set()
+        self._thread.join()
+        self._stopped = True
+        self._refuse_rest()
+        with suppress(LedgerError), self._lock.held():  # closing moves the WAL into the file
+            self._con.close()
+        self._lock.close()
+
+    def _run(self) -> None:
+        while True:
+            self._doze()
+            while self._queue:
+                self._commit(self._take())
+                if len(self._queue) < ENOUGH and not self._urgent.is_set():
+                    break
+            if self._closing and not self._queue:
+                return
+
+    def _doze(self) -> None:
+        for _ in range(IDLE_TICKS):
+            if self._urgent.wait(TICK_S) or self._queue:
+                self._urgent.clear()
+                return
+        self._asleep = True
+        if not self._queue and not self._closing:
+            self._urgent.wait()
+        self._asleep = False
+        self._urgent.clear()
+
+    def _take(self) -> list[Item]:
+        self._urgent.clear()
+        return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+
+    def _commit(self, batch: list[Item]) -> None:
+        tickets, entries, blobs = self._encode(batch)
+        try:
+            receipts = self._write(entries, blobs)
+        except (LedgerError, sqlite3.Error, OSError) as e:
+            error = in_our_words(e, self._path)
+            log.error("ledger: a group of %d rows was not recorded: %s", len(entries), error)
+            receipts = [Receipt(error=error)] * len(tickets)
+        for ticket, receipt in zip(tickets, receipts, strict=True):
+            ticket.settle(receipt.seq, duplicate=receipt.duplicate, error=receipt.error)
+        announce(ticket for ticket, _, _ in batch)
+
+    def _encode(self, batch: list[Item]) -> tuple[list[Ticket], list[Entry], list[Blob]]:
+        """Entries of the rows that can be stored; the tickets of the others get their error."""
+        tickets: list[Ticket] = []
+        entries: list[Entry] = []
+        blobs: list[Blob] = []
+        for ticket, row, at in batch:
+            if isinstance(row, Blob):
+                blobs.append(row)
+                continue
+            try:
+                entry = encode(row, at)
+            except LedgerError as e:
+                ticket.settle(0, error=e)
+                continue
+            tickets.append(ticket)
+            entries.append(entry)
+            blobs += entry.blobs
+        return tickets, entries, blobs
+
+    def _write(self, entries: Sequence[Entry], blobs: Sequence[Blob]) -> list[Receipt]:
+        # What a failed group left behind is written first: a later row may point to it.
+        self._owed |= {b.sha256: b for b in blobs if b.sha256 not in self._stored}
+        with self._lock.held():
+            self._con.execute("BEGIN IMMEDIATE")
+            try:
+                insert_blobs(self._con, list(self._owed.values()))
+                receipts = insert_entries(self._con, entries)
+                self._con.execute("COMMIT")
+            except BaseException:
+                if self._con.in_transaction:
+                    self._con.execute("ROLLBACK")
+                raise
+        self._stored |= self._owed.keys()
+        self._owed.clear()
+        return receipts
+
+    def _refuse_rest(self) -> None:
+        error = LedgerError("the ledger is closed", hint="open it again")
+        while self._queue:
+            with suppress(IndexError):
+                ticket = self._queue.popleft()[0]
+                ticket.settle(0, error=error)
+                announce([ticket])
