@@ -65,7 +65,8 @@ class LiveState:
 
     def decided(self, agent: str) -> None:
         """A decision for this agent is open: exploration widths shrink until it settles."""
-        self.inflight[self.slot(agent)] += 1
+        i = self.slot(agent)  # first: a new agent makes the arrays grow
+        self.inflight[i] += 1
 
     def settled(self, agent: str) -> None:
         """The decision's outcome is known."""
@@ -74,7 +75,8 @@ class LiveState:
 
     def started(self, agent: str) -> None:
         """A call begins."""
-        self.running[self.slot(agent)] += 1
+        i = self.slot(agent)
+        self.running[i] += 1
 
     def finished(
         self,
