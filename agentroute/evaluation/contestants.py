@@ -1,0 +1,127 @@
+"""One router under evaluation: how it learns from a table, and how it is scored frozen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agentroute.errors import UsageError
+from agentroute.evaluation.outcomes import Ints
+from agentroute.evaluation.stream import Stream
+from agentroute.features.text import Embedder
+from agentroute.model.scores import F64
+from agentroute.routers.base import FittableRouter, Router
+from agentroute.routers.catalog import make_policy
+from agentroute.routers.exploration import DEFAULT, Epsilon
+from agentroute.routers.policy import Policy
+
+NOBODY = -1
+RouterSpec = str | Mapping[str, Any]
+PolicyFactory = Callable[[int], Policy]
+RouterFactory = Callable[[int], Router]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picks:
+    """What a router did with rows: ``chosen`` (m,) an arm or -1 for nobody; ``us`` (m,) time."""
+
+    chosen: Ints
+    us: F64
+
+
+def factories(
+    routers: Sequence[RouterSpec] | Mapping[str, RouterFactory],
+    embedder: Embedder,
+    *,
+    exploration: float | None = None,
+) -> dict[str, PolicyFactory]:
+    """Name to a function of the seed that makes a fresh policy.
+
+    Specs are as in YAML (a ``label`` tells two settings of one router apart); a mapping gives
+    functions that make routers of the user's own. ``exploration`` overrides every epsilon.
+
+    Raises:
+        UsageError: a name twice.
+        ConfigError: an unknown router or parameter (from the catalogue).
+    """
+    if isinstance(routers, Mapping):
+        return {name: _wrapped(make, exploration) for name, make in routers.items()}
+    out: dict[str, PolicyFactory] = {}
+    for spec in routers:
+        label = spec if isinstance(spec, str) else str(spec.get("label", spec.get("name")))
+        if label in out:
+            raise UsageError(f"the router '{label}' is given twice", hint="add a label")
+        out[label] = _from_catalog(spec, embedder, exploration)
+    return out
+
+
+def _wrapped(make: RouterFactory, exploration: float | None) -> PolicyFactory:
+    how = DEFAULT if exploration is None else Epsilon(exploration)
+    return lambda seed: Policy(make(seed), exploration=how)
+
+
+def _from_catalog(spec: RouterSpec, embedder: Embedder, exploration: float | None) -> PolicyFactory:
+    clean = spec if isinstance(spec, str) else {k: v for k, v in spec.items() if k != "label"}
+
+    def make(seed: int) -> Policy:
+        return make_policy(clean, embedder=embedder, seed=seed, exploration=exploration)
+
+    make(0)  # an unknown name or parameter is refused before any work
+    return make
+
+
+async def learn_full(
+    policy: Policy, stream: Stream, rows: Ints, embedder: Embedder, seed: int
+) -> None:
+    """Show every outcome of every row: by ``fit``, else by ``update`` in row order."""
+    router = policy.router
+    if isinstance(router, FittableRouter):
+        router.fit(stream.table.examples(rows, embedder), seed=seed)
+        return
+    seq = 0
+    for i in rows:
+        request = stream.request(i)
+        for j in range(len(stream.candidates)):
+            seq += 1
+            router.update(stream.observation(request, i, j, seq))
+
+
+async def learn_bandit(
+    policy: Policy, stream: Stream, order: Ints, rng: np.random.Generator
+) -> Picks:
+    """Stream the rows; only the chosen arm's outcome is shown. Returns what was chosen."""
+    chosen, us = np.full(len(order), NOBODY, np.int64), np.zeros(len(order))
+    for t, i in enumerate(order):
+        request = stream.request(i)
+        start = time.perf_counter()
+        _, choice = await policy.choose(request, rng=rng)
+        us[t] = 1e6 * (time.perf_counter() - start)
+        if choice.positions:
+            j = chosen[t] = choice.positions[0]
+            policy.router.update(stream.observation(request, i, j, t + 1, choice.propensity))
+    return Picks(chosen, us)
+
+
+async def play_frozen(
+    policy: Policy, stream: Stream, rows: Ints, rng: np.random.Generator
+) -> Picks:
+    """Argmax of the mean: no bonus, no exploration, nothing learned. Ties are drawn by ``rng``."""
+    chosen, us = np.full(len(rows), NOBODY, np.int64), np.zeros(len(rows))
+    for t, i in enumerate(rows):
+        request = stream.request(i)
+        start = time.perf_counter()
+        scores = await policy.scores(request)
+        if scores.out_of_scope < policy.abstain_at:
+            chosen[t] = argmax(scores.mean, rng)
+        us[t] = 1e6 * (time.perf_counter() - start)
+    return Picks(chosen, us)
+
+
+def argmax(mean: F64, rng: np.random.Generator) -> int:
+    """A position of the largest value; ties within 1e-6 are drawn; NaN is never chosen."""
+    best = np.flatnonzero(mean >= np.nanmax(mean) - 1e-6)
+    return int(best[0] if len(best) == 1 else rng.choice(best))

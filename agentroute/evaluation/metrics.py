@@ -1,0 +1,80 @@
+"""Numbers of an evaluation, and how sure they are: paired bootstrap over tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentroute.model.ids import keyed_rng
+from agentroute.model.scores import F64
+
+RESAMPLES = 2_000
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskScores:
+    """Scores gathered by task: ``total`` (t,) over ``count`` (t,) plays of that task."""
+
+    total: F64
+    count: F64
+
+    def mean(self) -> float:
+        """Mean over plays; NaN without any."""
+        plays = self.count.sum()
+        return float(self.total.sum() / plays) if plays else float("nan")
+
+    def minus(self, other: TaskScores) -> TaskScores:
+        """The paired difference: both were played on the same tasks equally often."""
+        return TaskScores(self.total - other.total, self.count)
+
+
+def by_task(task: NDArray[np.int64], score: F64, tasks: int) -> TaskScores:
+    """Sum ``score`` (m,) by ``task`` (m,) numbers in [0, tasks)."""
+    return TaskScores(
+        np.bincount(task, weights=score, minlength=tasks).astype(float),
+        np.bincount(task, minlength=tasks).astype(float),
+    )
+
+
+def bootstrap_ci(scores: TaskScores, *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+    """95 % percentile interval of the mean when tasks are drawn again with replacement.
+
+    The same seed draws the same tasks, so intervals of several routers are paired. Repetitions
+    of one task (orders, cuts) stay together: they are not independent evidence.
+    """
+    played = scores.count > 0
+    total, count = scores.total[played], scores.count[played]
+    if not len(total):
+        return float("nan"), float("nan")
+    rng = keyed_rng(seed, "bootstrap", len(total))
+    means = np.empty(resamples)
+    for b in range(0, resamples, 100):
+        drawn = rng.integers(0, len(total), size=(min(100, resamples - b), len(total)))
+        means[b : b + len(drawn)] = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    lo, hi = np.percentile(means, [2.5, 97.5])
+    return float(lo), float(hi)
+
+
+def recall_precision(
+    refused: NDArray[np.bool_], abstain: NDArray[np.bool_]
+) -> tuple[float | None, float | None]:
+    """Share of ``abstain`` rows refused, and of refusals that were right; None where undefined."""
+    right = int((refused & abstain).sum())
+    recall = right / int(abstain.sum()) if abstain.any() else None
+    precision = right / int(refused.sum()) if refused.any() else None
+    return recall, precision
+
+
+def cumulative_regret(reward: F64, best: F64) -> F64:
+    """(T,) sum of what the best choice would have given, less what was got."""
+    return np.cumsum(best - reward)
+
+
+def expected_calibration_error(predicted: F64, observed: F64, bins: int = 10) -> float:
+    """Mean gap between prediction and outcome over equal-width bins, weighted by bin size."""
+    place = np.clip((predicted * bins).astype(int), 0, bins - 1)
+    gaps = np.bincount(place, weights=predicted - observed, minlength=bins)
+    return float(np.abs(gaps).sum() / len(predicted))
