@@ -6,7 +6,8 @@ import numpy as np
 
 from agentroute.errors import RouterStateError
 from agentroute.model.decisions import Observation
-from agentroute.model.scores import F64, Request, Scores, StateDict, Taxonomy
+from agentroute.model.scores import F64, Examples, Request, Scores, StateDict, Taxonomy
+from agentroute.routers.index import ArmIndex, ArmMeans
 
 
 class Uniform:
@@ -17,22 +18,142 @@ class Uniform:
 
     async def score(self, request: Request) -> Scores:
         """See ``Router.score``."""
-        return _plain(np.full(len(request.candidates), 0.5), "uniform")
+        return plain(np.full(len(request.candidates), 0.5), "uniform")
 
     def update(self, observation: Observation) -> None:
         """Learns nothing."""
 
     def state_dict(self) -> StateDict:
         """Empty."""
-        return StateDict("uniform", 1)
+        return StateDict(self.name, 1)
 
     def load_state_dict(self, state: StateDict) -> None:
         """See ``Router.load_state_dict``."""
-        check_kind(state, "uniform", 1)
+        check_kind(state, self.name, 1)
 
 
-def _plain(mean: F64, term: str) -> Scores:
+class Cheapest:
+    """The lower the expected cost, the higher the score: 1 for the cheapest, by rank.
+
+    Reads the candidates' running averages (the card's price at first); an unknown cost is 0.5.
+    """
+
+    name = "cheapest"
+    taxonomy = Taxonomy("before", ("cost",), "rules")
+
+    async def score(self, request: Request) -> Scores:
+        """See ``Router.score``."""
+        cost = request.candidates.cost_usd
+        known = ~np.isnan(cost)
+        mean = np.full(len(cost), 0.5)
+        levels, rank = np.unique(cost[known], return_inverse=True)
+        mean[known] = 1.0 - rank / max(1, len(levels) - 1)
+        return plain(mean, "cost rank")
+
+    def update(self, observation: Observation) -> None:
+        """Learns nothing of its own: the candidates carry the averages."""
+
+    def state_dict(self) -> StateDict:
+        """Empty."""
+        return StateDict(self.name, 1)
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """See ``Router.load_state_dict``."""
+        check_kind(state, self.name, 1)
+
+
+class RoundRobin:
+    """The least used candidate first; calls in flight count. Ties are broken by ``decide``."""
+
+    name = "round_robin"
+    taxonomy = Taxonomy("before", ("counts",), "rules")
+
+    def __init__(self) -> None:
+        self.arms, self.calls = ArmIndex(), ArmMeans()
+        self._last: dict[str, str] = {}
+
+    async def score(self, request: Request) -> Scores:
+        """See ``Router.score``."""
+        _, used = self.calls.take(self.arms.rows(request.candidates))
+        used = used + request.candidates.inflight
+        low, high = used.min(), used.max()
+        return plain(1.0 - (used - low) / (high - low + 1.0), "turn")
+
+    def update(self, observation: Observation) -> None:
+        """Count a call once, however many rows tell of it."""
+        if self._last.get(observation.agent) == observation.decision_id:
+            return
+        self._last[observation.agent] = observation.decision_id
+        self.calls.add(self.arms.add(observation.agent), 0.0)
+
+    def state_dict(self) -> StateDict:
+        """The counts, and the last decision of each agent."""
+        meta = {"arms": self.arms.names, "last": dict(self._last)}
+        return StateDict(self.name, 1, meta, dict(self.calls.arrays(len(self.arms))))
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """See ``Router.load_state_dict``."""
+        check_kind(state, self.name, 1)
+        self.arms, self._last = ArmIndex(state.meta["arms"]), dict(state.meta["last"])
+        self.calls.load(state.arrays)
+
+
+class FixedBest:
+    """The best single agent: highest mean quality so far, whatever the task; or ``agent``.
+
+    The card's prior quality counts as one observation. Cost and latency enter by the objective.
+    """
+
+    name = "fixed_best"
+    taxonomy = Taxonomy("before", ("outcomes",), "rules")
+
+    def __init__(self, *, agent: str | None = None) -> None:
+        self.agent = agent
+        self.arms, self.quality = ArmIndex(), ArmMeans()
+
+    async def score(self, request: Request) -> Scores:
+        """See ``Router.score``."""
+        c = request.candidates
+        if self.agent is not None:
+            return plain((c.names == self.agent).astype(np.float64), "fixed")
+        q = self.quality.shrunk(self.arms.rows(c), c.prior, 1.0)
+        parts = request.objective.parts(q, c.cost_usd, c.latency_s)
+        return Scores(total(parts), np.zeros(len(c)), parts)
+
+    def update(self, observation: Observation) -> None:
+        """Fold a quality into the agent's mean."""
+        if observation.quality is not None:
+            row = self.arms.add(observation.agent)
+            self.quality.add(row, observation.quality, observation.weight)
+
+    def fit(self, examples: Examples, *, seed: int = 0) -> None:
+        """Means over all labelled rows that somebody should answer."""
+        self.arms, self.quality = ArmIndex(examples.cards.names), ArmMeans()
+        q = examples.quality[~examples.abstain]
+        for j in range(q.shape[1]):
+            seen = q[~np.isnan(q[:, j]), j]
+            self.quality.add(j + 1, float(seen.mean()) if len(seen) else 0.0, float(len(seen)))
+
+    def state_dict(self) -> StateDict:
+        """Sums and weights of the arms."""
+        arrays = self.quality.arrays(len(self.arms))
+        return StateDict(self.name, 1, {"arms": self.arms.names, "agent": self.agent}, dict(arrays))
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """See ``Router.load_state_dict``."""
+        check_kind(state, self.name, 1)
+        self.arms = ArmIndex(state.meta["arms"])
+        self.quality.load(state.arrays)
+
+
+def plain(mean: F64, term: str) -> Scores:
+    """Scores of one term and no bonus."""
     return Scores(mean, np.zeros(len(mean)), {term: mean})
+
+
+def total(parts: dict[str, F64]) -> F64:
+    """The sum of the terms, rounding kept inside [0, 1]."""
+    return np.asarray(np.clip(sum(parts.values()), 0.0, 1.0))
 
 
 def check_kind(state: StateDict, kind: str, version: int) -> None:

@@ -15,8 +15,8 @@ class CardPrior:
     """m = clip(prior_quality + slope (cos - centre), 0, 1).
 
     ``cos`` is that of prompt and card; ``centre`` the cosine that says nothing. Similarity enters
-    a learner here, as the mean that residuals are taken from, and nowhere else. Zero vectors
-    (empty text) have cosine ``centre``.
+    a learner here, as the mean that residuals are taken from, and nowhere else. An empty text
+    (zero vector) says nothing.
     """
 
     slope: float = 0.5
@@ -24,10 +24,14 @@ class CardPrior:
 
     def mean(self, request: Request) -> F64:
         """(n,) expected quality by the cards, in [0, 1]."""
-        c = request.candidates
+        return np.clip(request.candidates.prior + self.shift(request), 0.0, 1.0)
+
+    def shift(self, request: Request) -> F64:
+        """(n,) slope (cos - centre): what similarity adds; 0 for an empty prompt or card."""
         if not self.slope or not request.embedding.any():
-            return np.clip(c.prior, 0.0, 1.0)
-        return np.clip(c.prior + self.slope * (cosines(request) - self.centre), 0.0, 1.0)
+            return np.zeros(len(request.candidates))
+        cos = cosines(request)
+        return np.where(cos == 0.0, 0.0, self.slope * (cos - self.centre))
 
 
 def cosines(request: Request) -> F64:
