@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from pydantic import Field
+
 from agentroute.model.cards import Part
 from agentroute.model.tasks import Task, TaskGraph
 
@@ -41,13 +43,44 @@ class TopologyChoice(Part):
     thresholds: dict[str, float]
 
 
+class AgentUse(Part):
+    """An agent (or router, or depth policy) by name, with its parameters."""
+
+    name: str = Field(min_length=1)
+    params: dict[str, Any] = {}
+
+
+class FailWhen(Part):
+    """The run counts as failed, with its answer, when a number in the answer's data says so.
+
+    ``field`` is a dotted path into ``data`` (a list counts as its length). Exactly one bound.
+    """
+
+    field: str = Field(min_length=1)
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+
+
 class Plan(Part):
-    """A graph of tasks with the shape it will be run in; data only, JSON round trip."""
+    """A graph of tasks with the shape it will be run in; data only, JSON round trip.
+
+    What is None is left to the settings: ``router``, ``depth``, ``exploration``, ``refine``.
+    """
 
     name: str
     tasks: tuple[Task, ...]
     choice: TopologyChoice
     inputs: dict[str, Any] = {}
+    description: str = ""
+    router: AgentUse | None = None
+    depth: AgentUse | None = None
+    exploration: float | None = Field(None, ge=0, le=1)
+    refine: AgentUse | None = None
+    verifiers: tuple[AgentUse, ...] = ()
+    artifact: str | None = None
+    fail_when: FailWhen | None = None
 
     @property
     def topology(self) -> Topology:

@@ -1,0 +1,88 @@
+"""``eval``: routers against baselines on outcome tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from agentroute.cli.common import Json, emit, table
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("eval")(evaluate_command)
+
+
+def evaluate_command(
+    test: Annotated[Path | None, typer.Option("--test", help="Table to score.")] = None,
+    train: Annotated[Path | None, typer.Option("--train", help="Table to learn from.")] = None,
+    router: Annotated[
+        list[str] | None, typer.Option("--router", help="A router's name; repeat for more.")
+    ] = None,
+    mode: Annotated[
+        Literal["full", "bandit"],
+        typer.Option("--mode", help="Learn from all arms' scores, or the chosen arm's."),
+    ] = "full",
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Repetitions.")] = None,
+    train_split: Annotated[list[str] | None, typer.Option("--train-split")] = None,
+    test_split: Annotated[list[str] | None, typer.Option("--test-split")] = None,
+    holdout: Annotated[
+        float | None, typer.Option("--holdout", min=0.01, max=0.99, help="Cut inside one table.")
+    ] = None,
+    group_by: Annotated[str | None, typer.Option("--group-by", metavar="FEATURE")] = None,
+    cuts: Annotated[int, typer.Option("--cuts", min=1, help="How many random cuts.")] = 1,
+    embedder: Annotated[str, typer.Option("--embedder")] = "wordllama",
+    exploration: Annotated[
+        float | None, typer.Option("--exploration", min=0, max=1, help="Epsilon while learning.")
+    ] = None,
+    cost: Annotated[float, typer.Option("--cost-weight", min=0)] = 0.0,
+    latency: Annotated[float, typer.Option("--latency-weight", min=0)] = 0.0,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write an HTML report.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Which router is worth it on your data: baselines, intervals, seeds.
+
+    The form of a table is in the README. Score is the mean quality over rows that somebody should
+    get; learning and tuning see train rows alone.
+    """
+    from agentroute.evaluation.runner import EvalSpec, evaluate
+    from agentroute.model.scores import Objective
+
+    spec = EvalSpec(
+        test=test,
+        train=train,
+        routers=tuple(router or ("default",)),
+        mode=mode,
+        seeds=seeds,
+        train_split=tuple(train_split or ()),
+        test_split=tuple(test_split or ()),
+        holdout=holdout,
+        group_by=group_by,
+        cuts=cuts,
+        embedder=embedder,
+        exploration=exploration,
+        objective=Objective(1.0, cost, latency),
+    )
+    result = evaluate(spec)
+    if report is not None:
+        from agentroute.inspector.evalpage import eval_page
+        from agentroute.inspector.page import write
+
+        path = write(report, eval_page(result))
+        typer.echo(f"report: {path}", err=True)
+    if as_json:
+        emit(result.to_json())
+        return
+    header, rows = result.table()
+    numeric = [header[0], *(f">{h}" for h in header[1:])]
+    title = (
+        f"{result.test}: {result.mode} mode, {result.train_rows} rows learned, "
+        f"{result.rows} scored, {result.repetitions} repetitions; score x 100"
+    )
+    table(title, numeric, rows)
+    for note in result.notes:
+        typer.echo(note)

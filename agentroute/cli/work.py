@@ -1,0 +1,182 @@
+"""``route``, ``plan``, ``run``, ``feedback``: one choice, the shape, the whole thing, teaching."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentroute.cli.common import (
+    AgentsDir,
+    ConfigFile,
+    Db,
+    GraphsDir,
+    Json,
+    emit,
+    orchestrator_of,
+)
+
+Work = Annotated[str, typer.Argument(help="A graph's name, a path to one, or a task in words.")]
+Inputs = Annotated[
+    list[str] | None, typer.Option("--input", "-i", help="An input of the graph.", metavar="K=V")
+]
+RouterName = Annotated[str | None, typer.Option("--router", help="Which router decides.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (route, plan, run, feedback):
+        app.command()(command)
+
+
+def route(
+    text: Annotated[str, typer.Argument(help="The task in words.")],
+    skill: Annotated[list[str] | None, typer.Option("--skill", help="A required skill.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many agents.")] = 1,
+    why_not: Annotated[str | None, typer.Option("--why-not", metavar="AGENT")] = None,
+    router: RouterName = None,
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """A dry run of one choice: who, with what probability, and why. Calls and writes nothing."""
+    from agentroute.cli.views import show_route
+
+    orc = orchestrator_of(config, db, agents, router=router)
+
+    async def go() -> Any:
+        async with orc.reading():
+            return await orc.route(text, skills=skill or (), k=k)
+
+    found = asyncio.run(go())
+    if as_json:
+        emit(found.to_json())
+    else:
+        show_route(found, why_not)
+
+
+def plan(
+    work: Work,
+    inputs: Inputs = None,
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    graphs: GraphsDir = None,
+    as_json: Json = False,
+) -> None:
+    """The tasks of a graph and the shape they will be run in; runs nothing."""
+    from agentroute.cli.views import show_plan
+
+    orc = orchestrator_of(config, None, agents, graphs=_folders(graphs))
+    made = orc.plan(work, inputs=parse_inputs(inputs))
+    if as_json:
+        emit(made.model_dump(mode="json"))
+    else:
+        show_plan(made)
+
+
+def run(
+    work: Annotated[str | None, typer.Argument(help="A graph's name or path, or a task.")] = None,
+    inputs: Inputs = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where artefacts are kept.", metavar="DIR")
+    ] = None,
+    router: RouterName = None,
+    seed: Seed = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
+    budget: Annotated[float | None, typer.Option("--budget", min=0, help="USD.")] = None,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN")] = None,
+    approve: Annotated[list[str] | None, typer.Option("--approve", metavar="TASK")] = None,
+    reject: Annotated[list[str] | None, typer.Option("--reject", metavar="TASK")] = None,
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    graphs: GraphsDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Run a graph or a task: plan, choose, call, join, verify, learn. Exit 1 if it failed."""
+    from agentroute.cli.views import show_run
+
+    from agentroute.cli.progress import Progress
+    from agentroute.errors import UsageError
+
+    if (work is None) == (resume is None):
+        raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
+    orc = orchestrator_of(
+        config, db, agents, router=router, seed=seed, out=str(out) if out else None,
+        graphs=_folders(graphs),
+    )  # fmt: skip
+    answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
+
+    async def go(progress: Progress) -> Any:
+        async with orc:
+            return await orc.run(
+                work,
+                inputs=parse_inputs(inputs),
+                verify=not no_verify,
+                budget_usd=budget,
+                resume=resume,
+                answers=answers,
+                on_event=progress,
+            )
+
+    with Progress(quiet=as_json) as progress:
+        result = asyncio.run(go(progress))
+    if as_json:
+        emit(result.to_json())
+    else:
+        show_run(result)
+    if result.status in ("failed", "waiting") or result.goal_missed:
+        raise typer.Exit(1)
+
+
+def feedback(
+    target: Annotated[str, typer.Argument(metavar="ID", help="A run or a decision.")],
+    score: Annotated[float, typer.Option("--score", help="From 0 (useless) to 1 (perfect).")],
+    agent: Annotated[str | None, typer.Option("--agent", help="One agent of a team.")] = None,
+    source: Annotated[str, typer.Option("--source", help="Who says so.")] = "user",
+    key: Annotated[str | None, typer.Option("--key", help="Idempotency key.")] = None,
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Say how good a run or a decision was; the routers learn from it."""
+    orc = orchestrator_of(config, db, None)
+
+    async def go() -> Any:
+        async with orc:
+            return await orc.feedback(
+                target, score=score, agent=agent, source=source, idempotency_key=key
+            )
+
+    row = asyncio.run(go())
+    if as_json:
+        emit(row)
+        return
+    known = " (known already, nothing changed)" if row["duplicate"] else ""
+    typer.echo(f"{row['target']} {row['target_id']}: {row['score']} as row {row['seq']}{known}")
+
+
+def parse_inputs(given: list[str] | None) -> dict[str, str]:
+    """``K=V`` pairs as a mapping; the graph's own types turn the values into what they are."""
+    from agentroute.errors import UsageError
+
+    out: dict[str, str] = {}
+    for pair in given or ():
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise UsageError(f"--input {pair} is not K=V", hint="for example --input path=.")
+        out[key] = value
+    return out
+
+
+def _folders(graphs: list[Path] | None) -> tuple[str, ...] | None:
+    from agentroute.errors import UsageError
+
+    for folder in graphs or ():
+        if not folder.is_dir():
+            raise UsageError(f"--graphs {folder} is not a folder", hint="check the path")
+    return tuple(str(g) for g in graphs) if graphs else None
