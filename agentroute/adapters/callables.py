@@ -7,10 +7,11 @@ A thread cannot be killed: at its deadline it is abandoned, counted, and its res
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from agentroute.errors import AgentFailedError
@@ -132,12 +133,13 @@ def _drain(items: Iterator[Any], on_chunk: OnChunk) -> Any:
 
 
 async def _drain_async(result: Any, on_chunk: OnChunk) -> Any:
-    if not isinstance(result, AsyncIterator):
+    if not isinstance(result, AsyncGenerator):
         return await result
     texts: list[str] = []
-    async for item in result:
-        if not isinstance(item, str):
-            return item
-        texts.append(item)
-        on_chunk(item)
+    async with contextlib.aclosing(result):
+        async for item in result:
+            if not isinstance(item, str):
+                return item
+            texts.append(item)
+            on_chunk(item)
     return "".join(texts)

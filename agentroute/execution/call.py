@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from agentroute.adapters.callables import call_function
 from agentroute.adapters.loading import entry_of, load
 from agentroute.adapters.replies import as_reply
 from agentroute.adapters.runnables import call_runnable, is_runnable
-from agentroute.errors import AgentFailedError, AgentRouteError, AgentTimeoutError, CardError
-from agentroute.execution.ports import Binding, Chat, Directory, OnChunk
+from agentroute.errors import AgentRouteError, AgentTimeoutError, CardError
+from agentroute.execution.ports import Binding, ChatFactory, Directory, OnChunk
 from agentroute.execution.workers import WorkerPool
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.model.cards import CapabilityCard, Pricing
@@ -38,8 +39,11 @@ class Called:
 class Caller:
     """Calls agents; every failure comes back as a ``Called`` with ``error`` set."""
 
-    def __init__(self, directory: Directory, pool: WorkerPool, *, chat: Chat | None = None) -> None:
-        self._directory, self._pool, self._chat = directory, pool, chat
+    def __init__(
+        self, directory: Directory, pool: WorkerPool, *, chat: ChatFactory | None = None
+    ) -> None:
+        self._directory, self._pool = directory, pool
+        self._chat: ChatFactory = chat or _chat_agent
 
     async def __call__(
         self, agent: str, call: AgentCall, *, limit_s: float, on_chunk: OnChunk | None = None
@@ -67,10 +71,7 @@ class Caller:
         if origin.handler is not None:
             return await self._inline(origin.handler, call, limit_s, on_chunk)
         if card.entrypoint == "chat":
-            if self._chat is None:
-                raise AgentFailedError("no chat endpoint is configured", retryable=False)
-            async with asyncio.timeout(limit_s):
-                return as_reply(await self._chat(card, call, on_chunk), call.workdir)
+            return await self._inline(self._chat(card), call, limit_s, on_chunk)
         entry = entry_of(card.entrypoint or "", origin.folder)
         if card.isolation == "inline":
             return await self._inline(load(entry), call, limit_s, on_chunk)
@@ -101,6 +102,18 @@ class Caller:
         for card in reversed(chain):
             params |= card.params
         return origin.card, origin, params
+
+
+@lru_cache(maxsize=256)
+def _chat_of(frozen: str) -> Callable[[AgentCall], Any]:
+    from agentroute.adapters.chat import chat_agent
+
+    return chat_agent(CapabilityCard.model_validate_json(frozen))
+
+
+def _chat_agent(card: CapabilityCard) -> Callable[[AgentCall], Any]:
+    """One handler, and so one client, for each chat card."""
+    return _chat_of(card.model_dump_json())
 
 
 def cost_of(reply: AgentReply, pricing: Pricing) -> float:

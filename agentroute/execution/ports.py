@@ -1,7 +1,8 @@
 """What the execution needs from its neighbours, and nothing more: small protocols.
 
 ``registry.Registry`` is a ``Directory``, its entries are ``Binding``; ``ledger.Ledger`` is a
-``Book``; ``routers.policy.Policy`` is a ``Chooser``; ``adapters.chat`` gives a ``Chat``.
+``Book``; ``routers.policy.Policy`` is a ``Chooser``; ``adapters.chat.chat_agent`` is a
+``ChatFactory``.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.model.calls import AgentCall
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.decisions import Decision, DecisionRecord, Feedback, Note, Outcome
 from agentroute.model.events import Event
-from agentroute.model.scores import F32, F64, Request, Scores
+from agentroute.model.scores import F32, Request, Scores
 from agentroute.registry.live import LiveState
+from agentroute.routers.decide import Choice
 
 Emit = Callable[[Event], None]
 OnChunk = Callable[[str], None]
+ChatFactory = Callable[[CapabilityCard], Callable[[AgentCall], Any]]
 
 
 class Binding(Protocol):
@@ -59,30 +62,6 @@ class Directory(Protocol):
         ...
 
 
-class Choice(Protocol):
-    """What ``decide`` returns: positions into the request's candidates."""
-
-    @property
-    def chosen(self) -> Sequence[int]:
-        """The picks in order of preference."""
-        ...
-
-    @property
-    def status(self) -> Any:
-        """``selected``, ``ambiguous`` or ``abstained``."""
-        ...
-
-    @property
-    def propensity(self) -> float:
-        """Probability of ``chosen``."""
-        ...
-
-    @property
-    def propensities(self) -> F64:
-        """(n,) first-draw probability of each candidate."""
-        ...
-
-
 class Chooser(Protocol):
     """A policy: screening, router and exploration."""
 
@@ -91,10 +70,14 @@ class Chooser(Protocol):
         """What the ledger calls it."""
         ...
 
-    async def choose(
-        self, request: Request, *, k: int, rng: np.random.Generator
-    ) -> tuple[Scores, Any]:
-        """Scores over all n candidates and a ``Choice`` of at most ``k`` of them."""
+    async def scores(self, request: Request) -> Scores:
+        """Scores of all n candidates; NaN means screened out."""
+        ...
+
+    def decide(
+        self, request: Request, scores: Scores, *, k: int, rng: np.random.Generator
+    ) -> Choice:
+        """Choose at most ``k`` of them."""
         ...
 
 
@@ -141,14 +124,4 @@ class Book(Protocol):
 
     def notes(self, run_id: str) -> list[Note]:
         """All notes of a run, in seq order."""
-        ...
-
-
-class Chat(Protocol):
-    """How a chat card is called."""
-
-    async def __call__(
-        self, card: CapabilityCard, call: AgentCall, on_chunk: OnChunk | None = None
-    ) -> AgentReply:
-        """One model call, or a typed ``ExecutionError``."""
         ...

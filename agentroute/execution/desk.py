@@ -1,0 +1,237 @@
+"""One decision, from the question to the commit: who does this task?
+
+Eligible -> scores -> how many -> choice -> row -> commit awaited. What was already decided in
+this run is found and used again. A retry by the same agent and a declared fallback are rows of
+their own with propensity 1, and say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from time import time
+from typing import Any
+
+from agentroute.errors import NoCandidateError
+from agentroute.execution.history import History
+from agentroute.execution.ports import Book, Chooser, Directory, Encoder
+from agentroute.model.decisions import Decision, DecisionRecord, Kind
+from agentroute.model.ids import keyed_rng, uuid7
+from agentroute.model.scores import CardSet, Objective, Request, Scores
+from agentroute.model.tasks import Task
+from agentroute.planning.depth import Depth, Fixed
+from agentroute.registry.eligibility import Eligible, eligible
+from agentroute.routers.decide import Choice
+
+ONE = Fixed(1)
+EQUAL = Objective()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The question: who does ``task`` in this attempt?
+
+    ``exclude`` agents already tried; ``only`` a single agent with ``policy`` and ``reason`` saying
+    why it is not a free choice (pinned, retry, fallback).
+    """
+
+    task: Task
+    attempt: int = 1
+    upstream: tuple[str, ...] = ()
+    stage: int = 0
+    exclude: Collection[str] = ()
+    only: str | None = None
+    policy: str = ""
+    reason: str = ""
+    budget_left_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A committed decision, and the shadow agents that run beside it."""
+
+    decision: Decision
+    shadows: tuple[str, ...] = ()
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How this run chooses: policy, depth, objective and seed."""
+
+    policy: Chooser
+    depth: Depth = ONE
+    objective: Objective = EQUAL
+    seed: int = 0
+
+
+class Desk:
+    """Takes decisions and writes them down before anyone acts on them.
+
+    ``cards()`` gives the card set of the moment, ``version()`` the policy's state
+    (``<sha256>@<folded>``), ``chat_ready`` whether chat agents can be called.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        cards: Callable[[], CardSet],
+        encoder: Encoder,
+        book: Book,
+        *,
+        version: Callable[[], str] = lambda: "@0",
+        chat_ready: bool = False,
+    ) -> None:
+        self._directory, self._cards, self._encoder = directory, cards, encoder
+        self.book, self._version, self.chat_ready = book, version, chat_ready
+
+    async def route(self, ask: Ask, rules: Rules, history: History) -> Ruling:
+        """Who does the task; committed before this returns.
+
+        Raises:
+            NoCandidateError: nobody is eligible; says who was left out and why.
+            LedgerError: the row could not be committed. Nobody may be called then.
+        """
+        known = history.decision(ask.task.id, "route", ask.attempt)
+        if known is not None:
+            return Ruling(known, known=True)
+        who = self._eligible(ask)
+        request = self._request(ask, who, rules.objective)
+        if ask.only is not None:
+            record = self._forced(ask, request, who, rules, history.run_id)
+        else:
+            record = await self._chosen(ask, request, who, rules, history.run_id)
+        decision = await self._commit(record, history)
+        for agent in decision.chosen:
+            self._directory.live.decided(agent)
+        shadows = who.candidates.cards.names[who.shadow_rows] if decision.chosen else ()
+        return Ruling(decision, tuple(map(str, shadows)))
+
+    async def record(
+        self,
+        history: History,
+        kind: Kind,
+        chosen: tuple[str, ...],
+        *,
+        task_id: str = "",
+        attempt: int = 1,
+        policy: str,
+        reason: str,
+        context: Mapping[str, Any] | None = None,
+        wait: bool = True,
+    ) -> Decision:
+        """A decision that was not sampled (plan, topology, depth, refine, verify): propensity 1.
+
+        Without ``wait`` the row is only enqueued; a later row's commit covers it.
+        """
+        known = history.decision(task_id, kind, attempt)
+        if known is not None:
+            return known
+        decision = self._decision(
+            history.run_id, kind=kind, task_id=task_id, attempt=attempt, policy=policy,
+            chosen=chosen, reason=reason,
+        )  # fmt: skip
+        record = DecisionRecord(decision, context=dict(context or {}))
+        return await self._commit(record, history, wait=wait)
+
+    def _eligible(self, ask: Ask) -> Eligible:
+        who = eligible(
+            self._cards(),
+            self._directory.live,
+            ask.task,
+            budget_left_usd=ask.budget_left_usd,
+            only=ask.only,
+            exclude=tuple(ask.exclude),
+            chat_ready=self.chat_ready,
+            now_s=time(),
+        )
+        if not len(who.candidates):
+            raise NoCandidateError(ask.task.id, who.excluded())
+        return who
+
+    def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
+        bounds = self._directory.live.bounds(who.candidates.cards)
+        return Request(
+            task=ask.task,
+            embedding=self._encoder.encode([ask.task.prompt])[0],
+            candidates=who.candidates,
+            objective=replace(objective, bounds=bounds),
+            upstream=ask.upstream,
+            stage=ask.stage,
+        )
+
+    def _forced(
+        self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
+    ) -> DecisionRecord:
+        assert ask.only is not None
+        decision = self._decision(
+            run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt, policy=ask.policy,
+            chosen=(ask.only,), reason=ask.reason, seed=rules.seed,
+        )  # fmt: skip
+        return _record(decision, request, who)
+
+    async def _chosen(
+        self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
+    ) -> DecisionRecord:
+        scores = await rules.policy.scores(request)
+        choice, why = self._draw(ask, request, scores, rules, run_id)
+        names = tuple(str(request.candidates.names[i]) for i in choice.positions)
+        said = "; ".join(filter(None, (ask.reason, scores.reason, why)))
+        decision = self._decision(
+            run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt,
+            policy=rules.policy.name, policy_version=self._version(), status=choice.status,
+            chosen=names, propensity=choice.propensity, reason=said, seed=rules.seed,
+        )  # fmt: skip
+        context = {"depth": {"policy": rules.depth.name, "k": len(names), "reason": why}}
+        return _record(decision, request, who, scores, choice, context)
+
+    def _draw(
+        self, ask: Ask, request: Request, scores: Scores, rules: Rules, run_id: str
+    ) -> tuple[Choice, str]:
+        """One choice; a second one from the same stream where the depth policy wants a team."""
+
+        def draw(k: int) -> Choice:
+            rng = keyed_rng(rules.seed, run_id, ask.task.id, "route", ask.attempt)
+            return rules.policy.decide(request, scores, k=k, rng=rng)
+
+        choice = draw(1)
+        k, why = rules.depth.how_many(scores, choice)
+        return (choice, why) if k == 1 or not choice.positions else (draw(k), why)
+
+    def _decision(self, run_id: str, **fields: Any) -> Decision:
+        return Decision(id=uuid7(), run_id=run_id, at=_now(), **fields)
+
+    async def _commit(
+        self, record: DecisionRecord, history: History, *, wait: bool = True
+    ) -> Decision:
+        ticket = self.book.append(record)
+        decision = record.decision
+        if wait:
+            decision = decision.model_copy(update={"seq": await ticket})
+        history.decided(decision)
+        return decision
+
+
+def _record(
+    decision: Decision,
+    request: Request,
+    who: Eligible,
+    scores: Scores | None = None,
+    choice: Choice | None = None,
+    context: Mapping[str, Any] | None = None,
+) -> DecisionRecord:
+    return DecisionRecord(
+        decision=decision,
+        request=request,
+        scores=scores,
+        propensities=None if choice is None else choice.propensities,
+        context=dict(context or {}),
+        excluded_rows=who.excluded_rows,
+        excluded_codes=who.excluded_codes,
+        reasons=who.reasons,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

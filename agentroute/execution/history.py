@@ -1,0 +1,80 @@
+"""What a run has already decided and done, read from the ledger once: the truth of a resume."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from agentroute.execution.ports import Book
+from agentroute.model.calls import AgentReply
+from agentroute.model.decisions import Decision, Kind, Note, Outcome
+
+APPROVAL_NEEDED = "approval.needed"
+APPROVAL_ANSWERED = "approval.answered"
+
+
+class History:
+    """The rows of one run by key; the executor adds what it writes.
+
+    A decision is looked up by ``(task, kind, attempt)`` before it is made, an outcome by decision
+    and agent before the call: nothing is decided or finished twice.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self._decisions: dict[tuple[str, str, int], Decision] = {}
+        self._outcomes: dict[str, dict[str, Outcome]] = defaultdict(dict)
+        self.answers: dict[str, bool] = {}
+        self.questions: dict[str, str] = {}
+
+    @classmethod
+    def load(cls, book: Book, run_id: str) -> History:
+        """All rows of ``run_id``; empty for a new run."""
+        history = cls(run_id)
+        for d in book.decisions(run_id):
+            history.decided(d)
+        for o in book.outcomes(run_id):
+            history.finished(o)
+        for n in book.notes(run_id):
+            history.noted(n)
+        return history
+
+    def decided(self, decision: Decision) -> None:
+        """A decision was committed."""
+        key = (decision.task_id, decision.kind, decision.attempt)
+        self._decisions.setdefault(key, decision)
+
+    def finished(self, outcome: Outcome) -> None:
+        """An outcome was recorded; shadows do not count."""
+        if not outcome.shadow:
+            self._outcomes[outcome.decision_id].setdefault(outcome.agent, outcome)
+
+    def noted(self, note: Note) -> None:
+        """An approval was asked for or answered."""
+        if note.type == APPROVAL_NEEDED:
+            self.questions[note.data["task_id"]] = note.data["approval_id"]
+        elif note.type == APPROVAL_ANSWERED:
+            self.answers[note.data["approval_id"]] = bool(note.data["approved"])
+
+    def decision(self, task_id: str, kind: Kind, attempt: int) -> Decision | None:
+        """The decision of that key, if it was made."""
+        return self._decisions.get((task_id, kind, attempt))
+
+    def last(self, task_id: str, kind: Kind) -> Decision | None:
+        """The decision with the highest attempt."""
+        rows = [d for (t, k, _), d in self._decisions.items() if t == task_id and k == kind]
+        return max(rows, key=lambda d: d.attempt, default=None)
+
+    def outcomes(self, decision_id: str) -> dict[str, Outcome]:
+        """Agent to outcome of a decision."""
+        return dict(self._outcomes.get(decision_id, {}))
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """All decisions in seq order."""
+        return tuple(sorted(self._decisions.values(), key=lambda d: d.seq))
+
+
+def stored_reply(book: Book, outcome: Outcome) -> AgentReply | None:
+    """The reply that an outcome names, or None where it has none or its text was erased."""
+    text = book.text(outcome.reply) if outcome.reply else None
+    return None if text is None else AgentReply.model_validate_json(text)
