@@ -98,9 +98,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a graph or a task: plan, choose, call, join, verify, learn. Exit 1 if it failed."""
-    from agentroute.cli.views import show_run
-
     from agentroute.cli.progress import Progress
+    from agentroute.cli.views import show_run
     from agentroute.errors import UsageError
 
     if (work is None) == (resume is None):

@@ -24,7 +24,8 @@ class RunResult(Part):
     """The answer of a run and how it came about.
 
     ``degraded`` says in words what was cut or failed; ``replies`` maps each task to its reply;
-    ``scores`` are the verifier's rows; ``goal_missed`` names what the graph's ``fail_when`` found; ``output`` is set when ``output_type`` was asked for.
+    ``scores`` are the verifier's rows; ``goal_missed`` names what the graph's ``fail_when``
+    found; ``output`` is set when ``output_type`` was asked for.
     """
 
     run_id: str
