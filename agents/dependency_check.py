@@ -1,0 +1,85 @@
+"""Compares what is imported with what is declared: undeclared, unused, and not installed."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from typing import Any
+
+from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.refining.handover import data_with
+
+INDIRECT = re.compile(r"^(types-|pytest|mypy|ruff|black|flake8|sphinx|tox|coverage|build|wheel)")
+
+
+def agent(call: AgentCall) -> AgentReply:
+    """``data``: undeclared [{package, modules, files}], unused [name], missing [...]."""
+    project = data_with(call, "declared", "own")
+    packages = data_with(call, "packages")["packages"]
+    used = users(data_with(call, "imports")["imports"], set(project["own"]))
+    provider = {m: name for name, p in packages.items() for m in p["modules"]}
+    declared = {canonical(d["name"]): d for d in project["declared"]}
+    by_package: dict[str, list[str]] = defaultdict(list)
+    for module in used:
+        by_package[provider.get(module, canonical(module))].append(module)
+    missing = {p: m for p, m in by_package.items() if p not in packages and p not in declared}
+    undeclared = {p: m for p, m in by_package.items() if p not in declared and p not in missing}
+    undeclared.pop(canonical(project["name"]), None)
+    if project["kind"] in ("environment", "folder"):
+        undeclared = {}
+    unused = [d for n, d in declared.items() if n not in by_package and not d["optional"]]
+    unused = [d["name"] for d in unused if not INDIRECT.match(d["name"].lower())]
+    return reply(rows(undeclared, used), rows(missing, used), unused, len(by_package))
+
+
+def canonical(name: str) -> str:
+    """A package's name as PEP 503 writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def users(imports: dict[str, list[list[Any]]], own: set[str]) -> dict[str, set[str]]:
+    """Third-party module -> the files that import it."""
+    out: dict[str, set[str]] = defaultdict(set)
+    for file, found in imports.items():
+        for _, module in found:
+            if module not in sys.stdlib_module_names and module not in own:
+                out[module].add(file)
+    return out
+
+
+def rows(packages: dict[str, list[str]], used: dict[str, set[str]]) -> list[dict[str, Any]]:
+    """Packages with their modules and the files that need them, the most used first."""
+    out = []
+    for package, modules in packages.items():
+        files = sorted(set().union(*(used[m] for m in modules)))
+        out.append({"package": package, "modules": sorted(modules), "files": files[:20]})
+        out[-1]["n_files"] = len(files)
+    return sorted(out, key=lambda r: (-r["n_files"], r["package"]))
+
+
+def reply(
+    undeclared: list[dict[str, Any]], missing: list[dict[str, Any]], unused: list[str], used: int
+) -> AgentReply:
+    """The three lists and how a report shows them."""
+    figures = [
+        ["packages used", used], ["undeclared", len(undeclared)], ["unused", len(unused)],
+        ["not installed", len(missing)],
+    ]  # fmt: skip
+    blocks: list[dict[str, Any]] = [{"kind": "figures", "items": figures}]
+    blocks += table("Used but not declared", undeclared)
+    blocks += table("Imported but neither installed nor declared", missing)
+    if unused:
+        blocks.append({"kind": "notes", "title": "Declared but never imported", "items": unused})
+    text = f"{len(undeclared)} undeclared, {len(unused)} unused, {len(missing)} not installed."
+    data = {"undeclared": undeclared, "missing": missing, "unused": unused, "blocks": blocks}
+    return AgentReply(text=text, data=data)
+
+
+def table(title: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A table block, or none."""
+    if not found:
+        return []
+    body = [[r["package"], r["modules"], r["n_files"], r["files"][:3]] for r in found[:50]]
+    columns = ["package", "modules", "files", "for example"]
+    return [{"kind": "table", "title": title, "columns": columns, "rows": body}]

@@ -1,0 +1,66 @@
+"""Ranks the findings of several inspectors, one row a place, worst first."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from typing import Any
+
+from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.refining.handover import leave
+
+ORDER = {"high": 0, "medium": 1, "low": 2}
+COLUMNS = ["severity", "file", "line", "rule", "text", "found by"]
+
+
+def agent(call: AgentCall) -> AgentReply:
+    """``data``: findings (ranked), counts, ``failed`` (any at or above ``params.threshold``)."""
+    rows = ranked(call)
+    count = Counter(r["severity"] for r in rows)
+    threshold = str(call.params.get("threshold", "high"))
+    failed = [r for r in rows if ORDER[r["severity"]] <= ORDER.get(threshold, -1)]
+    data = {
+        "findings": rows[:1000], "counts": {k: count[k] for k in ORDER}, "failed": len(failed),
+        "threshold": threshold, "blocks": blocks(rows, count),
+    }  # fmt: skip
+    lines = [f"{r['file']}:{r['line']}: {r['severity']}: {r['text']}" for r in rows[:10]]
+    head = f"{len(rows)} findings: " + ", ".join(f"{count[k]} {k}" for k in ORDER) + "."
+    files = (leave(call, "findings.csv", as_csv(rows), "text/csv"),)
+    return AgentReply(text="\n".join([head, *lines]), data=data, artifacts=files)
+
+
+def ranked(call: AgentCall) -> list[dict[str, Any]]:
+    """Every finding once a (file, line, rule), by severity, then place."""
+    seen: dict[tuple[str, int, str], dict[str, Any]] = {}
+    for task_id, reply in call.inputs.items():
+        found = reply.data.get("findings", []) if isinstance(reply.data, dict) else []
+        for f in found:
+            key = (f["file"], int(f["line"]), f["rule"])
+            seen.setdefault(key, {**f, "found by": task_id})
+    return sorted(seen.values(), key=lambda f: (ORDER[f["severity"]], f["file"], f["line"]))
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """The findings as a table; a cell that a spreadsheet would run is quoted."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    for r in rows:
+        cells = [str(r[c]) for c in COLUMNS]
+        writer.writerow(["'" + c if c[:1] in "=+-@" else c for c in cells])
+    return out.getvalue()
+
+
+def blocks(rows: list[dict[str, Any]], count: Counter[str]) -> list[dict[str, Any]]:
+    """Figures, bars of the rules, and the table."""
+    rules = Counter(r["rule"] for r in rows).most_common(12)
+    out: list[dict[str, Any]] = [{"kind": "figures", "items": [[k, count[k]] for k in ORDER]}]
+    if rules:
+        chart = {"kind": "bars", "title": "Findings by rule", "items": [list(r) for r in rules]}
+        out.append({"kind": "chart", "chart": chart})
+        body = [[r["severity"], f"{r['file']}:{r['line']}", r["rule"], r["text"]] for r in rows]
+        note = f"the first 200 of {len(rows)}; all are in findings.csv" if len(rows) > 200 else ""
+        columns = ["severity", "where", "rule", "what"]
+        out.append({"kind": "table", "columns": columns, "rows": body[:200], "note": note})
+    return out
