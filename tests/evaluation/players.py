@@ -1,0 +1,50 @@
+"""Tiny routers for tests of the evaluation: they record what they were shown."""
+
+import numpy as np
+
+from agentroute.model.scores import Scores, StateDict, Taxonomy
+
+
+class Recorder:
+    """Scores by the mean quality seen for (kind, agent); keeps every observation and request."""
+
+    name = "recorder"
+    taxonomy = Taxonomy("before", ("outcomes",), "rules")
+
+    def __init__(self, *, refuse=()):
+        self.shown, self.asked, self.refuse = [], [], refuse
+        self.sums, self.counts = {}, {}
+
+    async def score(self, request):
+        self.asked.append(request)
+        kind = request.task.features.get("kind", "")
+        keys = [(kind, a) for a in request.candidates.names]
+        mean = np.array([(self.sums.get(k, 0.0) + 0.5) / (self.counts.get(k, 0) + 1) for k in keys])
+        bonus = np.array([0.3 / (1 + self.counts.get(k, 0)) for k in keys])
+        return Scores(mean, bonus, out_of_scope=float(kind in self.refuse))
+
+    def update(self, observation):
+        self.shown.append(observation)
+        key = (observation.request.task.features.get("kind", ""), observation.agent)
+        self.sums[key] = self.sums.get(key, 0.0) + observation.quality
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    def state_dict(self):
+        return StateDict("recorder", 1, {"sums": sorted(map(str, self.sums.items()))})
+
+    def load_state_dict(self, state):
+        raise NotImplementedError
+
+
+class Fitted(Recorder):
+    """As ``Recorder``, by ``fit``."""
+
+    name = "fitted"
+
+    def fit(self, examples, *, seed=0):
+        self.examples, self.seed = examples, seed
+        for task, row in zip(examples.tasks, examples.quality, strict=True):
+            for agent, q in zip(examples.cards.names, row, strict=True):
+                key = (task.features["kind"], agent)
+                self.sums[key] = self.sums.get(key, 0.0) + q
+                self.counts[key] = self.counts.get(key, 0) + 1
