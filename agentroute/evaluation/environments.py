@@ -160,7 +160,7 @@ def multi_hop(kinds: int = 3) -> Environment:
 
 def drift(kinds: int = 4, change_at: int = 500) -> Environment:
     """A generalist is best at everything, then dies; each kind has a good second."""
-    table = np.hstack([_specialists(kinds, 0.75, 0.2), np.full((kinds, 1), GOOD)])
+    table = np.hstack([_specialists(kinds, 0.87, 0.2), np.full((kinds, 1), 0.93)])
     after = table.copy()
     after[:, -1] = 0.02
     world = _world("drift", table, topics=(*range(kinds), -1))
