@@ -1,0 +1,71 @@
+"""Words as evidence: plain tokens for cards and prompts, hashed columns for what is learned."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentroute.model.tasks import Task
+
+MAX_WORDS = 400
+HISTORY_TURNS = 6
+
+_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly")
+_STOP = (
+    "a an the of to in on for and or is are was were be been it its this that these those with"
+    " from by at as my your me i you he she they them we us our do does did can could would will"
+    " what how which who when where there have has had please any all some into than then"
+)
+STOP = frozenset(_STOP.split())
+
+
+def stem(word: str) -> str:
+    """``word`` without a common English ending; at least three letters stay."""
+    for end in _ENDINGS:
+        if word.endswith(end) and len(word) - len(end) >= 3:
+            return word[: -len(end)]
+    return word
+
+
+def tokens(text: str) -> list[str]:
+    """Lower-case stems of the first 400 words, in order."""
+    return [stem(w) for w in _WORD.findall(text.lower())[:MAX_WORDS]]
+
+
+def content(text: str) -> list[str]:
+    """The tokens that are not stop words, each once, in order of appearance."""
+    return list(dict.fromkeys(w for w in tokens(text) if w not in STOP))
+
+
+def grams(text: str) -> list[str]:
+    """Distinct tokens and pairs of neighbours (``a b``), in order of appearance."""
+    words = tokens(text)
+    return list(dict.fromkeys([*words, *(f"{a} {b}" for a, b in pairwise(words))]))
+
+
+def columns(terms: Iterable[str], width: int) -> NDArray[np.int64]:
+    """The hashed column of each term in [0, width) (Weinberger et al. 2009, unsigned)."""
+    return np.array([zlib.crc32(t.encode()) % width for t in terms], np.int64)
+
+
+def task_text(task: Task) -> str:
+    """What a task asks: its prompt, and before it the user's earlier turns where it follows up.
+
+    A prompt with fewer than three words of its own ("and the second one?") follows up; a longer
+    one is a topic by itself, so that a change of topic is not held back by the old one.
+    """
+    if not follows_up(task):
+        return task.prompt
+    turns = [m.text for m in task.history[-HISTORY_TURNS:] if m.role == "user"]
+    return "\n".join([*turns, task.prompt])
+
+
+def follows_up(task: Task) -> bool:
+    """Whether the prompt needs the history to be understood."""
+    return bool(task.history) and len(content(task.prompt)) < 3
