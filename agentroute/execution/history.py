@@ -69,12 +69,17 @@ class History:
         return dict(self._outcomes.get(decision_id, {}))
 
     @property
+    def spent_usd(self) -> float:
+        """Dollars of all recorded calls."""
+        return sum(o.cost_usd for by in self._outcomes.values() for o in by.values())
+
+    @property
     def decisions(self) -> tuple[Decision, ...]:
         """All decisions in seq order."""
         return tuple(sorted(self._decisions.values(), key=lambda d: d.seq))
 
 
-def stored_reply(book: Book, outcome: Outcome) -> AgentReply | None:
-    """The reply that an outcome names, or None where it has none or its text was erased."""
-    text = book.text(outcome.reply) if outcome.reply else None
+def stored_reply(book: Book, sha: str | None) -> AgentReply | None:
+    """The reply stored under ``sha``, or None where there is none or its text was erased."""
+    text = book.text(sha) if sha else None
     return None if text is None else AgentReply.model_validate_json(text)

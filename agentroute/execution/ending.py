@@ -1,0 +1,244 @@
+"""How a run ends: the replies are joined, verified, and summed up."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentroute.errors import UnknownAgentError
+from agentroute.execution.attempts import Attempts, Waiting, Work
+from agentroute.execution.ports import Book, Directory
+from agentroute.execution.results import TaskOutcome
+from agentroute.execution.run import Run
+from agentroute.execution.views import ALL, sinks
+from agentroute.model.calls import AgentReply
+from agentroute.model.decisions import Feedback
+from agentroute.model.ids import uuid7
+from agentroute.model.plans import AgentUse, FailWhen
+from agentroute.model.runs import RunStatus
+from agentroute.model.tasks import Task
+
+DEFAULT_REFINER = AgentUse(name="refiner")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The joined answer; ``reply`` is None where there is nothing to say."""
+
+    reply: AgentReply | None
+    said: tuple[str, ...] = ()
+
+
+def terminal(run: Run) -> dict[str, TaskOutcome]:
+    """The outcomes that make the answer: those of tasks that nobody waits for."""
+    last = (ALL,) if ALL in run.outcomes else sinks(run.graph)
+    return {v: run.outcomes[v] for v in last if v in run.outcomes}
+
+
+class Finisher:
+    """Calls the refiner and the verifiers, agents like any other."""
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        directory: Directory,
+        book: Book,
+        *,
+        refine: AgentUse = DEFAULT_REFINER,
+    ) -> None:
+        self._attempts, self._directory, self._book = attempts, directory, book
+        self._refine = refine
+
+    async def join(self, run: Run) -> Ending:
+        """The answer: a single terminal reply passes through, several go to the refiner."""
+        ends = terminal(run)
+        replies = {v: o.reply for v, o in ends.items() if o.reply is not None}
+        if not replies:
+            return Ending(None)
+        if len(ends) == 1:
+            return Ending(next(iter(replies.values())))
+        use = run.plan.refine or self._refine
+        if use.name not in self._directory:
+            words = f"no agent is called '{use.name}': the replies are listed, not joined"
+            return Ending(listed(replies), (words,))
+        out = await self._special(run, "refine", use, replies, self._brief(run, ends))
+        said = out.said
+        if out.reply is None:
+            return Ending(listed(replies), (*said, "the replies are listed, not joined"))
+        run.emit("refine.finished", agent=use.name)
+        return Ending(out.reply, said)
+
+    def _brief(self, run: Run, ends: Mapping[str, TaskOutcome]) -> dict[str, Any]:
+        """What a refiner is told besides the replies: who made them, what is missing."""
+        return {
+            "topology": run.plan.topology.value,
+            "agents": {v: list(o.agents) for v, o in ends.items()},
+            "prompts": {v: run.graph[v].prompt[:500] for v in ends if v in run.graph},
+            "missing": [v for v, o in ends.items() if o.reply is None],
+        }
+
+    async def _special(
+        self,
+        run: Run,
+        kind: Any,
+        use: AgentUse,
+        inputs: dict[str, AgentReply],
+        params: Mapping[str, Any],
+    ) -> TaskOutcome:
+        goal = run.plan.description or run.plan.tasks[0].prompt[:2_000]
+        task = Task(id=kind, prompt=f"{goal}", params={**params, **use.params})
+        last = run.history.last("", kind) if kind == "verify" else None
+        first = _first_attempt(run, kind, use.name, last.attempt if last else 0)
+        out = await self._attempts(
+            run, Work(task=task, inputs=inputs, kind=kind, agent=use.name, attempt=first)
+        )
+        if isinstance(out, Waiting):
+            return TaskOutcome(kind, "failed", said=(f"the {kind} agent waits for approval",))
+        return out
+
+    async def verify(self, run: Run, answer: AgentReply | None) -> tuple[dict[str, Any], ...]:
+        """Call each verifier; its scores become feedback on the tasks' last route decisions."""
+        rows: list[dict[str, Any]] = []
+        inputs = {v: o.reply for v, o in run.outcomes.items() if o.reply is not None}
+        if answer is not None:
+            inputs["answer"] = answer
+        for use in run.plan.verifiers:
+            if use.name not in self._directory:
+                raise UnknownAgentError(use.name)
+            out = await self._special(run, "verify", use, inputs, self._who(run))
+            run.said += out.said
+            if out.reply is not None:
+                rows += self._scores(run, use.name, out)
+            run.emit("verify.finished", agent=use.name, scores=len(rows))
+        return tuple(rows)
+
+    def _who(self, run: Run) -> dict[str, Any]:
+        return {"agents": {v: list(o.agents) for v, o in run.outcomes.items()}}
+
+    def _scores(self, run: Run, verifier: str, out: TaskOutcome) -> list[dict[str, Any]]:
+        data = out.reply.data if out.reply is not None else None
+        found = data.get("scores") if isinstance(data, dict) else None
+        if not isinstance(found, list):
+            run.said.append(f"verifier '{verifier}': its reply has no data.scores")
+            return []
+        good = []
+        for row in found:
+            problem = self._feedback(run, verifier, out, row)
+            if problem:
+                run.said.append(f"verifier '{verifier}': {problem}")
+            else:
+                good.append({**row, "verifier": verifier})
+        return good
+
+    def _feedback(self, run: Run, verifier: str, out: TaskOutcome, row: Any) -> str:
+        """One score as a feedback row; the problem in words where it cannot be used."""
+        if not isinstance(row, dict) or not _is_score(row.get("score")):
+            return f"a score must be a number from 0 to 1: {row!r:.200}"
+        task_id, agent = row.get("task_id"), row.get("agent")
+        if ALL in run.outcomes:
+            task_id = ALL
+        decision = run.history.last(str(task_id), "route")
+        outcome = run.outcomes.get(str(task_id))
+        if decision is None or outcome is None:
+            return f"there is no decision for task '{task_id}'"
+        if agent == verifier:
+            return "it may not score itself"
+        if agent is None and len(outcome.agents) == 1:
+            agent = outcome.agents[0]
+        if agent is not None and agent not in outcome.tried:
+            return f"'{agent}' did not do task '{task_id}'"
+        self._book.append(
+            Feedback(
+                id=uuid7(),
+                target="decision",
+                target_id=self._decision_of(run, str(task_id), agent, decision.id),
+                agent=agent,
+                score=float(row["score"]),
+                source=f"verifier:{verifier}",
+                method=str(row.get("method", ""))[:500],
+                derived_from=out.decision_id,
+                idempotency_key=f"{run.run_id}:{verifier}:{task_id}:{agent or ''}",
+            )
+        )
+        return ""
+
+    def _decision_of(self, run: Run, task_id: str, agent: str | None, last: str) -> str:
+        """The latest decision of the task that chose ``agent``."""
+        rows = [
+            d
+            for d in run.history.decisions
+            if d.task_id == task_id and d.kind == "route" and (agent is None or agent in d.chosen)
+        ]
+        return max(rows, key=lambda d: d.attempt).id if rows else last
+
+
+def _first_attempt(run: Run, kind: Any, agent: str, last: int) -> int:
+    """Where this agent's attempts begin: at its row of an earlier life, else after the last."""
+    for n in range(1, last + 1):
+        d = run.history.decision("", kind, n)
+        if d is not None and agent in d.chosen and d.policy == "named":
+            return n
+    return last + 1
+
+
+def _is_score(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and 0.0 <= value <= 1.0
+
+
+def listed(replies: Mapping[str, AgentReply]) -> AgentReply:
+    """The replies one under the other, each with its task's id: when nobody can join them."""
+    return AgentReply(
+        text="\n\n".join(f"[{v}]\n{r.text}" for v, r in replies.items()),
+        data={v: r.data for v, r in replies.items()},
+        artifacts=tuple(a for r in replies.values() for a in r.artifacts),
+        citations=tuple(c for r in replies.values() for c in r.citations),
+        abstained=all(r.abstained for r in replies.values()),
+    )
+
+
+def status_of(run: Run, ending: Ending, failed_when: str) -> RunStatus:
+    """The run's status in one word."""
+    ends = terminal(run).values()
+    if run.pending:
+        return "waiting"
+    if ending.reply is None:
+        return "abstained" if any(o.status == "abstained" for o in ends) else "failed"
+    if failed_when:
+        return "failed"
+    if all(o.status == "abstained" for o in ends):
+        return "abstained"
+    return "degraded" if run.said else "completed"
+
+
+def broke(rule: FailWhen | None, reply: AgentReply | None) -> str:
+    """Why ``fail_when`` says that the run failed; '' where it does not."""
+    if rule is None or reply is None:
+        return ""
+    x = _number_at(reply.data, rule.field)
+    if x is None:
+        return f"fail_when: the answer's data has no number '{rule.field}'"
+    tests = (
+        ("above", rule.above, operator.gt),
+        ("at least", rule.at_least, operator.ge),
+        ("below", rule.below, operator.lt),
+        ("at most", rule.at_most, operator.le),
+    )
+    for word, bound, holds in tests:
+        if bound is not None and holds(x, bound):
+            return f"{rule.field} is {x:g}, {word} {bound:g}"
+    return ""
+
+
+def _number_at(data: Any, field: str) -> float | None:
+    for part in field.split("."):
+        if not isinstance(data, Mapping) or part not in data:
+            return None
+        data = data[part]
+    if isinstance(data, list):
+        return float(len(data))
+    return float(data) if isinstance(data, (int, float)) else None

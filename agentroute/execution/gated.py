@@ -1,0 +1,119 @@
+"""The gated graph: one LangGraph node a task, all sent at once, each waits for its inputs' gates.
+
+Tasks start when their own inputs are there (no barrier of a superstep), the picture is the user's
+DAG, and every task ends with a stream event of its own. Sends go out in topological order: that is
+what keeps it free of deadlock under a bound on concurrency. Compiled graphs hold no state of a run
+(it is found through a context variable), so they are cached by shape.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import warnings
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple, TypedDict
+
+from agentroute.execution.run import Gates
+
+RESERVED = frozenset({"outcomes", "__start__", "__end__", "branch"})
+
+
+class Shape(NamedTuple):
+    """Task ids in topological order, and the edges that gate them: ``(before, after)``."""
+
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...] = ()
+
+
+def merge(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any]:
+    """The reducer of every state key: keyed, so a repeat after a resume changes nothing."""
+    return {**(old or {}), **(new or {})}
+
+
+class Outcomes(TypedDict, total=False):
+    """State of the inner graph."""
+
+    outcomes: Annotated[dict[str, Any], merge]
+
+
+@dataclass
+class Floor:
+    """What the nodes of one execution share: gates, and ``work(task) -> outcome | None``.
+
+    ``done`` says whether a task needs nobody any more; None from ``work`` means that a human is
+    waited for.
+    """
+
+    gates: Gates
+    work: Callable[[str], Awaitable[dict[str, Any] | None]]
+    done: Mapping[str, Any]
+
+
+FLOOR: contextvars.ContextVar[Floor] = contextvars.ContextVar("agentroute_floor")
+
+
+def node_name(shape: Shape, v: str) -> str:
+    """The task's id, or ``t<i>`` where LangGraph would refuse it as a name."""
+    bad = v in RESERVED or any(c in v for c in "|:")
+    return f"t{shape.nodes.index(v)}" if bad else v
+
+
+def _subtask(v: str, parents: tuple[str, ...]) -> Callable[[Outcomes], Awaitable[Outcomes]]:
+    async def subtask(state: Outcomes) -> Outcomes:
+        floor = FLOOR.get()
+        gates = floor.gates
+        try:
+            if v in floor.done:
+                return {}
+            for p in parents:
+                await gates.gate(p).wait()
+            if any(p not in floor.done for p in parents):
+                return {}  # an input waits for a human
+            async with gates.semaphore:
+                out = await floor.work(v)
+            return {} if out is None else {"outcomes": {v: out}}
+        finally:
+            gates.open(v)  # always: a closed gate is a deadlock
+
+    return subtask
+
+
+class Compiled(NamedTuple):
+    """``inner`` runs; ``drawn`` is its twin for pictures, never run."""
+
+    inner: Any
+    drawn: Any
+
+
+@lru_cache(maxsize=256)
+def gated(shape: Shape) -> Compiled:
+    """The compiled gated graph of a shape, cached."""
+    from langgraph.graph import START, StateGraph
+    from langgraph.types import Send
+
+    parents: dict[str, list[str]] = {v: [] for v in shape.nodes}
+    children: dict[str, list[str]] = {v: [] for v in shape.nodes}
+    for before, after in shape.edges:
+        parents[after].append(before)
+        children[before].append(after)
+    name = {v: node_name(shape, v) for v in shape.nodes}
+    builder: Any = StateGraph(Outcomes)
+    for v in shape.nodes:
+        after_v = tuple(name[c] for c in children[v]) or None
+        builder.add_node(name[v], _subtask(v, tuple(parents[v])), destinations=after_v)
+    sends = [Send(name[v], {}) for v in shape.nodes]
+    roots = [name[v] for v in shape.nodes if not parents[v]]
+    builder.add_conditional_edges(START, lambda _: sends, roots)
+    return Compiled(builder.compile(checkpointer=False), builder.compile())
+
+
+async def run_gated(shape: Shape, floor: Floor) -> None:
+    """Run every task of ``shape``; returns when all have ended or wait for a human."""
+    FLOOR.set(floor)
+    # Inside a host with durability="sync" the inner call must state its own; outside of one
+    # LangGraph warns that it is of no use.
+    warnings.filterwarnings("ignore", message="`durability` has no effect")
+    limits = {"recursion_limit": 10, "max_concurrency": len(shape.nodes)}
+    await gated(shape).inner.ainvoke({}, limits, durability="exit")

@@ -1,0 +1,67 @@
+"""The outer LangGraph graph: ``plan -> execute -> refine``, with a ``lead`` where one leads."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, TypedDict
+
+from agentroute.execution.gated import Shape, gated, merge
+
+
+class State(TypedDict, total=False):
+    """JSON only. ``outcomes`` and ``usage`` are keyed, so that a repeat changes nothing."""
+
+    task: str
+    run_id: str
+    plan: dict[str, Any]
+    orders: dict[str, Any]
+    outcomes: Annotated[dict[str, Any], merge]
+    usage: Annotated[dict[str, Any], merge]
+    answers: Annotated[dict[str, Any], merge]
+    output: str
+    result: dict[str, Any]
+
+
+Step = Callable[[State], Awaitable[State]]
+
+
+def build_outer(
+    steps: Mapping[str, Step], shape: Shape | None = None, *, lead: bool = False
+) -> Any:
+    """Compile the outer graph without a checkpointer, so that it inherits a host's.
+
+    ``steps`` has ``plan``, ``execute``, ``refine`` and, with ``lead``, ``lead``. ``shape`` is the
+    plan's DAG where it is known beforehand: a twin of its gated graph hangs on ``execute`` so that
+    ``get_graph(xray=1)`` draws it.
+    """
+    from langgraph.graph import END, START, StateGraph
+
+    builder: Any = StateGraph(State)
+    builder.add_node("plan", steps["plan"])
+    builder.add_node("execute", _with_picture(steps["execute"], shape))
+    builder.add_node("refine", steps["refine"])
+    builder.add_edge(START, "plan")
+    if lead:
+        builder.add_node("lead", steps["lead"])
+        builder.add_edge("plan", "lead")
+        builder.add_conditional_edges(
+            "lead", lambda s: "execute" if s.get("orders") else "refine", ["execute", "refine"]
+        )
+        builder.add_edge("execute", "lead")
+    else:
+        builder.add_edge("plan", "execute")
+        builder.add_edge("execute", "refine")
+    builder.add_edge("refine", END)
+    return builder.compile()
+
+
+def _with_picture(execute: Step, shape: Shape | None) -> Step:
+    if shape is None:
+        return execute
+    drawn = gated(shape).drawn
+
+    async def execute_with_picture(state: State) -> State:
+        assert drawn  # found by closure: it keeps the picture reachable
+        return await execute(state)
+
+    return execute_with_picture

@@ -1,0 +1,83 @@
+"""What became of a task: the value that goes through the graph in place of an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentroute.model.calls import AgentReply
+from agentroute.planning.lead import Report, ReportStatus
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """A task's end. ``said`` tells people in words what went wrong on the way, also on success.
+
+    ``reply`` is the task's answer (of a team: joined), ``replies`` each agent's own; ``tried``
+    all agents that were called or refused; ``sha`` the stored reply.
+    """
+
+    task_id: str
+    status: ReportStatus
+    agents: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
+    reply: AgentReply | None = None
+    replies: dict[str, AgentReply] = field(default_factory=dict)
+    sha: str | None = None
+    said: tuple[str, ...] = ()
+    attempt: int = 1
+    issued: int = 1
+    decision_id: str = ""
+
+    def report(self) -> Report:
+        """For the lead."""
+        text = self.reply.text if self.reply else ""
+        return Report(self.task_id, self.status, self.tried, self.issued, text)
+
+    def state(self) -> dict[str, Any]:
+        """For the graph's state: plain JSON, the reply by reference."""
+        return {
+            "task_id": self.task_id,
+            "status": self.status,
+            "agents": list(self.agents),
+            "tried": list(self.tried),
+            "reply": self.sha,
+            "said": list(self.said),
+            "attempt": self.attempt,
+            "issued": self.issued,
+            "decision_id": self.decision_id,
+        }
+
+    @classmethod
+    def from_state(cls, data: dict[str, Any], reply: AgentReply | None) -> TaskOutcome:
+        """The inverse of ``state``, given the stored reply."""
+        return cls(
+            task_id=data["task_id"],
+            status=data["status"],
+            agents=tuple(data["agents"]),
+            tried=tuple(data["tried"]),
+            reply=reply,
+            sha=data["reply"],
+            said=tuple(data["said"]),
+            attempt=data["attempt"],
+            issued=data["issued"],
+            decision_id=data["decision_id"],
+        )
+
+
+def join_team(replies: dict[str, AgentReply]) -> AgentReply:
+    """The replies of a team as one, each under its agent's name; one alone passes through.
+
+    Members that abstain are left out unless all do. ``data.team`` keeps each member's own.
+    """
+    if len(replies) == 1:
+        return next(iter(replies.values()))
+    speaking = {a: r for a, r in replies.items() if not r.abstained}
+    shown = speaking or replies
+    return AgentReply(
+        text="\n\n".join(f"{agent}:\n{r.text}" for agent, r in shown.items()),
+        data={"team": {a: {"text": r.text, "data": r.data} for a, r in shown.items()}},
+        artifacts=tuple(x for r in shown.values() for x in r.artifacts),
+        citations=tuple(x for r in shown.values() for x in r.citations),
+        abstained=not speaking,
+    )

@@ -1,0 +1,96 @@
+"""One run in progress: everything that must not live in a compiled graph."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentroute.execution.budget import Purse
+from agentroute.execution.desk import Rules
+from agentroute.execution.history import History
+from agentroute.execution.ports import Emit
+from agentroute.execution.results import TaskOutcome
+from agentroute.model.events import Event, EventType
+from agentroute.model.plans import Plan
+from agentroute.model.runs import RunResult
+from agentroute.model.tasks import TaskGraph
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a run may use: seconds, dollars, calls, and calls at a time."""
+
+    seconds: float = 300.0
+    usd: float | None = None
+    calls: int | None = None
+    max_concurrency: int = 8
+
+
+@dataclass
+class Run:
+    """Plan, rules, history, purse and results of one run.
+
+    ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
+    asked; ``calls`` maps a call id to what it used.
+    """
+
+    run_id: str
+    plan: Plan
+    rules: Rules
+    history: History
+    bounds: Bounds
+    workroot: Path
+    purse: Purse
+    listeners: list[Emit] = field(default_factory=list)
+    stream: bool = False
+    began: float = field(default_factory=time.monotonic)
+    outcomes: dict[str, TaskOutcome] = field(default_factory=dict)
+    pending: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: dict[str, tuple[int, float]] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    verify: bool = True
+    result: RunResult | None = None
+
+    def __post_init__(self) -> None:
+        self.graph: TaskGraph = self.plan.graph()
+        self.deadline = self.began + self.bounds.seconds
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the run's deadline; may be negative."""
+        return self.deadline - time.monotonic()
+
+    def emit(self, type: EventType, task_id: str = "", agent: str = "", **data: Any) -> None:
+        """Tell the listeners; a listener's own failure is its own."""
+        if not self.listeners:
+            return
+        at_s = time.monotonic() - self.began
+        event = Event(
+            type=type, run_id=self.run_id, task_id=task_id, agent=agent, at_s=at_s, data=data
+        )
+        for listen in self.listeners:
+            listen(event)
+
+    def folder(self, task_id: str, attempt: int, agent: str) -> Path:
+        """A call's own folder."""
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{task_id}.{agent}")
+        return self.workroot / self.run_id / f"{safe[:100]}.{attempt}"
+
+
+class Gates:
+    """One future a task; opened when the task has ended, whatever became of it."""
+
+    def __init__(self, limit: int) -> None:
+        self._gates: dict[str, asyncio.Event] = {}
+        self.semaphore = asyncio.Semaphore(limit)
+
+    def gate(self, node: str) -> asyncio.Event:
+        """The gate of a node."""
+        return self._gates.setdefault(node, asyncio.Event())
+
+    def open(self, node: str) -> None:
+        """Let everybody through who waits for ``node``."""
+        self.gate(node).set()

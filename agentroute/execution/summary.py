@@ -1,0 +1,55 @@
+"""A run's result: status, answer, what was degraded, what was used, which files stay."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from agentroute.execution.ending import Ending, broke, status_of, terminal
+from agentroute.execution.run import Run
+from agentroute.model.calls import Artifact
+from agentroute.model.runs import RunResult, RunUsage
+
+
+def summarise(run: Run, ending: Ending, scores: tuple[dict[str, Any], ...]) -> RunResult:
+    """Everything a caller is told; fills ``run.said`` with what is found wrong here."""
+    artifacts = _artifacts(run, ending)
+    wanted = run.plan.artifact
+    if wanted and ending.reply is not None and wanted not in {a.name for a in artifacts}:
+        run.said.append(f"the artefact '{wanted}' was not made")
+    failed_when = broke(run.plan.fail_when, ending.reply)
+    if failed_when:
+        run.said.append(failed_when)
+    if ending.reply is None and not run.pending:
+        run.said.append("there is no answer: no task that it needs has a reply")
+    reply = ending.reply
+    return RunResult(
+        run_id=run.run_id,
+        status=status_of(run, ending, failed_when),
+        topology=run.plan.topology.value,
+        answer=reply.text if reply else "",
+        data=reply.data if reply else None,
+        degraded=tuple(dict.fromkeys(run.said)),
+        decisions=run.history.decisions,
+        usage=_usage(run),
+        artifacts=artifacts,
+        replies={v: o.reply for v, o in run.outcomes.items() if o.reply is not None},
+        scores=scores,
+    )
+
+
+def _artifacts(run: Run, ending: Ending) -> tuple[Artifact, ...]:
+    """The answer's files first, then those of terminal tasks, then the others'; once each."""
+    replies = [ending.reply, *(o.reply for o in terminal(run).values())]
+    replies += [o.reply for o in run.outcomes.values()]
+    found = {a.path: a for r in replies if r is not None for a in r.artifacts}
+    return tuple(found.values())
+
+
+def _usage(run: Run) -> RunUsage:
+    return RunUsage(
+        calls=len(run.calls),
+        tokens=sum(t for t, _ in run.calls.values()),
+        cost_usd=sum(c for _, c in run.calls.values()),
+        wall_s=time.monotonic() - run.began,
+    )
