@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
+from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
@@ -13,6 +16,25 @@ LONG = 60
 
 def agent(call: AgentCall) -> AgentReply:
     """``data.packages``: name -> {version, requires, licence, modules}."""
+    packages, damaged = installed(tuple((p, modified(p)) for p in sys.path))
+    figures = [["packages installed", len(packages)], ["without readable metadata", damaged]]
+    return AgentReply(
+        text=f"{len(packages)} packages are installed.",
+        data={"packages": packages, "blocks": [{"kind": "figures", "items": figures}]},
+    )
+
+
+def modified(folder: str) -> int:
+    """When a folder of the search path last changed, in ns; 0 if it is not there."""
+    try:
+        return Path(folder or ".").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=1)
+def installed(state: tuple[tuple[str, int], ...]) -> tuple[dict[str, dict[str, Any]], int]:
+    """Every package, and how many could not be read; kept while the search path is unchanged."""
     packages: dict[str, dict[str, Any]] = {}
     damaged = 0
     for dist in metadata.distributions():
@@ -21,11 +43,7 @@ def agent(call: AgentCall) -> AgentReply:
             packages.setdefault(name, described(dist))
         except (KeyError, TypeError, AttributeError, OSError, UnicodeDecodeError):
             damaged += 1
-    figures = [["packages installed", len(packages)], ["without readable metadata", damaged]]
-    return AgentReply(
-        text=f"{len(packages)} packages are installed.",
-        data={"packages": packages, "blocks": [{"kind": "figures", "items": figures}]},
-    )
+    return packages, damaged
 
 
 def canonical(name: str) -> str:

@@ -44,8 +44,16 @@ def agent(call: AgentCall) -> AgentReply:
         leave(call, "report.html", page, "text/html"),
         leave(call, "report.json", json.dumps(record, indent=1, default=str), "application/json"),
     )
-    text = summary(call, title, missing)
-    return AgentReply(text=text, data={"title": title, "missing": missing}, artifacts=files)
+    results = {t: scalars(r.data) for t, r in call.inputs.items()}
+    data = {"title": title, "missing": missing, "results": results}
+    return AgentReply(text=summary(call, title, missing), data=data, artifacts=files)
+
+
+def scalars(data: Any) -> dict[str, Any]:
+    """The plain values of a step's data, so that a run can be judged by them."""
+    plain = (str, int, float, bool)
+    found = data.items() if isinstance(data, dict) else ()
+    return {k: v for k, v in found if isinstance(v, plain) and len(str(v)) < 200}
 
 
 def summary(call: AgentCall, title: str, missing: list[str]) -> str:

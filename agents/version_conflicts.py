@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
@@ -19,7 +20,7 @@ def agent(call: AgentCall) -> AgentReply:
             need = requirement(text)
             if need is None:
                 odd += 1
-            elif applies(need):
+            elif applies(text):
                 checked += 1
                 found = packages.get(canonicalize_name(need.name), {}).get("version")
                 if found is None or not need.specifier.contains(found, prereleases=True):
@@ -34,6 +35,7 @@ def agent(call: AgentCall) -> AgentReply:
     return AgentReply(text=text, data={"conflicts": conflicts, "unreadable": odd, "blocks": blocks})
 
 
+@lru_cache(maxsize=20_000)
 def requirement(text: str) -> Any:
     """A parsed requirement, or None for one that the standard does not allow."""
     from packaging.requirements import InvalidRequirement, Requirement
@@ -44,6 +46,8 @@ def requirement(text: str) -> Any:
         return None
 
 
-def applies(need: Any) -> bool:
+@lru_cache(maxsize=20_000)
+def applies(text: str) -> bool:
     """Whether a requirement holds here without extras."""
-    return need.marker is None or need.marker.evaluate({"extra": ""})
+    need = requirement(text)
+    return bool(need.marker is None or need.marker.evaluate({"extra": ""}))

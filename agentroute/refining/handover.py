@@ -24,6 +24,7 @@ def data_with(call: AgentCall, *keys: str) -> dict[str, Any]:
     raise AgentFailedError(
         f"no input of '{call.task.id}' holds {', '.join(keys)}",
         hint="the step before it failed, or depends_on leaves it out",
+        retryable=False,
     )
 
 
@@ -37,7 +38,9 @@ def file_of(call: AgentCall, name: str) -> Path:
         for a in reply.artifacts:
             if a.name == name and Path(a.path).is_file():
                 return Path(a.path)
-    raise AgentFailedError(f"no input of '{call.task.id}' left a file '{name}'")
+    raise AgentFailedError(
+        f"no input of '{call.task.id}' left a file '{name}'", retryable=False
+    )
 
 
 def locate(path: str, what: str = "file or folder") -> Path:

@@ -1,0 +1,1 @@
+"""Trips, prices and stations of a bike rental."""
