@@ -63,9 +63,21 @@ class Entry:
     columns: tuple[Any, ...]
     packed: bytes | None = None
     blobs: list[Blob] = field(default_factory=list)
+    erases: str | None = None
 
 
-Appendable = DecisionRecord | Outcome | Feedback | Note
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The wish to forget a text or an artefact; becomes an event that says so, and why."""
+
+    sha256: str
+    reason: str
+
+
+ERASED_TYPE = "blob.erased"
+_ERASED_ID = "erased:"
+
+Appendable = DecisionRecord | Outcome | Feedback | Note | Erasure
 
 
 def columns(table: str, body: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -93,15 +105,37 @@ def encode(row: Appendable, at: str) -> Entry:
         if isinstance(row, Feedback):
             return _plain("feedback", _as_body(row, at, "method", "source"))
         if isinstance(row, Note):
-            return _plain("events", {**row.__dict__, "data": redact_json(row.data), "at": at})
-    except (TypeError, ValueError, KeyError) as e:
+            return _note(row, at)
+        if isinstance(row, Erasure):
+            return _erasure(row, at)
+    except (TypeError, ValueError, KeyError, RecursionError) as e:
         raise LedgerError(f"this {type(row).__name__} cannot be recorded: {e}") from e
     raise LedgerError(f"a {type(row).__name__} is not a row of a ledger")
 
 
-def text_blob(text: str) -> Blob:
-    """A text without its secrets, named by the SHA-256 of its UTF-8."""
-    return _text_blob(text)
+def artefact_blob(data: bytes) -> Blob:
+    """A file's content, named by its SHA-256. Not searched for secrets: it may be binary."""
+    return Blob(sha256(data), "artefact", data)
+
+
+def _note(row: Note, at: str) -> Entry:
+    if row.id.startswith(_ERASED_ID) or row.type == ERASED_TYPE:
+        raise LedgerError("only an erasure may say that something was erased")
+    return _plain("events", {**row.__dict__, "data": redact_json(row.data), "at": at})
+
+
+def _erasure(row: Erasure, at: str) -> Entry:
+    data = {"sha256": row.sha256, "reason": redact(row.reason)}
+    body = {
+        "id": _ERASED_ID + row.sha256,
+        "run_id": "",
+        "type": ERASED_TYPE,
+        "data": data,
+        "at": at,
+    }
+    entry = _plain("events", body)
+    entry.erases = row.sha256
+    return entry
 
 
 def _as_body(row: Outcome | Feedback, at: str, *texts: str) -> dict[str, Any]:
@@ -121,7 +155,8 @@ def _json(body: Any) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _text_blob(text: str) -> Blob:
+def text_blob(text: str) -> Blob:
+    """A text without its secrets, named by the SHA-256 of its UTF-8."""
     data = redact(text).encode("utf-8", "surrogatepass")
     return Blob(sha256(data), "text", data)
 
@@ -176,8 +211,8 @@ def _request(
 
 
 def _task(task: Task, blobs: list[Blob]) -> dict[str, Any]:
-    prompt = _text_blob(task.prompt)
-    turns = [(m.role, _text_blob(m.text)) for m in task.history]
+    prompt = text_blob(task.prompt)
+    turns = [(m.role, text_blob(m.text)) for m in task.history]
     blobs += [prompt, *(b for _, b in turns)]
     fields = dict(task.__dict__)
     fields["features"] = redact_json(task.features)

@@ -60,13 +60,15 @@ def insert_entries(con: sqlite3.Connection, entries: Sequence[Entry]) -> list[Re
     seq, prev = head(con)
     receipts: list[Receipt] = []
     for entry in entries:
-        error = _unknown_target(con, entry)
+        error = _refusal(con, entry)
         if error is not None:
             receipts.append(Receipt(error=error))
             continue
         digest = link(prev, entry.table, seq + 1, entry.body)
         if _add(con, entry, seq + 1, prev, digest):
             seq, prev = seq + 1, digest
+            if entry.erases is not None:
+                con.execute("UPDATE blobs SET body = NULL WHERE sha256 = ?", (entry.erases,))
             receipts.append(Receipt(seq))
         else:
             receipts.append(Receipt(_older(con, entry), duplicate=True))
@@ -88,12 +90,23 @@ def _older(con: sqlite3.Connection, entry: Entry) -> int:
     return int(con.execute(sql, keys[:width]).fetchone()[0])
 
 
-def _unknown_target(con: sqlite3.Connection, entry: Entry) -> LedgerError | None:
+def _refusal(con: sqlite3.Connection, entry: Entry) -> LedgerError | None:
     if entry.table == "outcomes":
         return _no_decision(con, entry.columns[0])
     if entry.table == "feedback":
         target, target_id = entry.columns[1], entry.columns[2]
         return _no_decision(con, target_id) if target == "decision" else _no_run(con, target_id)
+    if entry.erases is not None:
+        return _not_erasable(con, entry.erases)
+    return None
+
+
+def _not_erasable(con: sqlite3.Connection, sha: str) -> LedgerError | None:
+    row = con.execute("SELECT kind FROM blobs WHERE sha256 = ?", (sha,)).fetchone()
+    if row is None:
+        return LedgerError(f"there is no text or artefact {sha}")
+    if row[0] not in ("text", "artefact"):
+        return LedgerError(f"{sha} is a {row[0]}: only texts and artefacts can be erased")
     return None
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from agentroute.errors import LedgerError
+from agentroute.ledger.chain import TABLES
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.decode import Row
-from agentroute.ledger.encode import Appendable, text_blob
+from agentroute.ledger.encode import Appendable, Blob, Erasure, artefact_blob, text_blob
+from agentroute.ledger.lease import Lease, take_lease
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.tickets import Ticket, announce
 from agentroute.ledger.writer import Writer
-from agentroute.model.decisions import Decision, DecisionRecord
+from agentroute.model.decisions import Decision, DecisionRecord, Feedback, Note, Outcome
+
+if TYPE_CHECKING:
+    from agentroute.ledger.queries import RunSummary
 
 DEFAULT_URL = "sqlite:///agentroute.db"
+_READ_ONLY = LedgerError("the ledger was opened read-only")
 
 
 class Ledger:
@@ -63,18 +69,29 @@ class Ledger:
         ``UnknownRunError``. A row that is there already is not written twice: the ticket has the
         older row's ``seq`` and is marked ``duplicate``.
         """
-        stamp = at or datetime.now(UTC).isoformat(timespec="microseconds")
-        if self._writer is None:
-            return _refused(LedgerError("the ledger was opened read-only"))
-        return self._writer.put(row, stamp)
+        return self._put(row, at or datetime.now(UTC).isoformat(timespec="microseconds"))
 
     def put_text(self, text: str) -> str:
         """Store a text (secrets taken out) with the next commit; the SHA-256 it is found by."""
-        blob = text_blob(text)
+        return self._put_blob(text_blob(text))
+
+    def put_artefact(self, data: bytes) -> str:
+        """Store a file's content, as it is, with the next commit; its SHA-256."""
+        return self._put_blob(artefact_blob(data))
+
+    def erase(self, sha: str, *, reason: str) -> Ticket:
+        """Forget a stored text or artefact for good; an event row says so, and why.
+
+        The chain still verifies: rows hold the SHA-256 only. The same content is not stored again.
+        The ticket gets a ``LedgerError`` for what is not there or can never be erased (card sets).
+        """
+        return self.append(Erasure(sha, reason))
+
+    def take_lease(self, run_id: str) -> Lease:
+        """The right to work on a run; ``LedgerBusyError`` while a live process has it."""
         if self._writer is None:
-            raise LedgerError("the ledger was opened read-only")
-        self._writer.put(blob, "")
-        return blob.sha256
+            raise _READ_ONLY
+        return take_lease(self.path, run_id, self.append)
 
     def text(self, sha: str) -> str | None:
         """A stored text; None where there is none, or it was erased."""
@@ -97,13 +114,82 @@ class Ledger:
         """The decisions of a run, in order of ``seq``."""
         return self._reader.decisions(run_id)
 
-    def rows(self, after_seq: int = 0, upto: int | None = None) -> Iterator[Row]:
+    def outcomes(
+        self, run_id: str | None = None, *, decision_id: str | None = None
+    ) -> list[Outcome]:
+        """Outcomes of a run or of one decision, in order."""
+        where, key = "decision_id = ?", decision_id
+        if run_id is not None:
+            where, key = "decision_id IN (SELECT id FROM decisions WHERE run_id = ?)", run_id
+        rows = self._reader.values("outcomes", where, (key,))
+        return [r.value for r in rows if isinstance(r.value, Outcome)]
+
+    def last_outcomes(self, n: int = 1000) -> list[Row]:
+        """The last ``n`` outcomes with their times, oldest first: live state is rebuilt from it."""
+        return self._reader.last_outcomes(n)
+
+    def feedback(self, target_id: str) -> list[Feedback]:
+        """All feedback on a run (its decisions included) or on a decision, in order."""
+        where = "target_id = ?1 OR target_id IN (SELECT id FROM decisions WHERE run_id = ?1)"
+        rows = self._reader.values("feedback", where, (target_id,))
+        return [r.value for r in rows if isinstance(r.value, Feedback)]
+
+    def notes(self, run_id: str, type: str | None = None) -> list[Note]:
+        """Events of a run, in order, of one type or of all."""
+        rows = self._reader.values("events", "run_id = ?", (run_id,))
+        notes = [r.value for r in rows if isinstance(r.value, Note)]
+        return [n for n in notes if type in (None, n.type)]
+
+    def runs(
+        self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None
+    ) -> list[RunSummary]:
+        """The latest runs, newest first; ``before_seq`` (of the last one seen) pages on."""
+        from agentroute.ledger import queries  # SQLModel takes half a second to import
+
+        return queries.runs(self._reader, limit=limit, status=status, before_seq=before_seq)
+
+    def run(self, run_id: str) -> RunSummary:
+        """What a run came to; ``UnknownRunError`` if there is none."""
+        from agentroute.ledger import queries
+
+        return queries.run(self._reader, run_id)
+
+    def run_rows(self, run_id: str) -> list[Row]:
+        """Everything about a run with times, in order of ``seq``."""
+        from agentroute.ledger import queries
+
+        return queries.run_rows(self._reader, run_id)
+
+    def rows(
+        self, after_seq: int = 0, upto: int | None = None, *, tables: Sequence[str] = TABLES
+    ) -> Iterator[Row]:
         """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now."""
-        return self._reader.rows(after_seq, upto)
+        return self._reader.rows(after_seq, upto, tables)
+
+    def about(self, decision: Decision) -> list[Row]:
+        """Outcomes and feedback of a decision, also what was said of its run later, in order."""
+        outcomes = self._reader.values("outcomes", "decision_id = ?", (decision.id,))
+        said = "target_id = ? OR (target_id = ? AND target = 'run' AND seq > ?)"
+        key = (decision.id, decision.run_id, decision.seq)
+        feedback = self._reader.values("feedback", said, key)
+        return sorted([*outcomes, *feedback], key=lambda row: row.seq)
+
+    def hash_at(self, seq: int) -> str | None:
+        """The hex hash of the row ``seq``; None where there is none."""
+        return self._reader.hash_at(seq)
 
     def head(self) -> tuple[int, str]:
         """``(seq, hex hash)`` of the last committed row; ``(0, '00...')`` when empty."""
         return self._reader.head()
+
+    def _put(self, row: Appendable | Blob, at: str) -> Ticket:
+        return _refused(_READ_ONLY) if self._writer is None else self._writer.put(row, at)
+
+    def _put_blob(self, blob: Blob) -> str:
+        if self._writer is None:
+            raise _READ_ONLY
+        self._writer.put(blob, "")
+        return blob.sha256
 
     def close(self) -> None:
         """Commit what is queued, then close. May be called twice."""

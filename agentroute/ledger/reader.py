@@ -100,12 +100,16 @@ class Reader:
         rows = self.fetch("SELECT body FROM blobs WHERE sha256 = ?", (sha,))
         return rows[0][0] if rows else None
 
-    def rows(self, after_seq: int = 0, upto: int | None = None) -> Iterator[Row]:
+    def rows(
+        self, after_seq: int = 0, upto: int | None = None, tables: Sequence[str] = TABLES
+    ) -> Iterator[Row]:
         """Rows with ``after_seq < seq <= upto`` (default: the head at the first step), in order."""
-        for seq, table, body in self.raw(after_seq, upto):
+        for seq, table, body in self.raw(after_seq, upto, tables):
             yield decode_row(table, seq, body)
 
-    def raw(self, after_seq: int = 0, upto: int | None = None) -> Iterator[Raw]:
+    def raw(
+        self, after_seq: int = 0, upto: int | None = None, tables: Sequence[str] = TABLES
+    ) -> Iterator[Raw]:
         """``(seq, table, body)`` of the rows, in order, a page at a time."""
         last = self.head()[0] if upto is None else min(upto, self.head()[0])
         for start in range(after_seq, last, _PAGE):
@@ -116,9 +120,30 @@ class Reader:
                         f"SELECT seq, '{t}', body FROM {t} WHERE seq > ? AND seq <= ? ORDER BY seq",
                         span,
                     ).fetchall()
-                    for t in TABLES
+                    for t in tables
                 ]
             yield from merge(*pages)
+
+    def decisions(self, run_id: str) -> list[Decision]:
+        """The decisions of a run, in order."""
+        sql = "SELECT seq, body FROM decisions WHERE run_id = ? ORDER BY seq"
+        return self._decisions(self.fetch(sql, (run_id,)))
+
+    def values(self, table: str, where: str, key: Sequence[Any]) -> list[Row]:
+        """Rows of one table in order; ``where`` is our own SQL, ``key`` fills its marks."""
+        sql = f"SELECT seq, body FROM {table} WHERE {where} ORDER BY seq"
+        return [decode_row(table, seq, body) for seq, body in self.fetch(sql, key)]
+
+    def hash_at(self, seq: int) -> str | None:
+        """The hex hash of a row; None where there is no such row."""
+        sql = " UNION ALL ".join(f"SELECT hash FROM {t} WHERE seq = ?1" for t in TABLES)
+        rows = self.fetch(sql, (seq,))
+        return rows[0][0].hex() if rows else None
+
+    def last_outcomes(self, n: int) -> list[Row]:
+        """The last ``n`` outcomes, oldest first."""
+        sql = "SELECT seq, body FROM outcomes ORDER BY seq DESC LIMIT ?"
+        return [decode_row("outcomes", seq, body) for seq, body in self.fetch(sql, (n,))[::-1]]
 
     def _body(self, names: str, decision_id: str) -> tuple[Any, ...]:
         rows = self.fetch(f"SELECT seq, {names} FROM decisions WHERE id = ?", (decision_id,))
@@ -132,8 +157,3 @@ class Reader:
     def _decisions(rows: Sequence[tuple[Any, ...]]) -> list[Decision]:
         values = [decode_row("decisions", seq, body).value for seq, body in rows]
         return [v for v in values if isinstance(v, Decision)]
-
-    def decisions(self, run_id: str) -> list[Decision]:
-        """The decisions of a run, in order."""
-        sql = "SELECT seq, body FROM decisions WHERE run_id = ? ORDER BY seq"
-        return self._decisions(self.fetch(sql, (run_id,)))

@@ -30,7 +30,7 @@ PATTERNS: dict[str, str] = {
     "url-password": r"(?<=://)[^\s/:@]{1,256}:[^\s/@]{1,256}(?=@)",
     "authorization": r"(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9._~+/=-]{16,}",
     "assigned-secret": (
-        r"(?i:\b[\w-]{0,40}(?:passwo?r?d|passwd|secret|api[_-]?key|access[_-]?key|auth[_-]?token"
+        r"(?i:\b[\w-]{0,40}(?:passw(?:or)?d|secret|api[_-]?key|access[_-]?key|auth[_-]?token"
         r"|access[_-]?token|client[_-]?secret)[\"']?\s{0,3}[:=]\s{0,3})"
         r"(?:\"[^\"\s]{6,}\"|'[^'\s]{6,}'|[^\s\"',;]{8,})"
     ),
@@ -41,10 +41,16 @@ _ONE = re.compile(
 )
 # Any secret above contains one of these; looking for plain substrings first is far cheaper.
 _MARKS = (
-    "-----BEGIN", "AKIA", "ASIA", "AGPA", "AIDA", "AROA", "gh", "gl", "xox", "hooks.slack",
-    "k_live", "k_test", "sk-", "AIza", "hf_", "npm_", "pypi-", "SG.", "SK", "AccountKey=", "eyJ", "@",
+    "-----BEGIN", "AKIA", "ASIA", "AGPA", "AIDA", "AROA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_",
+    "github_pat_", "glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glagent-", "xox",
+    "hooks.slack", "k_live", "k_test", "sk-", "AIza", "hf_", "npm_", "pypi-", "SG.", "SK",
+    "AccountKey=", "eyJ", "://",
 )  # fmt: skip
-_WORDS = ("passw", "pwd", "secret", "api", "access", "token", "bearer ", "basic ")
+_WORDS = (
+    "passw", "secret", "apikey", "api_key", "api-key", "accesskey", "access_key", "access-key",
+    "authtoken", "auth_token", "auth-token", "accesstoken", "access_token", "access-token",
+    "bearer ", "basic ",
+)  # fmt: skip
 
 
 def redact(text: str) -> str:

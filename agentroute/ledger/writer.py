@@ -146,6 +146,8 @@ class Writer:
                 if self._con.in_transaction:
                     self._con.execute("ROLLBACK")
                 raise
+            if any(e.erases for e in entries):  # old pages in the WAL still hold the text
+                self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._stored |= self._owed.keys()
         self._owed.clear()
         return receipts

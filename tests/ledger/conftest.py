@@ -1,4 +1,4 @@
-"""Records of all shapes for the ledger's tests."""
+"""A ledger of its own for each test."""
 
 from __future__ import annotations
 

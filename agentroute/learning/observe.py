@@ -1,0 +1,209 @@
+"""From ledger rows to what routers learn from, in ``seq`` order: the only way state changes.
+
+What a row teaches depends on the rows before it and on nothing else, so folding in any number of
+steps, live or years later, gives the same observations (a property test holds it).
+
+- An outcome folds once: cost and latency, and quality 0 where the call failed. A success says
+  nothing of quality. Shadow calls count like any other.
+- The first feedback for a (decision, agent) folds once, quality only. Later ones are *duplicate*.
+- Feedback on a decision without an agent is the joint score of its k members: weight 1/k each.
+  Feedback on a run goes to its route decisions by a credit rule (default: equal weights).
+  A member that failed has its 0 already and gets nothing of a joint score.
+- Feedback that came more than ``ttl_s`` after the decision, by the rows' own times, is *expired*.
+- What is not about a candidate of a route decision (a planner's model call, say) is *unknown*.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+import numpy as np
+
+from agentroute.learning.credit import Credit, equal
+from agentroute.ledger import Ledger, Row
+from agentroute.model.decisions import (
+    Decision,
+    DecisionRecord,
+    Feedback,
+    Observation,
+    Outcome,
+)
+
+TTL_S = 30 * 86_400.0
+_TAUGHT = ("outcomes", "feedback")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One agent's part in a score. ``method``: own, joint (of k), or run (by a credit rule)."""
+
+    record: DecisionRecord
+    agent: str
+    weight: float
+    method: str
+
+
+class Folding:
+    """Reads rows, yields observations, counts what it did not yield and why.
+
+    ``counts``: folded, duplicate, expired, unknown; and own, joint, run for the feedback folded.
+    """
+
+    def __init__(self, ledger: Ledger, *, ttl_s: float = TTL_S, credit: Credit = equal) -> None:
+        self.ledger, self.ttl_s, self.credit = ledger, ttl_s, credit
+        self.counts: Counter[str] = Counter()
+        self._record = lru_cache(maxsize=256)(ledger.record)
+
+    def steps(
+        self, after_seq: int = 0, upto: int | None = None
+    ) -> Iterator[tuple[int, list[Observation]]]:
+        """``(seq, observations)`` of each row with ``after_seq < seq <= upto``, in order."""
+        for row in self.ledger.rows(after_seq, upto, tables=_TAUGHT):
+            observed = self._of_outcome(row) or self._of_feedback(row)
+            self.counts["folded"] += len(observed)
+            yield row.seq, observed
+
+    def _of_outcome(self, row: Row) -> list[Observation]:
+        o = row.value
+        if not isinstance(o, Outcome):
+            return []
+        record = self._record(o.decision_id)
+        if not _is_candidate(record, o.agent):
+            self.counts["unknown"] += 1
+            return []
+        q = 0.0 if o.error is not None else None
+        return [_observation(row, record, o.agent, 1.0, q, o.cost_usd, o.latency_s)]
+
+    def _of_feedback(self, row: Row) -> list[Observation]:
+        f = row.value
+        if not isinstance(f, Feedback):
+            return []
+        shares = self._shares(row, f)
+        if not shares:
+            self.counts["unknown"] += 1
+        kept = [s for s in shares if self._is_in_time(row, s) and self._is_first(row, s)]
+        self.counts.update(s.method for s in kept)
+        return [_observation(row, s.record, s.agent, s.weight, f.score) for s in kept]
+
+    def _shares(self, row: Row, f: Feedback) -> list[Share]:
+        if f.target == "decision":
+            return self._of_decision(row, f, self._record(f.target_id), 1.0, "joint")
+        decisions = self.ledger.decisions(f.target_id)
+        records = [self._record(d.id) for d in decisions if d.seq < row.seq and d.kind == "route"]
+        about = [r for r in records if self._of_decision(row, f, r, 1.0, "run")]
+        weights = self.credit(about)
+        pairs = zip(about, weights.tolist(), strict=True)
+        return [s for r, w in pairs for s in self._of_decision(row, f, r, w, "run")]
+
+    def _of_decision(
+        self, row: Row, f: Feedback, record: DecisionRecord, weight: float, method: str
+    ) -> list[Share]:
+        """The parts of one decision's agents in a score; nothing where it is not about them."""
+        d, before = record.decision, self._before(record.decision, row.seq)
+        if f.agent is not None:
+            ran = f.agent in d.chosen or _outcome_of(f.agent, before) is not None
+            return (
+                [Share(record, f.agent, weight, "own")] if ran and _knows(record, f.agent) else []
+            )
+        joint = [a for a in _credited(d, before) if _knows(record, a)]
+        method = "own" if method == "joint" and len(d.chosen) == 1 else method
+        return [Share(record, a, weight / len(d.chosen), method) for a in joint]
+
+    def _before(self, d: Decision, seq: int) -> list[Row]:
+        return [r for r in self.ledger.about(d) if r.seq < seq]
+
+    def _is_in_time(self, row: Row, share: Share) -> bool:
+        late = _age_s(row, share.record.decision) > self.ttl_s
+        self.counts["expired"] += late
+        return not late
+
+    def _is_first(self, row: Row, share: Share) -> bool:
+        d = share.record.decision
+        before = self._before(d, row.seq)
+        repeated = any(
+            self._touched(earlier, d, share.agent, before[:i]) for i, earlier in enumerate(before)
+        )
+        self.counts["duplicate"] += repeated
+        return not repeated
+
+    def _touched(self, earlier: Row, d: Decision, agent: str, before: Sequence[Row]) -> bool:
+        """Whether an earlier row was feedback that was folded for (d, agent)."""
+        f = earlier.value
+        if not isinstance(f, Feedback) or _age_s(earlier, d) > self.ttl_s:
+            return False
+        return f.agent == agent if f.agent is not None else agent in _credited(d, before)
+
+
+def observations(
+    ledger: Ledger,
+    after_seq: int = 0,
+    upto: int | None = None,
+    *,
+    ttl_s: float = TTL_S,
+    credit: Credit = equal,
+) -> Iterator[Observation]:
+    """What the rows with ``after_seq < seq <= upto`` teach, in order of ``seq``."""
+    for _, observed in Folding(ledger, ttl_s=ttl_s, credit=credit).steps(after_seq, upto):
+        yield from observed
+
+
+def _credited(d: Decision, before: Sequence[Row]) -> list[str]:
+    """The chosen that did not fail: who has a part in a joint score."""
+    outcomes = {a: _outcome_of(a, before) for a in d.chosen}
+    return [a for a, o in outcomes.items() if o is None or o.error is None]
+
+
+def _outcome_of(agent: str, before: Sequence[Row]) -> Outcome | None:
+    values = (r.value for r in before)
+    return next((v for v in values if isinstance(v, Outcome) and v.agent == agent), None)
+
+
+def _knows(record: DecisionRecord, agent: str) -> bool:
+    return record.request is not None and agent in record.request.candidates.cards.index
+
+
+def _is_candidate(record: DecisionRecord, agent: str) -> bool:
+    return record.decision.kind == "route" and _knows(record, agent)
+
+
+def _age_s(row: Row, d: Decision) -> float:
+    return (datetime.fromisoformat(row.at) - datetime.fromisoformat(d.at)).total_seconds()
+
+
+def _propensity(record: DecisionRecord, agent: str) -> float:
+    """How probable it was that this agent ran: 1 for a shadow, marginal for one of a team."""
+    d, p, request = record.decision, record.propensities, record.request
+    if agent not in d.chosen:
+        return 1.0
+    if len(d.chosen) == 1 or p is None or request is None:
+        return d.propensity
+    at = np.flatnonzero(request.candidates.rows == request.candidates.cards.index[agent])
+    return float(p[at[0]]) if len(at) and p[at[0]] > 0 else d.propensity
+
+
+def _observation(
+    row: Row,
+    record: DecisionRecord,
+    agent: str,
+    weight: float,
+    quality: float | None,
+    cost_usd: float | None = None,
+    latency_s: float | None = None,
+) -> Observation:
+    assert record.request is not None  # both callers asked _knows
+    return Observation(
+        seq=row.seq,
+        decision_id=record.decision.id,
+        request=record.request,
+        agent=agent,
+        quality=quality,
+        cost_usd=cost_usd,
+        latency_s=latency_s,
+        weight=weight,
+        propensity=_propensity(record, agent),
+        at=row.at,
+    )

@@ -1,0 +1,232 @@
+"""Learned state on disk: arrays (.npz, no pickle) and a JSON manifest with their SHA-256.
+
+A version is ``v000007.npz`` and ``v000007.json``. Each file is written under another name, synced
+and renamed, the manifest last: a version exists once its manifest does. ``current.json`` names the
+version in use, so a rollback is one small file. Nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from agentroute.errors import RouterStateError
+from agentroute.model.ids import sha256
+from agentroute.model.scores import StateDict
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """State with where it came from. ``skipped`` names newer versions that were found damaged."""
+
+    name: str
+    number: int
+    sha256: str
+    state: StateDict
+    base: str = ""
+    folded: int = 0
+    ledger_hash: str = ""
+    skipped: tuple[str, ...] = field(default=())
+
+
+class StateStore:
+    """A folder of named states, each with its versions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(
+        self, name: str, state: StateDict, *, base: str = "", folded: int = 0, ledger_hash: str = ""
+    ) -> Snapshot:
+        """Write a new version and make it the current one; durable when this returns.
+
+        Raises:
+            RouterStateError: an array is not plain numbers, or holds NaN or infinity (arrays named
+                in ``meta["may_be_nan"]`` may).
+        """
+        _check_arrays(state.arrays, state.meta, what=f"state '{name}'")
+        home = self._home(name)
+        home.mkdir(parents=True, exist_ok=True)
+        number = max(self.versions(name), default=0) + 1
+        data = _npz(state.arrays)
+        about = {
+            "format": _FORMAT, "name": name, "kind": state.kind, "version": state.version,
+            "meta": state.meta, "base": base, "folded": folded, "ledger_hash": ledger_hash,
+            "arrays": {k: [a.dtype.str, list(a.shape)] for k, a in state.arrays.items()},
+            "data_sha256": sha256(data),
+        }  # fmt: skip
+        manifest = _sealed(about, f"state '{name}'")
+        write_synced(home / f"{_stem(number)}.npz", data)
+        write_synced(home / f"{_stem(number)}.json", manifest)
+        self._point_to(name, number)
+        return Snapshot(name, number, sha256(manifest), state, base, folded, ledger_hash)
+
+    def load(self, name: str, number: int | None = None) -> Snapshot:
+        """A version; by default the current one, or the last good one before it.
+
+        Raises:
+            RouterStateError: there is none, or the one asked for is damaged.
+        """
+        if number is not None:
+            return self._read(name, number, ())
+        skipped: list[str] = []
+        current = self.current(name)
+        for candidate in sorted((v for v in self.versions(name) if v <= current), reverse=True):
+            try:
+                return self._read(name, candidate, tuple(skipped))
+            except RouterStateError as e:
+                log.error("state: %s; trying the one before", e)
+                skipped.append(_stem(candidate))
+        raise RouterStateError(
+            f"no good version of the state '{name}' is in {self.folder}",
+            hint="agentroute state reset builds it anew from the ledger",
+        )
+
+    def versions(self, name: str) -> list[int]:
+        """The numbers of all versions, oldest first."""
+        return sorted(int(p.stem[1:]) for p in self._home(name).glob("v[0-9]*.json"))
+
+    def names(self) -> list[str]:
+        """The names of all states."""
+        return sorted(p.parent.name for p in self.folder.glob("*/current.json"))
+
+    def current(self, name: str) -> int:
+        """The number of the version in use; the newest where the pointer is unreadable."""
+        try:
+            sealed = (self._home(name) / "current.json").read_bytes()
+            return int(_unsealed(sealed, f"{name}/current")["number"])
+        except (OSError, RouterStateError) as e:
+            if self.versions(name):
+                log.warning("state: %s; taking the newest version", e)
+            return max(self.versions(name), default=0)
+
+    def rollback(self, name: str, number: int) -> Snapshot:
+        """Make an older version the current one. Newer ones stay and can be rolled forward to.
+
+        Raises:
+            RouterStateError: that version is not there or damaged.
+        """
+        found = self.load(name, number)
+        self._point_to(name, number)
+        return found
+
+    def _point_to(self, name: str, number: int) -> None:
+        pointer = _sealed({"format": _FORMAT, "number": number}, f"state '{name}'")
+        write_synced(self._home(name) / "current.json", pointer)
+
+    def _home(self, name: str) -> Path:
+        if not _NAME.match(name):
+            raise RouterStateError(f"'{name}' cannot name a state", hint="letters, digits, . _ -")
+        return self.folder / name
+
+    def _read(self, name: str, number: int, skipped: tuple[str, ...]) -> Snapshot:
+        where = f"{name}/{_stem(number)}"
+        home = self._home(name)
+        try:
+            sealed = (home / f"{_stem(number)}.json").read_bytes()
+            data = (home / f"{_stem(number)}.npz").read_bytes()
+        except OSError as e:
+            raise RouterStateError(f"the state {where} is not there: {e}") from e
+        about = _unsealed(sealed, where)
+        if about["name"] != name or sha256(data) != about["data_sha256"]:
+            raise _damaged(where, "the arrays are not the ones of its manifest")
+        arrays = _arrays(data, about["arrays"], where)
+        _check_arrays(arrays, about["meta"], what=f"the state {where}")
+        state = StateDict(about["kind"], about["version"], about["meta"], arrays)
+        return Snapshot(
+            name, number, sha256(sealed), state, about["base"], about["folded"],
+            about["ledger_hash"], skipped,
+        )  # fmt: skip
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` so that after a crash there is the old file or the new, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _stem(number: int) -> str:
+    return f"v{number:06d}"
+
+
+def _damaged(where: str, what: str) -> RouterStateError:
+    return RouterStateError(f"the state {where} is damaged: {what}", hint="agentroute state ls")
+
+
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _sealed(about: dict[str, Any], what: str) -> bytes:
+    """JSON that carries the SHA-256 of its own content: a flipped bit in it shows."""
+    try:
+        content = orjson.dumps(about, option=orjson.OPT_SORT_KEYS)
+    except TypeError as e:
+        raise RouterStateError(f"{what}: its meta is not JSON: {e}") from e
+    sealed = {"content": about, "sha256": sha256(content)}
+    return orjson.dumps(sealed, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
+
+
+def _unsealed(sealed: bytes, where: str) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = orjson.loads(sealed)["content"]
+        if _sealed(about, where) != sealed:
+            raise _damaged(where, "its manifest was changed")
+    except (ValueError, KeyError, TypeError) as e:
+        raise _damaged(where, f"its manifest cannot be read ({e})") from e
+    if about.get("format") != _FORMAT:
+        raise RouterStateError(f"the state {where} was written by another release")
+    return about
+
+
+def _arrays(data: bytes, expected: Mapping[str, list[Any]], where: str) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as z:
+            arrays = {k: z[k] for k in expected}
+            extra = set(z.files) - set(expected)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e:
+        raise _damaged(where, str(e)) from e
+    for k, (dtype, shape) in expected.items():
+        if arrays[k].dtype.str != dtype or list(arrays[k].shape) != shape or extra:
+            raise _damaged(where, f"array '{k}' is of another type or shape")
+    return arrays
+
+
+def _check_arrays(
+    arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], *, what: str
+) -> None:
+    for k, a in arrays.items():
+        if a.dtype.kind not in "biufUS":
+            raise RouterStateError(f"{what}: array '{k}' of {a.dtype} is not plain data")
+        free = k in meta.get("may_be_nan", ())
+        if a.dtype.kind == "f" and not free and not np.isfinite(a).all():
+            raise RouterStateError(
+                f"{what}: array '{k}' holds NaN or infinity", hint="agentroute state rollback"
+            )

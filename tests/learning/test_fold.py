@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentroute.errors import ConfigError, RouterStateError, UnknownRunError
+from agentroute.learning import Learner, StateStore, observations
+from agentroute.learning.credit import by_task_weight, make_credit
+from agentroute.ledger import Ledger
+from agentroute.model.decisions import Feedback, Outcome
+from agentroute.model.scores import StateDict
+from tests.ledger.sample import cardset, record
+
+CARDS = cardset()
+
+
+class Counting:
+    """Adds up what it is told, in an order-dependent way: any difference in the fold shows."""
+
+    name = "counting"
+
+    def __init__(self):
+        self.state = np.zeros(3)
+
+    def update(self, o):
+        x = float(o.request.embedding[0]) * len(o.agent) + o.propensity
+        parts = (o.quality, o.cost_usd, o.latency_s)
+        told = np.array([-1.0 if v is None else v for v in parts])
+        self.state = self.state * 0.9 + o.weight * (told + x)
+
+    def state_dict(self):
+        return StateDict("counting", 1, {}, {"state": self.state.copy()})
+
+    def load_state_dict(self, state):
+        self.state = state.arrays["state"].copy()
+
+
+@pytest.fixture
+def team(ledger):
+    """A run of three route decisions: alone, a team of two, alone."""
+    recs = [record(i, cards=CARDS, k=2 if i == 1 else 1) for i in range(3)]
+    for rec in recs:
+        ledger.append(rec)
+    ledger.append(replace(record(3, cards=CARDS), decision=_kind(record(3, cards=CARDS), "refine")))
+    ledger.append(Outcome(decision_id="r1-d0", agent="x")).wait(5)
+    return recs
+
+
+def _kind(rec, kind):
+    return rec.decision.model_copy(update={"kind": kind})
+
+
+def fb(i, target, score=0.5, **more):
+    kind = "decision" if "-d" in target else "run"
+    return Feedback(id=f"f{i}", target=kind, target_id=target, score=score, **more)
+
+
+def told(ledger, after=0):
+    return [
+        (o.decision_id, o.agent, o.quality, o.cost_usd, o.latency_s, round(o.weight, 6))
+        for o in observations(ledger, after)
+    ]
+
+
+def test_an_outcome_says_cost_and_latency_and_0_on_error_only(ledger, team):
+    a, b = team[0].decision.chosen[0], team[2].decision.chosen[0]
+    head = ledger.head()[0]
+    ledger.append(Outcome(decision_id="r1-d0", agent=a, cost_usd=0.1, latency_s=2))
+    bad = Outcome(decision_id="r1-d2", agent=b, cost_usd=0.2, latency_s=3, error="boom", quality=0)
+    ledger.append(bad)
+    shadow = next(n for n in CARDS.names if n not in (a, b))
+    ledger.append(Outcome(decision_id="r1-d0", agent=shadow, shadow=True)).wait(5)
+    assert told(ledger, head) == [
+        ("r1-d0", a, None, 0.1, 2.0, 1.0),
+        ("r1-d2", b, 0.0, 0.2, 3.0, 1.0),
+        ("r1-d0", shadow, None, 0.0, 0.0, 1.0),
+    ]
+    p = [o.propensity for o in observations(ledger, head)]
+    assert p == [team[0].decision.propensity, team[2].decision.propensity, 1.0]
+
+
+@pytest.mark.checklist("SC8")
+def test_the_first_feedback_of_a_decision_and_agent_folds_once(ledger, team):
+    (a,), head = team[0].decision.chosen, ledger.head()[0]
+    for i, score in enumerate((0.9, 0.1)):
+        ledger.append(fb(i, "r1-d0", score)).wait(5)
+    ledger.append(fb(2, "r1-d0", 0.2, agent=a)).wait(5)
+    assert told(ledger, head) == [("r1-d0", a, 0.9, None, None, 1.0)]
+
+
+def test_a_team_shares_a_joint_score_unless_a_member_has_its_own(ledger, team):
+    (a, b), head = team[1].decision.chosen, ledger.head()[0]
+    ledger.append(fb(0, "r1-d1", 1.0, agent=b))
+    ledger.append(fb(1, "r1-d1", 0.4)).wait(5)
+    assert told(ledger, head) == [
+        ("r1-d1", b, 1.0, None, None, 1.0),
+        ("r1-d1", a, 0.4, None, None, 0.5),
+    ]
+    learner = Learner(Counting(), ledger)
+    learner.fold()
+    assert learner.counts == Counter(folded=2, duplicate=1, own=1, joint=1, unknown=1)
+
+
+def test_a_score_of_the_run_goes_to_its_route_decisions_that_did_not_fail(ledger, team):
+    d0, d1, d2 = (r.decision for r in team)
+    ledger.append(Outcome(decision_id=d2.id, agent=d2.chosen[0], error="boom")).wait(5)
+    head = ledger.head()[0]
+    ledger.append(fb(0, "r1", 0.8)).wait(5)
+    assert told(ledger, head) == [
+        (d0.id, d0.chosen[0], 0.8, None, None, 0.5),
+        (d1.id, d1.chosen[0], 0.8, None, None, 0.25),
+        (d1.id, d1.chosen[1], 0.8, None, None, 0.25),
+    ]
+
+
+def test_feedback_of_the_run_does_not_touch_later_decisions(ledger, team):
+    ledger.append(fb(0, "r1", 0.8)).wait(5)
+    ledger.append(record(7, cards=CARDS)).wait(5)
+    head = ledger.head()[0]
+    ledger.append(fb(1, "r1-d7", 0.3)).wait(5)
+    assert [t[:3] for t in told(ledger, head)] == [
+        ("r1-d7", record(7, cards=CARDS).decision.chosen[0], 0.3)
+    ]
+
+
+@pytest.mark.checklist("SC8")
+def test_late_feedback_is_expired_by_the_rows_own_times(ledger):
+    ledger.append(record(0, cards=CARDS, at="2026-01-01T00:00:00+00:00"))
+    ledger.append(record(1, cards=CARDS, at="2026-01-01T00:00:00+00:00"))
+    ledger.append(fb(0, "r1-d0", 0.1), at="2026-01-31T00:00:01+00:00")
+    ledger.append(fb(1, "r1-d0", 0.7), at="2026-01-31T00:00:00+00:00")
+    ledger.append(fb(2, "r1", 0.9), at="2026-01-02T00:00:00+00:00").wait(5)
+    learner = Learner(Counting(), ledger)
+    learner.fold()
+    assert [t[2] for t in told(ledger)] == [0.7, 0.9]
+    assert learner.counts == Counter(folded=2, own=1, run=1, expired=1, duplicate=1)
+    assert learner.version() == "@5"
+
+
+def test_credit_rules(ledger):
+    tasks = [
+        record(i, cards=CARDS).request.task.model_copy(update={"weight": w})
+        for i, w in enumerate((1, 3))
+    ]
+    recs = [record(i, cards=CARDS, task=t) for i, t in enumerate(tasks)]
+    assert by_task_weight(recs).tolist() == [0.25, 0.75]
+    for r in recs:
+        ledger.append(r)
+    ledger.append(fb(0, "r1")).wait(5)
+    assert [o.weight for o in observations(ledger, credit=make_credit("task_weight"))] == [
+        0.25,
+        0.75,
+    ]
+    with pytest.raises(ConfigError, match="no credit rule"):
+        make_credit("magic")
+
+
+def test_a_failed_update_is_not_folded_around(ledger, team):
+    class Bad(Counting):
+        def update(self, o):
+            raise ValueError("boom")
+
+    ledger.append(fb(0, "r1-d0")).wait(5)
+    learner = Learner(Bad(), ledger)
+    with pytest.raises(ValueError, match="boom"):
+        learner.fold()
+    with pytest.raises(RouterStateError, match="halfway"):
+        learner.fold()
+
+
+def test_a_snapshot_goes_on_where_it_stopped_and_fits_one_ledger(ledger, team, tmp_path):
+    ledger.append(fb(0, "r1-d0", 0.9)).wait(5)
+    live = Learner(Counting(), ledger, base="abc")
+    live.fold()
+    store = StateStore(tmp_path / "s")
+    live.save(store, "counting")
+    ledger.append(fb(1, "r1-d1", 0.2)).wait(5)
+    again = Learner(Counting(), ledger)
+    again.load(store, "counting")
+    assert again.version() == live.version() == f"abc@{ledger.head()[0] - 1}"
+    live.fold(), again.fold()
+    assert again.router.state.tobytes() == live.router.state.tobytes()
+    with Ledger.open(f"{tmp_path}/b.db") as other:
+        other.append(record(0, cards=CARDS)).wait(5)
+        with pytest.raises(RouterStateError, match="another ledger"):
+            Learner(Counting(), other).load(store, "counting")
+
+
+ROW = st.one_of(
+    st.tuples(st.just("decision"), st.integers(1, 3)),
+    st.tuples(st.just("outcome"), st.integers(0, 5), st.integers(0, 5), st.booleans()),
+    st.tuples(
+        st.just("feedback"), st.integers(0, 5), st.sampled_from([None, 0, 1]), st.floats(0, 1)
+    ),
+    st.tuples(st.just("run"), st.just(0), st.none(), st.floats(0, 1)),
+)
+
+
+def write(ledger, script):
+    n = 0
+    for i, (what, *args) in enumerate(script):
+        if what == "decision":
+            ledger.append(record(n, cards=CARDS, k=args[0], seed=1))
+            n += 1
+        elif what == "outcome":
+            ledger.append(_outcome(args, n))
+        elif what == "run":
+            ledger.append(fb(i, "r1", args[2]))
+        else:
+            chosen = record(args[0] % max(1, n), cards=CARDS, k=2, seed=1).decision.chosen
+            agent = None if args[1] is None else chosen[args[1]]
+            ledger.append(fb(i, f"r1-d{args[0] % max(1, n)}", args[2], agent=agent))
+    return n
+
+
+def _outcome(args, n):
+    d, a, failed = args
+    error = "boom" if failed else None
+    return Outcome(
+        decision_id=f"r1-d{d % max(1, n)}", agent=CARDS.names[a], cost_usd=a, error=error
+    )
+
+
+def rebuild(ledger, make, cuts):
+    learner = Learner(make(), ledger)
+    for cut in sorted(cuts):
+        learner.fold(cut)
+    learner.fold()
+    return learner
+
+
+def bits(router):
+    state = router.state_dict()
+    return [(k, a.dtype.str, a.shape, a.tobytes()) for k, a in state.arrays.items()]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(script=st.lists(ROW, min_size=3, max_size=14), cuts=st.lists(st.integers(0, 20), max_size=4))
+def test_replay_equals_live(tmp_path_factory, script, cuts):
+    path = tmp_path_factory.mktemp("replay") / "a.db"
+    with Ledger.open(str(path)) as ledger:
+        live = Learner(Counting(), ledger)
+        for part in (script[: len(script) // 2], script):  # a row twice is a duplicate
+            write(ledger, part)
+            _flush(ledger)
+            live.fold()
+        once = rebuild(ledger, Counting, ())
+        steps = rebuild(ledger, Counting, cuts)
+        assert bits(live.router) == bits(once.router) == bits(steps.router)
+        assert live.counts == once.counts == steps.counts
+        assert live.version() == once.version()
+
+
+def _flush(ledger):
+    with pytest.raises(UnknownRunError):
+        ledger.append(fb("x", "nobody")).wait(5)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+
+from agentroute.errors import LedgerBusyError, LedgerError, UnknownRunError
+from agentroute.ledger import ERASED, Ledger
+from agentroute.model.decisions import Feedback, Note, Outcome
+from agentroute.model.ids import sha256
+from tests.ledger.sample import record
+
+
+def a_run(ledger, run="r1", *, n=2, status="completed"):
+    ledger.append(Note(id=f"{run}-s", run_id=run, type="run.started", data={"name": "demo"}))
+    for i in range(n):
+        rec = record(i, run=run)
+        ledger.append(rec)
+        error = "boom" if i == 1 else None
+        ledger.append(
+            Outcome(
+                decision_id=rec.decision.id, agent="agent-001", cost_usd=0.25, tokens=3, error=error
+            )
+        )
+    if status:
+        ledger.append(Note(id=f"{run}-f", run_id=run, type="run.finished", data={"status": status}))
+    fb = Feedback(id=f"{run}-fb", target="decision", target_id=f"{run}-d0", score=0.5)
+    ledger.append(fb)
+    return ledger.append(fb.model_copy(update={"id": f"{run}-fc", "score": 1.0})).wait(5)
+
+
+def test_runs_newest_first_with_sums(ledger):
+    a_run(ledger, "r1")
+    a_run(ledger, "r2", status=None)
+    new, old = ledger.runs()
+    assert (new.run_id, new.status, old.run_id, old.status) == (
+        "r2", "unfinished", "r1", "completed"
+    )  # fmt: skip
+    assert (old.decisions, old.calls, old.failed, old.cost_usd, old.tokens) == (2, 2, 1, 0.5, 6)
+    assert old.score == 0.75 and old.agents == {"agent-001": 2} and old.about == {"name": "demo"}
+    assert ledger.runs(status="completed") == [old]
+    assert ledger.runs(limit=1, before_seq=new.seq) == [old]
+    assert ledger.run("r1") == old
+    with pytest.raises(UnknownRunError):
+        ledger.run("r9")
+
+
+def test_lists_of_a_run(ledger):
+    a_run(ledger)
+    assert [o.error for o in ledger.outcomes("r1")] == [None, "boom"]
+    assert [o.error for o in ledger.outcomes(decision_id="r1-d1")] == ["boom"]
+    assert [f.score for f in ledger.feedback("r1")] == [0.5, 1.0] == [
+        f.score for f in ledger.feedback("r1-d0")
+    ]  # fmt: skip
+    assert [n.type for n in ledger.notes("r1")] == ["run.started", "run.finished"]
+    assert [n.id for n in ledger.notes("r1", "run.finished")] == ["r1-f"]
+    rows = ledger.run_rows("r1")
+    assert [r.seq for r in rows] == list(range(1, 9))
+    assert ledger.last_outcomes(1)[0].value.error == "boom"
+
+
+def test_text_and_artefact_are_stored_once_and_can_be_erased(ledger):
+    rec = record(0)
+    ledger.append(rec).wait(5)
+    sha = ledger.put_text(rec.request.task.prompt)
+    art = ledger.put_artefact(b"\x00PDF")
+    assert sha == sha256(rec.request.task.prompt.encode())
+    seq = ledger.erase(sha, reason="the user asked").wait(5)
+    assert ledger.text(sha) is None
+    assert ledger.erase(sha, reason="again").wait(5) == seq
+    assert ledger.erase(art, reason="x").wait(5) == seq + 1
+    got = ledger.record(rec.decision.id).request
+    assert got.task.prompt == ERASED
+    assert got.embedding.tobytes() == rec.request.embedding.tobytes()
+    (event,) = ledger.rows(seq - 1, seq)
+    assert event.value.type == "blob.erased" and event.value.data["reason"] == "the user asked"
+    assert rec.request.task.prompt.encode() not in _all_bytes(ledger)
+    ledger.put_text(rec.request.task.prompt)
+    ledger.append(record(1)).wait(5)
+    assert ledger.text(sha) is None
+
+
+def _all_bytes(ledger):
+    return b"".join(p.read_bytes() for p in ledger.path.parent.glob(ledger.path.name + "*"))
+
+
+def test_a_card_set_or_nothing_cannot_be_erased(ledger):
+    ledger.append(record(0)).wait(5)
+    sha = ledger._reader.fetch("SELECT sha256 FROM blobs WHERE kind = 'cardset'")[0][0]
+    for wrong in (sha, "0" * 64):
+        with pytest.raises(LedgerError):
+            ledger.erase(wrong, reason="x").wait(5)
+    with pytest.raises(LedgerError, match="only an erasure"):
+        ledger.append(Note(id=f"erased:{sha}", type="x")).wait(5)
+
+
+def test_one_live_holder_of_a_run(ledger):
+    with Ledger.open(str(ledger.path)) as other:
+        with ledger.take_lease("r1") as lease:
+            with pytest.raises(LedgerBusyError, match="process"):
+                other.take_lease("r1")
+            other.take_lease("r2").release()
+        lease.release()
+        other.take_lease("r1").release()
+        other.append(Note(id="n", type="x")).wait(5)
+    types = [n.type for n in ledger.notes("r1")]
+    assert types == ["lease.taken", "lease.released"] * 2
