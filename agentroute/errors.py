@@ -29,7 +29,8 @@
     │   ├── SchemaVersionError
     │   ├── UnknownRunError
     │   └── UnknownDecisionError
-    └── TableError
+    ├── TableError
+    └── OverlapError
 
 A caller's mistake (config, card, graph, table) is raised while the thing is built. A failure
 during a run becomes an ``Outcome`` with ``error`` set, which the routers learn from; it is raised
@@ -267,6 +268,10 @@ class TableError(AgentRouteError, ValueError):
     """An outcome table that cannot be used: says file, row and column."""
 
     exit_code = 3
+
+
+class OverlapError(AgentRouteError):
+    """Logged decisions cannot say what another policy would have got: no overlap."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
