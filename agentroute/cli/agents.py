@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def ls(config: ConfigFile = None, agents: AgentsDir = None, as_json: Json = False) -> None:
     """Every agent: skills, status, price and the folder it comes from."""
     registry = registry_of(settings_of(config), agents)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": e.card.name,
             "skills": sorted(e.card.skill_ids),

@@ -26,7 +26,6 @@ WAL_FIXED = (3, 51, 3)
 def check_everything(config: Path | None) -> dict[str, Any]:
     """Counts of what is valid and one line for each problem."""
     from agentroute.planning.graphfile import load_graph
-
     from agentroute.registry.registry import Registry
 
     settings, _ = load_settings(config)

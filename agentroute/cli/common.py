@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from agentroute.orchestrator import Orchestrator
     from rich.console import Console
 
     from agentroute.config.paths import Place
     from agentroute.config.settings import Settings
+    from agentroute.ledger import Ledger
+    from agentroute.orchestrator import Orchestrator
     from agentroute.registry.registry import Registry
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -109,6 +110,13 @@ def graph_places(settings: Settings, given: Sequence[Path] | None) -> list[Place
             raise UsageError(f"--graphs {folder} is not a folder", hint="check the path")
     configured = [Path(p) for p in settings.graphs]
     return search_order("graphs", given=given or (), configured=configured)
+
+
+def open_ledger(config: Path | None, db: str | None) -> Ledger:
+    """The ledger in force, for reading; ``LedgerError`` where there is none."""
+    from agentroute.ledger import Ledger
+
+    return Ledger.open(settings_of(config, db).db, read_only=True)
 
 
 def orchestrator_of(

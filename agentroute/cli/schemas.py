@@ -26,9 +26,13 @@ def _for_card_files(schema: dict[str, Any]) -> None:
 
 
 def _model(kind: str) -> type[BaseModel]:
-    from agentroute.planning.graphfile import GraphSpec
-
     from agentroute.config.settings import Settings
     from agentroute.model.cards import CapabilityCard
+    from agentroute.planning.graphfile import GraphSpec
 
-    return {"card": CapabilityCard, "graph": GraphSpec, "config": Settings}[kind]
+    models: dict[str, type[BaseModel]] = {
+        "card": CapabilityCard,
+        "graph": GraphSpec,
+        "config": Settings,
+    }
+    return models[kind]

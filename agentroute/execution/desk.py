@@ -58,19 +58,23 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How this run chooses: policy, depth, objective and seed."""
+    """How this run chooses: policy, depth, objective and seed.
+
+    ``version`` is the policy's state, ``<sha256>@<folded>``.
+    """
 
     policy: Chooser
     depth: Depth = ONE
     objective: Objective = EQUAL
     seed: int = 0
+    version: str = "@0"
 
 
 class Desk:
     """Takes decisions and writes them down before anyone acts on them.
 
-    ``cards()`` gives the card set of the moment, ``version()`` the policy's state
-    (``<sha256>@<folded>``), ``chat_ready`` whether chat agents can be called.
+    ``cards()`` gives the card set of the moment, ``chat_ready`` says whether chat agents can be
+    called.
     """
 
     def __init__(
@@ -80,11 +84,10 @@ class Desk:
         encoder: Encoder,
         book: Book,
         *,
-        version: Callable[[], str] = lambda: "@0",
         chat_ready: bool = False,
     ) -> None:
         self._directory, self._cards, self._encoder = directory, cards, encoder
-        self.book, self._version, self.chat_ready = book, version, chat_ready
+        self.book, self.chat_ready = book, chat_ready
 
     async def route(self, ask: Ask, rules: Rules, history: History) -> Ruling:
         """Who does the task; committed before this returns.
@@ -174,13 +177,14 @@ class Desk:
     async def _chosen(
         self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
     ) -> DecisionRecord:
+        version = rules.version()
         scores = await rules.policy.scores(request)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)
         said = "; ".join(filter(None, (ask.reason, scores.reason, why)))
         decision = self._decision(
             run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt,
-            policy=rules.policy.name, policy_version=self._version(), status=choice.status,
+            policy=rules.policy.name, policy_version=rules.version, status=choice.status,
             chosen=names, propensity=choice.propensity, reason=said, seed=rules.seed,
         )  # fmt: skip
         context = {"depth": {"policy": rules.depth.name, "k": len(names), "reason": why}}

@@ -1,0 +1,154 @@
+"""``runs ls`` and ``runs show``: what was done, by whom, and what it was worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentroute.cli.common import ConfigFile, Db, Json, emit, open_ledger, seconds, table, usd
+
+if TYPE_CHECKING:
+    from agentroute.ledger import Ledger
+
+runs_app = typer.Typer(help="Look at past runs.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.add_typer(runs_app, name="runs")
+
+
+@runs_app.command("ls")
+def ls(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    status: Annotated[str | None, typer.Option("--status", help="Only runs that ended so.")] = None,
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """The latest runs, newest first."""
+    with open_ledger(config, db) as ledger:
+        found = ledger.runs(limit, status)
+    if as_json:
+        emit(found)
+        return
+    rows = [
+        (
+            r.run_id,
+            r.started_at[:19].replace("T", " "),
+            r.about.get("plan") or r.about.get("name") or "",
+            r.status,
+            r.calls,
+            "" if r.score is None else f"{r.score:.2f}",
+            usd(r.cost_usd),
+        )
+        for r in found
+    ]
+    table("", ["run", "started", "what", "status", ">calls", ">score", ">usd"], rows)
+
+
+@runs_app.command("show")
+def show(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run id, or 'last'.")] = "last",
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Every choice of one run: who, how likely, what it cost, how it was scored, and why.
+
+    Below it, how the same step was decided in the latest runs: the course of learning.
+    """
+    from agentroute.errors import UnknownRunError
+
+    with open_ledger(config, db) as ledger:
+        if run_id == "last":
+            latest = ledger.runs(1)
+            if not latest:
+                raise UnknownRunError("there is no run in the ledger yet", hint="agentroute run")
+            run_id = latest[0].run_id
+        summary = ledger.run(run_id)
+        rows = choices(ledger, run_id)
+        history = learning(ledger, summary.about)
+    if as_json:
+        emit({"run": summary, "choices": rows, "history": history})
+        return
+    about = summary.about.get("plan") or summary.about.get("name") or ""
+    typer.echo(f"{run_id}  {about}  {summary.status}, started {summary.started_at[:19]}")
+    cells = [
+        (
+            r["kind"],
+            r["task"],
+            ", ".join(r["chosen"]) or "nobody",
+            f"{r['propensity']:.3f}",
+            "" if r["score"] is None else f"{r['score']:.2f}",
+            "" if r["latency_s"] is None else seconds(r["latency_s"]),
+            "" if r["cost_usd"] is None else usd(r["cost_usd"]),
+            r["error"] or r["reason"],
+        )
+        for r in rows
+    ]
+    columns = ["kind", "task", "chosen", ">p", ">score", ">took", ">usd", "why"]
+    table("", columns, cells)
+    for task, steps in history.items():
+        _show_history(task, steps)
+
+
+def choices(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:
+    """One row a decision: what was chosen, measured and said."""
+    outcomes: dict[str, list[Any]] = {}
+    for o in ledger.outcomes(run_id):
+        if not o.shadow:
+            outcomes.setdefault(o.decision_id, []).append(o)
+    said: dict[str, list[float]] = {}
+    for f in ledger.feedback(run_id):
+        said.setdefault(f.target_id, []).append(f.score)
+    return [_choice(d, outcomes.get(d.id, []), said.get(d.id)) for d in ledger.decisions(run_id)]
+
+
+def _choice(d: Any, outcomes: list[Any], said: list[float] | None) -> dict[str, Any]:
+    return {
+        "id": d.id,
+        "kind": d.kind,
+        "task": d.task_id,
+        "attempt": d.attempt,
+        "chosen": list(d.chosen),
+        "status": d.status,
+        "propensity": d.propensity,
+        "score": sum(said) / len(said) if said else None,
+        "latency_s": sum(o.latency_s for o in outcomes) if outcomes else None,
+        "cost_usd": sum(o.cost_usd for o in outcomes) if outcomes else None,
+        "error": next((o.error for o in outcomes if o.error), None),
+        "reason": d.reason,
+    }
+
+
+def learning(ledger: Ledger, about: dict[str, Any], last: int = 60) -> dict[str, list[Any]]:
+    """Contested tasks of this graph over its latest runs, oldest first: ``[agent, score]``."""
+    name = about.get("plan") or about.get("name")
+    if not name:
+        return {}
+    same = [r for r in ledger.runs(400) if (r.about.get("plan") or r.about.get("name")) == name]
+    steps: dict[str, list[Any]] = {}
+    for r in reversed(same[:last]):
+        for c in choices(ledger, r.run_id):
+            if c["kind"] == "route" and c["chosen"] and c["attempt"] == 1:
+                steps.setdefault(c["task"], []).append([c["chosen"][0], c["score"]])
+    return {t: s for t, s in steps.items() if len({a for a, _ in s}) > 1}
+
+
+def _show_history(task: str, steps: list[Any]) -> None:
+    from agentroute.inspector.charts import sparkline
+
+    agents = sorted({a for a, _ in steps})
+    marks = dict(zip(agents, "ABCDEFGHIJKLMNOPQRSTUVWXYZ", strict=False))
+    typer.echo(f"{task}, the latest {len(steps)} runs, oldest first:")
+    typer.echo("  who    " + "".join(marks.get(a, "?") for a, _ in steps))
+    typer.echo("  score  " + sparkline([0.0 if s is None else s for _, s in steps]))
+    half = max(1, len(steps) // 2)
+    for a in agents:
+        early, late = (sum(x == a for x, _ in part) for part in (steps[:half], steps[half:]))
+        typer.echo(
+            f"  {marks.get(a, '?')} {a}: {early} of the first {half}, "
+            f"{late} of the last {len(steps) - half}"
+        )

@@ -1,0 +1,48 @@
+"""Artefacts that a person keeps: copied out of the calls' folders to where they were asked for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from agentroute.model.plans import Plan
+from agentroute.model.runs import RunResult
+
+
+def keep_artifacts(result: RunResult, plan: Plan, out: Path) -> RunResult:
+    """The result with the plan's artefact (and the answer's other files) under ``out/<plan>``.
+
+    Only files of the tasks that make the answer are copied; the others stay in their calls'
+    folders. A file that cannot be copied is said in ``degraded``.
+    """
+    ends = _answer_files(result, plan)
+    if not ends:
+        return result
+    folder = out / _safe(plan.name)
+    said, kept = [], []
+    for a in result.artifacts:
+        if a.path not in ends:
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            target = folder / a.name
+            shutil.copyfile(a.path, target)
+            kept.append(a.model_copy(update={"path": str(target.resolve())}))
+        except OSError as e:
+            said.append(f"the artefact '{a.name}' could not be kept in {folder}: {e.strerror}")
+            kept.append(a)
+    rest = tuple(a for a in result.artifacts if a.path not in ends)
+    return result.model_copy(
+        update={"artifacts": (*kept, *rest), "degraded": (*result.degraded, *said)}
+    )
+
+
+def _answer_files(result: RunResult, plan: Plan) -> set[str]:
+    inner = {p for t in plan.tasks for p in t.depends_on}
+    ends = [r for v, r in result.replies.items() if v not in inner]
+    files = {a.path for r in ends for a in r.artifacts}
+    return files or {a.path for a in result.artifacts}
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80] or "run"

@@ -1,0 +1,65 @@
+"""The policies in use, each with a learner that folds the ledger into its router."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from agentroute.learning.fold import Learner
+from agentroute.ledger import Ledger
+from agentroute.model.embedding import Embedder
+from agentroute.routers.catalog import Spec, make_policy
+from agentroute.routers.policy import Policy
+
+
+class Policies:
+    """Policies by their spec, made when first asked for and folded to the ledger's head.
+
+    ``defaults`` are the settings' ``exploration``, ``abstain_at``, ``margin`` and ``screening``;
+    a spec's own keys stand over them. Without a ledger (nothing recorded yet) a policy starts
+    from its prior.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger | None,
+        embedder: Embedder,
+        *,
+        seed: int = 0,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._ledger, self._embedder, self._seed = ledger, embedder, seed
+        self._defaults = {k: v for k, v in (defaults or {}).items() if v is not None}
+        self._made: dict[bytes, tuple[Policy, Learner | None]] = {}
+
+    def get(self, spec: Spec, *, exploration: float | None = None) -> tuple[Policy, str]:
+        """The policy of a spec, folded to the head, and its version.
+
+        Raises:
+            ConfigError: an unknown router or parameter.
+        """
+        full = {"name": spec} if isinstance(spec, str) else dict(spec)
+        full = {**self._defaults, **full}
+        if exploration is not None:
+            full["exploration"] = exploration
+        key = orjson.dumps(full, option=orjson.OPT_SORT_KEYS)
+        if key not in self._made:
+            self._made[key] = self._make(full)
+        policy, learner = self._made[key]
+        if learner is None:
+            return policy, "@0"
+        learner.fold()
+        return policy, learner.version()
+
+    def _make(self, spec: Mapping[str, Any]) -> tuple[Policy, Learner | None]:
+        policy = make_policy(spec, embedder=self._embedder, seed=self._seed)
+        learner = Learner(policy.router, self._ledger) if self._ledger is not None else None
+        return policy, learner
+
+    def fold(self) -> None:
+        """Fold every policy in use to the ledger's head."""
+        for _, learner in self._made.values():
+            if learner is not None:
+                learner.fold()
