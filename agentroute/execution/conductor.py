@@ -11,16 +11,17 @@ from agentroute.execution.gated import Floor, Shape, run_gated
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.run import Gates, Run
 from agentroute.execution.views import as_one_task, inputs_of, shape_of, transcript_of
-from agentroute.model.plans import Topology
+from agentroute.model.plans import Plan, Topology
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.lead import Order
 
 
-def run_shape(run: Run) -> Shape:
+def run_shape(plan: Plan) -> Shape:
     """The gated graph a plan runs as: one node for SINGLE, a chain for SEQUENTIAL, else the DAG."""
-    if run.plan.topology is Topology.SINGLE:
-        return Shape((as_one_task(run.graph).id,))
-    return shape_of(run.plan.topology, run.graph)
+    graph = plan.graph()
+    if plan.topology is Topology.SINGLE:
+        return Shape((as_one_task(graph).id,))
+    return shape_of(plan.topology, graph)
 
 
 class Conductor:
@@ -31,7 +32,7 @@ class Conductor:
 
     async def execute(self, run: Run) -> None:
         """All tasks in one gated graph; fills ``run.outcomes`` and ``run.pending``."""
-        await self._gated(run, run_shape(run), {})
+        await self._gated(run, run_shape(run.plan), {})
 
     async def execute_round(self, run: Run, orders: Mapping[str, Order]) -> None:
         """HIERARCHICAL: the tasks a lead issued, side by side."""

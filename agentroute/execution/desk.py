@@ -89,6 +89,11 @@ class Desk:
         self._directory, self._cards, self._encoder = directory, cards, encoder
         self.book, self.chat_ready = book, chat_ready
 
+    @property
+    def cards(self) -> CardSet:
+        """The card set of the moment."""
+        return self._cards()
+
     async def route(self, ask: Ask, rules: Rules, history: History) -> Ruling:
         """Who does the task; committed before this returns.
 
@@ -177,7 +182,6 @@ class Desk:
     async def _chosen(
         self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
     ) -> DecisionRecord:
-        version = rules.version()
         scores = await rules.policy.scores(request)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)

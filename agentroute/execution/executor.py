@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agentroute.errors import ExecutionError, PlanError
+from agentroute.errors import ConfigError, ExecutionError, PlanError
 from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Purse
 from agentroute.execution.call import Caller
@@ -16,7 +16,7 @@ from agentroute.execution.conductor import Conductor, run_shape
 from agentroute.execution.desk import Desk, Rules
 from agentroute.execution.ending import DEFAULT_REFINER, Ending, Finisher
 from agentroute.execution.history import APPROVAL_ANSWERED, History, stored_reply
-from agentroute.execution.outer import State, build_outer
+from agentroute.execution.outer import State, ask_host, build_outer, has_checkpointer
 from agentroute.execution.ports import Book, ChatFactory, Directory, Emit
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.run import Bounds, Run
@@ -81,21 +81,39 @@ class Executor:
         ``status`` and ``degraded``.
 
         Raises:
+            LedgerBusyError: another live process works on this run.
             LedgerError: a row could not be committed.
         """
-        run = self._begin(plan, run_id or uuid7(), rules, bounds)
-        run.stream, run.verify = stream, verify
-        if emit is not None:
-            run.listeners.append(emit)
-        self._answer(run, approvals or {})
-        self._runs[run.run_id] = run
+        run_id = run_id or uuid7()
+        lease = await asyncio.to_thread(self._book.take_lease, run_id)
         try:
-            outer = self._outer(run)
-            state = {"run_id": run.run_id, "plan": plan.model_dump(mode="json")}
-            out = await outer.ainvoke(state, {"recursion_limit": 4 * len(plan.tasks) + 16})
-            return run.result or RunResult.model_validate(out["result"])
+            run = self._begin(plan, run_id, rules, bounds)
+            run.stream, run.verify = stream, verify
+            if emit is not None:
+                run.listeners.append(emit)
+            self._answer(run, approvals or {})
+            self._runs[run_id] = run
+            return await self._invoke(run)
         finally:
-            self._runs.pop(run.run_id, None)
+            self._runs.pop(run_id, None)
+            await asyncio.shield(asyncio.to_thread(lease.release))
+
+    async def _invoke(self, run: Run) -> RunResult:
+        state = {"run_id": run.run_id, "plan": run.plan.model_dump(mode="json")}
+        limit = {"recursion_limit": 4 * len(run.plan.tasks) + 16}
+        out = await self._outer(run.plan).ainvoke(state, limit)
+        return run.result or RunResult.model_validate(out["result"])
+
+    def as_graph(self, plan: Plan | None = None) -> Any:
+        """A compiled LangGraph graph for a host, to invoke or to mount as a node.
+
+        It takes ``{"task": text}`` (and optionally ``run_id``) and gives ``output``, ``outcomes``
+        and ``result``; with ``plan`` the plan is fixed and drawn by ``get_graph(xray=1)``. It
+        inherits the host's checkpointer. A waiting approval is one ``interrupt`` whose value has
+        ``approve``: approval id to question; resume with a mapping of approval id (or task id) to
+        yes or no.
+        """
+        return self._outer(plan)
 
     def _begin(
         self, plan: Plan, run_id: str, rules: Rules | None = None, bounds: Bounds | None = None
@@ -130,13 +148,19 @@ class Executor:
             self._book.append(note)
             run.history.noted(note)
 
-    def _outer(self, run: Run) -> Any:
+    def _outer(self, plan: Plan | None) -> Any:
+        async def planned(state: State) -> State:
+            given: State = {"plan": plan.model_dump(mode="json")} if plan is not None else {}
+            return await self._plan({**given, **state})
+
         steps = {
-            "plan": self._plan, "execute": self._execute,
+            "plan": planned, "execute": self._execute,
             "refine": self._refine, "lead": self._lead,
         }  # fmt: skip
-        led = run.plan.topology is Topology.HIERARCHICAL
-        return build_outer(steps, run_shape(run), lead=led)
+        if plan is None:
+            return build_outer(steps)
+        led = plan.topology is Topology.HIERARCHICAL
+        return build_outer(steps, run_shape(plan), lead=led)
 
     # The steps of the outer graph. State is JSON; the run itself is found by its id.
 
@@ -144,6 +168,8 @@ class Executor:
         run = self._runs.get(state["run_id"])
         if run is None:
             run = self._begin(Plan.model_validate(state["plan"]), state["run_id"])
+            run.hosted = True
+            self._check_host()
             self._runs[run.run_id] = run
         for v, data in state.get("outcomes", {}).items():
             if v not in run.outcomes:
@@ -180,33 +206,56 @@ class Executor:
                 reason=c.reason, context=c.model_dump(mode="json"),
             )  # fmt: skip
         run.emit("run.started", name=plan.name, tasks=len(plan.tasks))
-        run.emit("plan.created", topology=c.topology.value, reason=c.reason, mermaid=mermaid(plan))
+        run.emit(
+            "plan.created",
+            tasks=list(run.graph.order),
+            topology=c.topology.value,
+            reason=c.reason,
+            mermaid=mermaid(plan),
+        )
 
     def _note(self, run: Run, type: str, data: dict[str, Any]) -> Any:
         return self._book.append(Note(id=uuid7(), run_id=run.run_id, type=type, data=data))
 
+    def _check_host(self) -> None:
+        """An approval inside a host needs the host's checkpointer: say so before any call."""
+        if any(c.requires_approval for c in self._desk.cards.cards) and not has_checkpointer():
+            raise ConfigError(
+                "an agent requires approval, and the host graph has no checkpointer",
+                hint="compile the host graph with a checkpointer and pass a thread_id",
+            )
+
     async def _execute(self, state: State) -> State:
         run = await self._run_of(state)
-        orders = {v: Order(v, tuple(o["exclude"]), o["reason"]) for v, o in
-                  state.get("orders", {}).items()}  # fmt: skip
-        if run.plan.topology is Topology.HIERARCHICAL:
-            await self._conductor.execute_round(run, orders)
-        else:
-            await self._conductor.execute(run)
+        while True:
+            await self._pass(run, state)
+            if not (run.pending and run.hosted):
+                break
+            self._answer(run, ask_host(run.pending))
         usage = {k: {"tokens": t, "cost_usd": c} for k, (t, c) in run.calls.items()}
         return {"outcomes": {v: o.state() for v, o in run.outcomes.items()}, "usage": usage}
+
+    async def _pass(self, run: Run, state: State) -> None:
+        """Everything that can be done without a human: one gated graph, or a lead's rounds."""
+        if run.plan.topology is not Topology.HIERARCHICAL:
+            await self._conductor.execute(run)
+        elif "orders" in state:
+            await self._conductor.execute_round(run, _orders(state["orders"]))
+        else:
+            while not run.pending and (orders := self._next_orders(run)):
+                await self._conductor.execute_round(run, _orders(orders))
 
     def _leader(self, run: Run) -> Lead:
         return RuleLead(run.graph)
 
-    async def _lead(self, state: State) -> State:
-        run = await self._run_of(state)
-        if run.pending:
-            return {"orders": {}}
+    def _next_orders(self, run: Run) -> dict[str, Any]:
         reports = {v: o.report() for v, o in run.outcomes.items()}
         orders = self._leader(run).next(reports)
-        return {"orders": {o.task_id: {"exclude": list(o.exclude), "reason": o.reason}
-                           for o in orders}}  # fmt: skip
+        return {o.task_id: {"exclude": list(o.exclude), "reason": o.reason} for o in orders}
+
+    async def _lead(self, state: State) -> State:
+        run = await self._run_of(state)
+        return {"orders": {} if run.pending else self._next_orders(run)}
 
     async def _refine(self, state: State) -> State:
         run = await self._run_of(state)
@@ -227,6 +276,8 @@ class Executor:
             )  # fmt: skip
         run.emit("run.finished", status=result.status)
         run.result = result
+        if run.hosted:
+            self._runs.pop(run.run_id, None)
         return {"output": result.answer, "result": result.model_dump(mode="json")}
 
     async def drain(self) -> None:
@@ -240,6 +291,10 @@ class Executor:
             task.cancel()
         await self.drain()
         await self.pool.aclose()
+
+
+def _orders(data: Mapping[str, Any]) -> dict[str, Order]:
+    return {v: Order(v, tuple(o["exclude"]), o["reason"]) for v, o in data.items()}
 
 
 def _in_order(run: Run) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypedDict
 
+from agentroute.errors import UsageError
 from agentroute.execution.gated import Shape, gated, merge
 
 
@@ -65,3 +66,23 @@ def _with_picture(execute: Step, shape: Shape | None) -> Step:
         return await execute(state)
 
     return execute_with_picture
+
+
+def has_checkpointer() -> bool:
+    """Whether the graph that runs now has a checkpointer, its own or its host's."""
+    from langgraph.config import get_config
+
+    configurable = get_config().get("configurable", {})
+    return bool(configurable.get("__pregel_checkpointer"))
+
+
+def ask_host(pending: Mapping[str, Any]) -> dict[str, bool]:
+    """One interrupt for everything that waits; answers come back by approval or task id."""
+    from langgraph.types import interrupt
+
+    answers = interrupt({"approve": dict(pending)})
+    if not isinstance(answers, Mapping):
+        raise UsageError(
+            "an approval is answered with a mapping", hint="{approval_id: true or false}"
+        )
+    return {str(k): bool(v) for k, v in answers.items()}

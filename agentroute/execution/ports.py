@@ -97,6 +97,14 @@ class Ticket(Protocol):
         ...
 
 
+class Lease(Protocol):
+    """The right to work on a run."""
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+
 class Book(Protocol):
     """The ledger, as far as a run needs it."""
 
@@ -124,4 +132,8 @@ class Book(Protocol):
 
     def notes(self, run_id: str) -> list[Note]:
         """All notes of a run, in seq order."""
+        ...
+
+    def take_lease(self, run_id: str) -> Lease:
+        """The right to work on a run; ``LedgerBusyError`` where a live process has it."""
         ...

@@ -34,7 +34,7 @@ class Run:
     """Plan, rules, history, purse and results of one run.
 
     ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
-    asked; ``calls`` maps a call id to what it used.
+    asked; ``calls`` maps a call id to what it used; ``hosted`` runs inside a user's LangGraph app.
     """
 
     run_id: str
@@ -52,6 +52,7 @@ class Run:
     calls: dict[str, tuple[int, float]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     verify: bool = True
+    hosted: bool = False
     result: RunResult | None = None
 
     def __post_init__(self) -> None:
