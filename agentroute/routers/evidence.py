@@ -78,8 +78,7 @@ class Tally:
         self, at: NDArray[np.int64], slots: NDArray[np.int64]
     ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
         """(t, n) sums at columns and agents."""
-        grid = np.ix_(at, slots)
-        return self.good[grid], self.seen[grid]
+        return self.good[at][:, slots], self.seen[at][:, slots]
 
     def arrays(self, size: int) -> dict[str, NDArray[Any]]:
         """The non-zero cells of the first ``size`` agents."""
@@ -192,7 +191,7 @@ class Evidence:
         if not slot:
             return []
         at = columns(reading.grams, WORD_COLUMNS)
-        e = self._log_lift(at, np.array([slot]), bad=False)[:, 0]
+        e = self._log_lifts(at, np.array([slot]))[0][:, 0]
         order = np.argsort(-e, kind="stable")[:limit]
         return [reading.grams[i] for i in order if e[i] > 0.5]
 
@@ -249,21 +248,16 @@ class Evidence:
     def _words(self, at: NDArray[np.int64], slots: NDArray[np.int64]) -> tuple[F64, F64]:
         if not len(at) or not self.count:
             return np.zeros(len(slots)), np.zeros(len(slots))
+        good, bad = self._log_lifts(at, slots)
         scale = 20.0 * len(at) ** 0.5
-        good, bad = (self._log_lift(at, slots, bad=b).sum(axis=0) / scale for b in (False, True))
-        return good, bad
+        return good.sum(axis=0) / scale, bad.sum(axis=0) / scale
 
-    def _log_lift(self, at: NDArray[np.int64], slots: NDArray[np.int64], *, bad: bool) -> F64:
-        """(t, n) log P(t | a's good or bad outcomes) / P(t); 0 where nothing is known of a."""
-        if not self.count:
-            return np.zeros((len(at), len(slots)))
-        good, seen = self.words.take(at, np.minimum(slots, self.words.good.shape[1] - 1))
-        hits, n = (seen - good, self.seen[slots] - self.good[slots]) if bad else (
-            good, self.good[slots]
-        )  # fmt: skip
-        p = (self.traffic[at] + 0.5) / (self.count + 1.0)
-        lift = (hits + ALPHA * p[:, None]) / ((n + ALPHA) * p[:, None])
-        return np.asarray(np.log(np.maximum(lift, 1e-6)), np.float64)
+    def _log_lifts(self, at: NDArray[np.int64], slots: NDArray[np.int64]) -> tuple[F64, F64]:
+        """(t, n) log P(t | a's good outcomes) / P(t), and of the bad; 0 for unknown agents."""
+        good, seen = self.words.take(at, slots)
+        p = ((self.traffic[at] + 0.5) / (self.count + 1.0))[:, None]
+        n, m = self.good[slots], self.seen[slots]
+        return _log_lift(good, n, p), _log_lift(seen - good, m - n, p)
 
     def _skilled(self, request: Request, card: CardWords, words: tuple[str, ...]) -> F64:
         """1 where the task names skills (a candidate has them all), else by the card's tags."""
@@ -282,6 +276,12 @@ class Evidence:
     @staticmethod
     def _feature_columns(task: Task) -> NDArray[np.int64]:
         return np.unique(columns((f"{k}={v}" for k, v in task.features.items()), FEATURE_COLUMNS))
+
+
+def _log_lift(hits: NDArray[Any], n: F64, p: F64) -> F64:
+    """Log ((hits + alpha p) / (n + alpha) / p), for (t, n) hits in n outcomes."""
+    lift = (hits + ALPHA * p) / ((n + ALPHA) * p)
+    return np.asarray(np.log(np.maximum(lift, 1e-6)), np.float64)
 
 
 def _cosines(rows: F32, x: F32) -> F64:

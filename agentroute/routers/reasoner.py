@@ -170,7 +170,7 @@ class OfflineReasoner:
         self.scope.load(state.arrays)
 
 
-def threshold(inside: F64, outside: F64, *, price: float = 5.0) -> float:
+def threshold(inside: F64, outside: F64, *, price: float = 20.0) -> float:
     """Where to refuse: the t that maximises P(outside < t) - ``price`` P(inside < t).
 
     ``inside`` and ``outside`` are evidence of tasks somebody and nobody should answer; without

@@ -52,8 +52,10 @@ class Trust:
 class Scope:
     """The evidence below which nobody's card or record covers a task.
 
-    Until 20 tasks went well the threshold is ``tau``; from then on it is two standard deviations
-    below the mean evidence of tasks that went well (both fade by 2 % a task). ``fix`` sets it.
+    It is ``tau``, or two standard deviations below the mean evidence of tasks that went well
+    (both fade by 2 % a task), whichever is lower: from its own choices a router can learn that
+    weak evidence suffices, never that it does not, since it would not see what it refused.
+    ``fixed`` (from labels) stands over both.
     """
 
     WIDTH, ENOUGH, STEP = 0.03, 20, 0.02
@@ -68,7 +70,7 @@ class Scope:
             return self.fixed
         if self.count < self.ENOUGH:
             return self.tau
-        return self.mean - 2.0 * float(np.sqrt(self.var))
+        return min(self.tau, self.mean - 2.0 * float(np.sqrt(self.var)))
 
     def out_of_scope(self, evidence: float) -> float:
         """1 / (1 + exp((evidence - threshold) / 0.03)); 0 where there is no text to judge by."""

@@ -26,11 +26,12 @@ STOP = frozenset(_STOP.split())
 
 
 def stem(word: str) -> str:
-    """``word`` without a common English ending; at least three letters stay."""
+    """``word`` without a common English ending and a last ``e``; at least three letters stay."""
     for end in _ENDINGS:
         if word.endswith(end) and len(word) - len(end) >= 3:
-            return word[: -len(end)]
-    return word
+            word = word[: -len(end)]
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
 
 
 def tokens(text: str) -> list[str]:
