@@ -224,17 +224,16 @@ class Orchestrator:
         plan = self._recorded_plan(resume) if resume else self.plan(_given(work), inputs=inputs)
         run_id = resume or run_id or uuid7()
         rules = self._rules(plan, router=router, seed=seed)
-        with self.ledger.take_lease(run_id):
-            result = await self._running.run(
-                plan,
-                run_id=run_id,
-                rules=rules,
-                bounds=self._bounds(budget_usd),
-                emit=on_event,
-                stream=stream,
-                verify=verify,
-                approvals=answers,
-            )
+        result = await self._running.run(
+            plan,
+            run_id=run_id,
+            rules=rules,
+            bounds=self._bounds(budget_usd),
+            emit=on_event,
+            stream=stream,
+            verify=verify,
+            approvals=answers,
+        )
         self._policies.fold()
         result = keep_artifacts(result, plan, Path(self.settings.out))
         return _typed(result, output_type)
@@ -451,7 +450,7 @@ class Orchestrator:
             self._rules,
             refine=use(s.refine),
             bounds=self._bounds(None),
-            workroot=Path(s.out) / "work",
+            workroot=Path(s.out).resolve() / "work",
             planner=self.plan,
         )
 

@@ -70,6 +70,11 @@ def run(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as e:
+        if debug:
+            raise
+        _say(f"{type(e).__name__}: {e}", "a bug of agentroute's own; --debug shows where")
+        return 1
 
 
 def _say(message: str, hint: str) -> None:

@@ -57,7 +57,7 @@ class Progress:
                 self._tasks.setdefault(t, {"state": "waits"})
         row = self._tasks.setdefault(e.task_id, {"state": "waits"}) if e.task_id else {}
         if e.type == "decision.made":
-            row.update(state="decided", agent=", ".join(e.data.get("chosen", [])))
+            row.update(state="decided", agent=e.agent)
             row["p"] = e.data.get("propensity")
         elif e.type == "agent.started":
             row.update(state="runs", agent=e.agent, since=e.at_s)
@@ -91,13 +91,13 @@ def plain(e: Event) -> str:
     """One event as a line, or '' for the ones nobody wants to read."""
     d = e.data
     words = {
-        "run.started": f"run {e.run_id}",
-        "plan.created": f"plan: {len(d.get('tasks', []))} tasks, {d.get('topology', '')}",
-        "decision.made": f"{e.task_id}: {', '.join(d.get('chosen', [])) or 'nobody'}"
+        "run.started": f"run {e.run_id}: {d.get('name', '')}, {d.get('tasks', 0)} tasks",
+        "plan.created": f"{d.get('topology', '')} plan: {d.get('reason', '')}",
+        "decision.made": f"{e.task_id}: {e.agent or 'nobody'}"
         + (f" (p={d['propensity']:.2f})" if "propensity" in d else ""),
         "agent.finished": f"{e.task_id}: {e.agent} done in {seconds(d.get('latency_s', 0.0))}",
         "agent.failed": f"{e.task_id}: {e.agent} failed: {d.get('error', '')}",
-        "verify.finished": f"verified: {len(d.get('scores', []))} scores",
+        "verify.finished": f"verified: {d.get('scores', 0)} scores",
         "approval.needed": f"{e.task_id}: needs approval",
         "run.finished": f"run {d.get('status', '')}",
     }

@@ -37,7 +37,7 @@ def ls(
         (
             r.run_id,
             r.started_at[:19].replace("T", " "),
-            r.about.get("plan") or r.about.get("name") or "",
+            r.about.get("name") or "",
             r.status,
             r.calls,
             "" if r.score is None else f"{r.score:.2f}",
@@ -73,7 +73,7 @@ def show(
     if as_json:
         emit({"run": summary, "choices": rows, "history": history})
         return
-    about = summary.about.get("plan") or summary.about.get("name") or ""
+    about = summary.about.get("name") or ""
     typer.echo(f"{run_id}  {about}  {summary.status}, started {summary.started_at[:19]}")
     cells = [
         (
@@ -125,10 +125,10 @@ def _choice(d: Any, outcomes: list[Any], said: list[float] | None) -> dict[str, 
 
 def learning(ledger: Ledger, about: dict[str, Any], last: int = 60) -> dict[str, list[Any]]:
     """Contested tasks of this graph over its latest runs, oldest first: ``[agent, score]``."""
-    name = about.get("plan") or about.get("name")
+    name = about.get("name")
     if not name:
         return {}
-    same = [r for r in ledger.runs(400) if (r.about.get("plan") or r.about.get("name")) == name]
+    same = [r for r in ledger.runs(400) if r.about.get("name") == name]
     steps: dict[str, list[Any]] = {}
     for r in reversed(same[:last]):
         for c in choices(ledger, r.run_id):
