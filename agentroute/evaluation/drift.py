@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from agentroute.errors import UsageError
 from agentroute.evaluation.contestants import PolicyFactory, RouterFactory, RouterSpec, factories
 from agentroute.evaluation.environments import Environment, drift
 from agentroute.evaluation.play import BanditRun, run_bandit_async
@@ -90,7 +91,14 @@ def bench_drift(
 
     ``ok`` is the goal: an adaptive policy sends under 5 % of the tasks 51 to 100 after the death
     to the dead agent (mean over seeds), and gets more than its frozen twin.
+
+    Raises:
+        UsageError: fewer than 400 tasks or no seed; or see ``factories``.
     """
+    if seeds < 1 or tasks < 4 * DEAD_WITHIN:
+        raise UsageError(
+            f"{seeds} seeds of {tasks} tasks are too few", hint="at least 1 seed and 400 tasks"
+        )
     env = make(tasks // 2)
     makers = factories(routers, env.embedder, exploration=exploration)
     rows = {name: asyncio.run(_rows(m, env, tasks, seeds)) for name, m in makers.items()}
@@ -127,7 +135,9 @@ def _summary(runs: Sequence[BanditRun], shock: int, dead: int) -> dict[str, Any]
     steps = [b.steps for b in back]
     left = [steps_until_left(r.chosen[shock:] == dead) for r in runs]
     return {
-        "dead_share_before": float(np.mean([r.share(dead, shock - BEFORE, shock) for r in runs])),
+        "dead_share_before": float(
+            np.mean([r.share(dead, max(0, shock - BEFORE), shock) for r in runs])
+        ),
         "before": float(np.mean([b.before for b in back])),
         "lowest": float(np.mean([b.lowest for b in back])),
         "after": float(np.mean([r.expected[shock:].mean() for r in runs])),
