@@ -4,5 +4,6 @@ from agentroute.ledger.chain import Anchor
 from agentroute.ledger.decode import ERASED, Row
 from agentroute.ledger.ledger import Ledger
 from agentroute.ledger.tickets import Ticket
+from agentroute.ledger.verify import VerifyReport
 
-__all__ = ["ERASED", "Anchor", "Ledger", "Row", "Ticket"]
+__all__ = ["ERASED", "Anchor", "Ledger", "Row", "Ticket", "VerifyReport"]

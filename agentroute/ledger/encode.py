@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -98,6 +99,7 @@ def encode(row: Appendable, at: str) -> Entry:
         LedgerError: something in it is not JSON, or its arrays do not fit each other.
     """
     try:
+        at = _utc(at)
         if isinstance(row, DecisionRecord):
             return _decision(row, at)
         if isinstance(row, Outcome):
@@ -116,6 +118,15 @@ def encode(row: Appendable, at: str) -> Entry:
 def artefact_blob(data: bytes) -> Blob:
     """A file's content, named by its SHA-256. Not searched for secrets: it may be binary."""
     return Blob(sha256(data), "artefact", data)
+
+
+def _utc(at: str) -> str:
+    time = datetime.fromisoformat(at)
+    if time.tzinfo is None:
+        raise LedgerError(f"the time '{at}' has no zone", hint="append +00:00")
+    if at.endswith("+00:00"):
+        return at
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _note(row: Note, at: str) -> Entry:
@@ -165,7 +176,7 @@ def _decision(record: DecisionRecord, at: str) -> Entry:
     body: dict[str, Any] = {
         **record.decision.__dict__,
         "reason": redact(record.decision.reason),
-        "at": record.decision.at or at,
+        "at": _utc(record.decision.at) if record.decision.at else at,
         "context": redact_json(dict(record.context)),
     }
     del body["seq"]

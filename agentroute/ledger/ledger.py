@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from agentroute.errors import LedgerError
-from agentroute.ledger.chain import TABLES
+from agentroute.ledger.backup import backup
+from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.decode import Row
 from agentroute.ledger.encode import Appendable, Blob, Erasure, artefact_blob, text_blob
 from agentroute.ledger.lease import Lease, take_lease
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.tickets import Ticket, announce
+from agentroute.ledger.verify import VerifyReport, verify
 from agentroute.ledger.writer import Writer
 from agentroute.model.decisions import Decision, DecisionRecord, Feedback, Note, Outcome
 
@@ -190,6 +193,22 @@ class Ledger:
             raise _READ_ONLY
         self._writer.put(blob, "")
         return blob.sha256
+
+    def verify(self, anchor: Anchor | None = None) -> VerifyReport:
+        """Compute the chain again and compare everything; see ``ledger.verify.verify``."""
+        return verify(self._reader, anchor)
+
+    def anchor(self) -> Anchor:
+        """Size and head of the chain now: kept elsewhere, it finds truncation and rewriting."""
+        return Anchor(*self.head())
+
+    def backup(self, target: Path) -> Anchor:
+        """Copy the ledger while it is in use; the anchor of the copy.
+
+        Raises:
+            LedgerError: the target exists, or cannot be written.
+        """
+        return backup(self._reader, target)
 
     def close(self) -> None:
         """Commit what is queued, then close. May be called twice."""

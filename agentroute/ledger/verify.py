@@ -1,0 +1,198 @@
+"""Is the ledger what was written? Every row, every column, every array and every text."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from heapq import merge
+from typing import Any, NamedTuple
+
+import orjson
+
+from agentroute.errors import LedgerTamperedError
+from agentroute.ledger.chain import GENESIS, TABLES, Anchor, link
+from agentroute.ledger.encode import COLUMNS, columns
+from agentroute.ledger.insert import head
+from agentroute.ledger.migrations import TRIGGERS
+from agentroute.ledger.reader import Reader
+from agentroute.model.ids import sha256
+
+_PAGE = 2000
+UNANCHORED = (
+    "without an anchor it cannot be excluded that the last rows were cut off, "
+    "or that everything was written anew"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What ``verify`` found. ``bad_seq`` is the first bad row (0: not about one row).
+
+    ``head`` is to be kept elsewhere as the next anchor; ``erased`` counts texts that were erased
+    by a recorded event; ``caveat`` says what this check cannot know.
+    """
+
+    ok: bool
+    rows: int
+    head: Anchor
+    erased: int = 0
+    bad_seq: int | None = None
+    problem: str = ""
+    caveat: str = ""
+
+    def raise_if_bad(self) -> None:
+        """Raise ``LedgerTamperedError`` unless all is well."""
+        if not self.ok:
+            raise LedgerTamperedError(
+                f"row {self.bad_seq}: {self.problem}",
+                seq=self.bad_seq or 0,
+                hint="restore a backup; later rows cannot be trusted",
+            )
+
+
+class _Bad(Exception):
+    def __init__(self, seq: int, problem: str) -> None:
+        super().__init__(problem)
+        self.seq, self.problem = seq, problem
+
+
+class _Stored(NamedTuple):
+    seq: int
+    table: str
+    body: bytes
+    prev: bytes
+    hash: bytes
+    packed: bytes | None
+    columns: tuple[Any, ...]
+
+
+def verify(reader: Reader, anchor: Anchor | None = None) -> VerifyReport:
+    """Compute the whole chain again, in one snapshot of the database.
+
+    Finds what was edited, deleted, inserted, swapped or repeated, columns that do not say what the
+    body says, changed arrays and texts, missing triggers; with an ``anchor`` also truncation and
+    a chain that was written anew.
+
+    Raises:
+        LedgerError: the file cannot be read at all.
+    """
+    with reader.connection() as con:
+        con.execute("BEGIN")
+        try:
+            return _report(con, anchor)
+        finally:
+            con.execute("COMMIT")
+
+
+def _report(con: sqlite3.Connection, anchor: Anchor | None) -> VerifyReport:
+    seq, digest = head(con)
+    at = Anchor(seq, digest.hex())
+    caveat = UNANCHORED if anchor is None else ""
+    try:
+        _check_triggers(con)
+        refers = _check_chain(con, seq, anchor)
+        erased = _check_blobs(con, refers)
+    except _Bad as e:
+        return VerifyReport(False, seq, at, 0, e.seq, e.problem, caveat)
+    return VerifyReport(True, seq, at, erased, caveat=caveat)
+
+
+def _check_triggers(con: sqlite3.Connection) -> None:
+    there = {r[0] for r in con.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+    for name in sorted(TRIGGERS - there):
+        raise _Bad(0, f"the trigger {name}, which keeps rows from being changed, is gone")
+
+
+def _check_chain(con: sqlite3.Connection, last: int, anchor: Anchor | None) -> dict[str, int]:
+    """Every row in order; the contents they refer to, with the first row that does."""
+    seq, prev, refers = 0, GENESIS, dict[str, int]()
+    _check_anchor(anchor, 0, GENESIS)
+    for row in _rows(con, last):
+        seq += 1
+        if row.seq != seq:
+            what = "is missing" if row.seq > seq else "is there twice"
+            raise _Bad(min(seq, row.seq), f"the row {what}")
+        _check_row(row, prev)
+        prev = row.hash
+        _check_anchor(anchor, seq, prev)
+        if row.table == "decisions":
+            for sha in _references(orjson.loads(row.body)):
+                refers.setdefault(sha, seq)
+    if anchor is not None and anchor.seq > seq:
+        raise _Bad(seq + 1, f"the anchor knows {anchor.seq} rows, {seq} are left")
+    return refers
+
+
+def _check_anchor(anchor: Anchor | None, seq: int, digest: bytes) -> None:
+    if anchor is not None and anchor.seq == seq and anchor.hash != digest.hex():
+        raise _Bad(seq, "the chain is not the one of the anchor")
+
+
+def _check_row(row: _Stored, prev: bytes) -> None:
+    if row.prev != prev:
+        raise _Bad(row.seq, "it does not follow the row before it")
+    if link(prev, row.table, row.seq, row.body) != row.hash:
+        raise _Bad(row.seq, "its body is not what was written")
+    try:
+        body = orjson.loads(row.body)
+        stated = columns(row.table, body)
+        packed = body.get("packed_sha256")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _Bad(row.seq, f"its body is not one of {row.table}") from None
+    if stated != row.columns:
+        wrong = next(
+            c for c, a, b in zip(COLUMNS[row.table], stated, row.columns, strict=True) if a != b
+        )
+        raise _Bad(row.seq, f"its column {wrong} does not say what its body says")
+    if packed != (None if row.packed is None else sha256(row.packed)):
+        raise _Bad(row.seq, "its arrays are not the ones that were written")
+
+
+def _references(body: Mapping[str, Any]) -> Iterator[str]:
+    if "task" in body:
+        yield body["cardset"]["blob"]
+        yield body["task"]["prompt"]
+        yield from (sha for _, sha in body["task"]["history"])
+
+
+def _check_blobs(con: sqlite3.Connection, refers: Mapping[str, int]) -> int:
+    """Contents match their names, and are there unless erased; how many were erased."""
+    erased, seen = 0, set[str]()
+    events = "SELECT 1 FROM events WHERE id = 'erased:' || ?"
+    for sha, body in con.execute("SELECT sha256, body FROM blobs"):
+        seen.add(sha)
+        if body is None:
+            erased += 1
+            if not con.execute(events, (sha,)).fetchone():
+                raise _Bad(refers.get(sha, 0), f"the content {sha} is gone, and no event says why")
+        elif sha256(body) != sha:
+            raise _Bad(refers.get(sha, 0), f"the content {sha} was changed")
+    for sha in refers.keys() - seen:
+        raise _Bad(refers[sha], f"the content {sha} is missing")
+    return erased
+
+
+def _rows(con: sqlite3.Connection, last: int) -> Iterator[_Stored]:
+    # From below 1 to the end, whatever seq says: nothing may hide outside of 1..last.
+    low = min((r[0] for r in con.execute(_LOWEST)), default=1)
+    for start in range(min(low, 1) - 1, last, _PAGE):
+        yield from merge(*(_page(con, t, start) for t in TABLES), key=lambda r: r.seq)
+
+
+_LOWEST = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT seq FROM {t} ORDER BY seq LIMIT 1)" for t in TABLES
+)
+
+
+def _page(con: sqlite3.Connection, table: str, start: int) -> list[_Stored]:
+    arrays = "packed" if table == "decisions" else "NULL"
+    sql = (
+        f"SELECT seq, body, prev, hash, {arrays}, {', '.join(COLUMNS[table])} "
+        f"FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq"
+    )
+    rows = con.execute(sql, (start, start + _PAGE))
+    return [
+        _Stored(seq, table, body, prev, digest, packed, tuple(stored))
+        for seq, body, prev, digest, packed, *stored in rows
+    ]
