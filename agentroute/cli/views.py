@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from agentroute.cli.common import seconds, table, usd
@@ -29,7 +31,7 @@ def show_route(found: RouteFound, why_not: str | None = None) -> None:
         )
         for r in found.ranked[:MOST]
     ]
-    table("", ["agent", ">probability", ">mean", ">bonus", *(f">{t}" for t in terms)], rows)
+    table("", ["agent", ">p", ">mean", ">bonus", *(f">{t}" for t in terms)], rows)
     if len(found.ranked) > MOST:
         typer.echo(f"and {len(found.ranked) - MOST} more")
     if why_not:
@@ -72,8 +74,10 @@ def show_run(result: RunResult) -> None:
         typer.echo(f"degraded: {words}")
     for words in result.goal_missed:
         typer.echo(f"goal missed: {words}")
+    between = f"{os.sep}work{os.sep}{result.run_id}{os.sep}"
     for a in result.artifacts:
-        typer.echo(f"artefact: {a.path}")
+        if between not in a.path:
+            typer.echo(f"artefact: {a.path}")
     u = result.usage
     typer.echo(
         f"run {result.run_id}: {result.status}, {result.topology}, {u.calls} calls, "
@@ -100,7 +104,7 @@ def show_choices(result: RunResult) -> None:
                 d.status,
             )
         )
-    table("", ["task", "agent", ">probability", ">verified", "status"], rows)
+    table("", ["task", "agent", ">p", ">verified", "status"], rows)
     more = sum(d.kind == "route" for d in result.decisions) - 2 * MOST
     if more > 0:
         typer.echo(f"and {more} more choices")

@@ -31,6 +31,8 @@ from agentroute.registry.registry import Registry
 
 GRAPH = "audit_project"
 REPEATS = 20
+SMALL = 20  # files a repeat looks at, so that twenty of them take seconds
+COST_WEIGHT = 0.3
 TABLE = "coderouterbench"
 
 
@@ -45,7 +47,10 @@ class Contest:
 
 @dataclass
 class Learning:
-    """The same step ``REPEATS`` times: who, the verifier's score, and each agent's chance."""
+    """The same step ``REPEATS`` times: who, the verifier's score, and each agent's chance.
+
+    ``chances`` starts with the pipeline's own choice, before anything was learned.
+    """
 
     agents: list[str] = field(default_factory=list)
     scores: list[float | None] = field(default_factory=list)
@@ -54,7 +59,8 @@ class Learning:
 
     def mean_score(self, agent: str) -> float | None:
         """Mean verified score of an agent's runs."""
-        got = [s for a, s in zip(self.agents, self.scores, strict=True) if a == agent and s]
+        pairs = zip(self.agents, self.scores, strict=True)
+        got = [s for a, s in pairs if a == agent and s is not None]
         return sum(got) / len(got) if got else None
 
 
@@ -87,17 +93,19 @@ async def run_demo(out: Path, *, seed: int, tell: Tell) -> Story:
         if old.is_file():
             old.unlink()
     registry = Registry.from_folder(_agents_folder())
-    objective = Objective(quality=1.0, cost=0.05)
+    objective = Objective(quality=1.0, cost=COST_WEIGHT)
     orc = Orchestrator(
         registry, ledger=ledger, objective=objective, seed=seed, out=out, exploration=0.1
     )
     async with orc:
-        plan = orc.plan(GRAPH, inputs={"path": str(_nowhere(out))})
+        where = {"path": str(_nowhere(out))}
+        plan = orc.plan(GRAPH, inputs=where)
         run = await orc.run(plan, on_event=lambda e: tell("event", e))
         tell("run", run)
         contest = _contest(orc, run)
         tell("contest", contest)
-        learning = await _learn(orc, _step_alone(plan, contest.task_id), contest, seed, tell)
+        small = orc.plan(GRAPH, inputs={**where, "max_files": SMALL})
+        learning = await _learn(orc, _step_alone(small, contest.task_id), contest, seed, tell)
         tell("learning", learning)
     table = await _stream(seed)
     tell("table", table)
@@ -154,7 +162,8 @@ def _step_alone(plan: Plan, task_id: str) -> Plan:
 async def _learn(
     orc: Orchestrator, plan: Plan, contest: Contest, seed: int, tell: Tell
 ) -> Learning:
-    out, began = Learning(), time.perf_counter()
+    before = {r.agent: r.propensity for r in contest.found.ranked}
+    out, began = Learning(chances=[before]), time.perf_counter()
     for i in range(REPEATS):
         run = await orc.run(plan, seed=seed + i)
         chosen = [d for d in run.decisions if d.task_id == contest.task_id and d.kind == "route"]

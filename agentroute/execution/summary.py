@@ -15,7 +15,11 @@ def summarise(run: Run, ending: Ending, scores: tuple[dict[str, Any], ...]) -> R
     """Everything a caller is told; fills ``run.said`` with what is found wrong here."""
     artifacts = _artifacts(run, ending)
     wanted = run.plan.artifact
-    if wanted and ending.reply is not None and wanted not in {a.name for a in artifacts}:
+    if (
+        wanted
+        and ending.reply is not None
+        and not any(wanted in (a.name, a.name.rpartition(".")[0]) for a in artifacts)
+    ):
         run.said.append(f"the artefact '{wanted}' was not made")
     failed_when = broke(run.plan.fail_when, ending.reply)
     if failed_when:

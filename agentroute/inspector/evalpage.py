@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
+
 from agentroute.evaluation.results import EvalResult, RouterResult
 from agentroute.inspector.charts import bars, lines, scatter
 from agentroute.inspector.page import Section, render
@@ -59,6 +61,11 @@ def _differences(result: EvalResult) -> Section:
 
 
 def _curves(result: EvalResult) -> Section:
+    return Section("While learning", chart=curve_charts(result))
+
+
+def curve_charts(result: EvalResult) -> Markup:
+    """Mean quality and cumulative regret of the routers that learned online."""
     learned = {n: r.curve for n, r in result.routers.items() if r.curve}
     quality = lines(
         {n: (c["at"], c["mean"]) for n, c in learned.items()},
@@ -76,7 +83,7 @@ def _curves(result: EvalResult) -> Section:
         xlabel="tasks seen",
         ylabel="quality lost against the reference (below 0: better than it)",
     )
-    return Section("While learning", chart=quality + regret)
+    return quality + regret
 
 
 def _costs(result: EvalResult) -> Section:
