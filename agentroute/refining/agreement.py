@@ -23,7 +23,7 @@ def modal_share(answers: Sequence[str], *, key: Callable[[str], str] = canonical
 
 
 def sigma(answers: Sequence[str], *, key: Callable[[str], str] = canonical) -> float:
-    """sigma = (|distinct a_i| - 1) / (N - 1) in [0, 1] (ACAR, arXiv 2602.21231); 0 for N = 1.
+    """Sigma = (|distinct a_i| - 1) / (N - 1) in [0, 1] (ACAR, arXiv 2602.21231); 0 for N = 1.
 
     Raises:
         ValueError: no answers.

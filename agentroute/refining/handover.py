@@ -38,9 +38,7 @@ def file_of(call: AgentCall, name: str) -> Path:
         for a in reply.artifacts:
             if a.name == name and Path(a.path).is_file():
                 return Path(a.path)
-    raise AgentFailedError(
-        f"no input of '{call.task.id}' left a file '{name}'", retryable=False
-    )
+    raise AgentFailedError(f"no input of '{call.task.id}' left a file '{name}'", retryable=False)
 
 
 def locate(path: str, what: str = "file or folder") -> Path:
