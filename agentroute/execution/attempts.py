@@ -200,7 +200,7 @@ class Attempts:
         try:
             called = await self._call(
                 agent, self._agent_call(run, work, decision, agent, limit_s), limit_s=limit_s,
-                on_chunk=self._chunks(run, work, agent) if not shadow else None,
+                left_s=run.left_s, on_chunk=self._chunks(run, work, agent) if not shadow else None,
             )  # fmt: skip
         except BaseException:
             live.running[live.slot(agent)] -= 1

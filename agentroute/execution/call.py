@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from agentroute.adapters.loading import entry_of, load
 from agentroute.adapters.replies import as_reply
 from agentroute.adapters.runnables import call_runnable, is_runnable
 from agentroute.errors import AgentRouteError, AgentTimeoutError, CardError
+from agentroute.execution.bulkhead import Bulkheads
 from agentroute.execution.ports import Binding, ChatFactory, Directory, OnChunk
 from agentroute.execution.workers import WorkerPool
 from agentroute.model.calls import AgentCall, AgentReply
@@ -44,15 +46,26 @@ class Caller:
     ) -> None:
         self._directory, self._pool = directory, pool
         self._chat: ChatFactory = chat or _chat_agent
+        self._bulkheads = Bulkheads()
 
     async def __call__(
-        self, agent: str, call: AgentCall, *, limit_s: float, on_chunk: OnChunk | None = None
+        self,
+        agent: str,
+        call: AgentCall,
+        *,
+        limit_s: float,
+        left_s: float | None = None,
+        on_chunk: OnChunk | None = None,
     ) -> Called:
-        """Call ``agent`` for at most ``limit_s`` seconds. Only a cancellation is raised."""
+        """Call ``agent`` for at most ``limit_s`` seconds. Only a cancellation is raised.
+
+        ``left_s`` bounds the whole, also the wait for the agent's turn.
+        """
         began = time.perf_counter()
         try:
             binding = self._directory[agent]
-            reply = await self._dispatch(binding, call, limit_s, on_chunk)
+            async with asyncio.timeout(left_s):
+                reply = await self._dispatch(binding, call, limit_s, on_chunk)
         except TimeoutError:
             e: Exception = AgentTimeoutError(f"no answer within {limit_s:.3g} s")
             return _failed(agent, e, time.perf_counter() - began)
@@ -69,22 +82,28 @@ class Caller:
         call = replace(call, params={**params, **call.params})
         call.workdir.mkdir(parents=True, exist_ok=True)
         if origin.handler is not None:
-            return await self._inline(origin.handler, call, limit_s, on_chunk)
+            return await self._inline(card, origin.handler, call, limit_s, on_chunk)
         if card.entrypoint == "chat":
-            return await self._inline(self._chat(card), call, limit_s, on_chunk)
+            return await self._inline(card, self._chat(card), call, limit_s, on_chunk)
         entry = entry_of(card.entrypoint or "", origin.folder)
         if card.isolation == "inline":
-            return await self._inline(load(entry), call, limit_s, on_chunk)
+            return await self._inline(card, load(entry), call, limit_s, on_chunk)
         return await self._pool.call(binding.card, entry, call, limit_s=limit_s, on_chunk=on_chunk)
 
     async def _inline(
-        self, handler: Any, call: AgentCall, limit_s: float, on_chunk: OnChunk | None
+        self,
+        card: CapabilityCard,
+        handler: Any,
+        call: AgentCall,
+        limit_s: float,
+        on_chunk: OnChunk | None,
     ) -> AgentReply:
-        if is_runnable(handler):
-            return as_reply(await call_runnable(handler, call, limit_s=limit_s), call.workdir)
-        listen = on_chunk or (lambda _: None)
-        value = await call_function(handler, call, limit_s=limit_s, on_chunk=listen)
-        return as_reply(value, call.workdir)
+        async with self._bulkheads.of(card):
+            if is_runnable(handler):
+                return as_reply(await call_runnable(handler, call, limit_s=limit_s), call.workdir)
+            listen = on_chunk or (lambda _: None)
+            value = await call_function(handler, call, limit_s=limit_s, on_chunk=listen)
+            return as_reply(value, call.workdir)
 
     def _resolve(self, binding: Binding) -> tuple[CapabilityCard, Binding, dict[str, Any]]:
         """Follow ``card:NAME``; the nearest card's params stand over those it refers to."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from agentroute.adapters.replies import MAX_REPLY, as_reply, dump_call
 from agentroute.errors import AgentFailedError, AgentTimeoutError
+from agentroute.execution.bulkhead import Bulkheads
 from agentroute.execution.ports import OnChunk
 from agentroute.execution.worker import Worker
 from agentroute.model.calls import AgentCall, AgentReply
@@ -30,7 +31,7 @@ class WorkerPool:
 
     def __init__(self, *, max_workers: int = 8, max_idle: int = 8, spare: int = 1) -> None:
         self._busy = asyncio.Semaphore(max_workers)
-        self._bulkheads: dict[str, asyncio.Semaphore] = {}
+        self._bulkheads = Bulkheads()
         self._idle: OrderedDict[Worker, Key] = OrderedDict()
         self._spares: list[asyncio.Task[Worker]] = []
         self._live: set[Worker] = set()
@@ -58,7 +59,7 @@ class WorkerPool:
             AgentTimeoutError: not done in time; the process is dead and reaped.
             AgentFailedError: it raised, exited, or returned something that is not a reply.
         """
-        async with self._bulkhead(card), self._busy:
+        async with self._bulkheads.of(card), self._busy:
             worker = await self._take(_key(card, entry))
             try:
                 async with asyncio.timeout(limit_s):
@@ -71,10 +72,6 @@ class WorkerPool:
                 raise
             self._give_back(worker, _key(card, entry))
         return _reply(frame, call)
-
-    def _bulkhead(self, card: CapabilityCard) -> asyncio.Semaphore:
-        limit = card.limits.max_concurrency
-        return self._bulkheads.setdefault(card.name, asyncio.Semaphore(limit))
 
     async def _take(self, key: Key) -> Worker:
         for worker, bound_to in reversed(self._idle.items()):
