@@ -91,9 +91,14 @@ def evaluate(spec: EvalSpec) -> EvalResult:
 async def evaluate_async(spec: EvalSpec) -> EvalResult:
     """See ``evaluate``."""
     _check(spec)
+    return await evaluate_cuts(spec, make_cuts(spec))
+
+
+async def evaluate_cuts(spec: EvalSpec, cuts: Sequence[Cut]) -> EvalResult:
+    """As ``evaluate``, on cuts that are already made."""
+    _check(spec)
     embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
     makers = factories(spec.routers, embedder, exploration=spec.exploration)
-    cuts = make_cuts(spec)
     done = []
     for c, cut in enumerate(cuts):
         problem = make_problem(cut, embedder)

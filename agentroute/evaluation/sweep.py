@@ -1,0 +1,180 @@
+"""What a preference buys: quality against cost as the cost weight grows, on one frozen state.
+
+The router learns once; then only the objective of the call changes. Cost is the measured cost of
+the test rows; rows whose costs were not all measured are left out of the sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agentroute.errors import TableError
+from agentroute.evaluation.contestants import factories, learn_bandit, learn_full, play_frozen
+from agentroute.evaluation.outcomes import Ints
+from agentroute.evaluation.runner import EvalSpec, make_cuts
+from agentroute.evaluation.splits import Cut
+from agentroute.evaluation.stream import Stream, objective_bounds
+from agentroute.features.text import Embedder, make_embedder
+from agentroute.model.ids import keyed_rng
+from agentroute.model.scores import F64, Objective
+from agentroute.routers.policy import Policy
+
+WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Mean quality and mean cost (USD) a task; ``label`` a weight or the name of an arm."""
+
+    label: str
+    quality: float
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The curve of one router, the points of the single arms, and what they add up to.
+
+    ``monotone`` says that mean cost never rises as the weight grows; ``dominated`` lists the arms
+    that some point of the curve beats (no worse in quality and cost, better in one).
+    ``hypervolume`` in [0, 1] is the area that a set of points dominates, with quality in [0, 1]
+    and cost on a log1p scale from the cheapest arm to the dearest (reference: 0 quality, dearest).
+    """
+
+    router: str
+    rows: int
+    curve: tuple[Point, ...]
+    arms: tuple[Point, ...]
+    monotone: bool
+    dominated: tuple[str, ...]
+    hypervolume: float
+    arms_hypervolume: float
+
+    def csv(self) -> str:
+        """``kind,label,quality,cost_usd`` lines, with a header."""
+        out = io.StringIO()
+        write = csv.writer(out, lineterminator="\n")
+        write.writerow(["kind", "label", "quality", "cost_usd"])
+        for kind, points in (("weight", self.curve), ("arm", self.arms)):
+            write.writerows([kind, p.label, repr(p.quality), repr(p.cost_usd)] for p in points)
+        return out.getvalue()
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data."""
+        curve, arms = (
+            [{"label": p.label, "quality": p.quality, "cost_usd": p.cost_usd} for p in points]
+            for points in (self.curve, self.arms)
+        )
+        return {
+            "router": self.router, "rows": self.rows, "curve": curve, "arms": arms,
+            "monotone": self.monotone, "dominated": list(self.dominated),
+            "hypervolume": self.hypervolume, "arms_hypervolume": self.arms_hypervolume,
+        }  # fmt: skip
+
+
+def cost_sweep(spec: EvalSpec, weights: Sequence[float] = WEIGHTS) -> list[Sweep]:
+    """A sweep for each router of the spec, on its first cut and first seed.
+
+    Raises:
+        TableError: the scored rows have no measured cost; or see ``evaluate``.
+    """
+    embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
+    cut = make_cuts(spec)[0]
+    cut = replace(cut, test_rows=_measured(cut))
+    makers = factories(spec.routers, embedder, exploration=spec.exploration)
+    return [
+        asyncio.run(_sweep(name, make(spec.first_seed), spec, cut, embedder, sorted(weights)))
+        for name, make in makers.items()
+    ]
+
+
+async def _sweep(
+    name: str,
+    policy: Policy,
+    spec: EvalSpec,
+    cut: Cut,
+    embedder: Embedder,
+    weights: Sequence[float],
+) -> Sweep:
+    learn = Stream(cut.train, embedder, spec.objective)
+    order = keyed_rng(spec.first_seed, "order").permutation(cut.train_rows)
+    if spec.mode == "bandit":
+        await learn_bandit(policy, learn, order, keyed_rng(spec.first_seed, "explore"))
+    else:
+        await learn_full(policy, learn, cut.train_rows, embedder, spec.first_seed)
+    bounds = objective_bounds(cut.train, cut.train_rows, learn.candidates)
+    curve = []
+    for w in weights:
+        play = Stream(cut.test, embedder, Objective(cost=w, bounds=bounds))
+        picks = await play_frozen(policy, play, cut.test_rows, keyed_rng(spec.first_seed, "ties"))
+        curve.append(_point(f"{w:g}", cut, picks.chosen))
+    return summarise_sweep(name, curve, _single_arms(cut), len(cut.test_rows))
+
+
+def summarise_sweep(name: str, curve: Sequence[Point], arms: Sequence[Point], rows: int) -> Sweep:
+    """The curve with its verdicts."""
+    costs = np.array([p.cost_usd for p in curve])
+    beaten = [a.label for a in arms if any(_beats(p, a) for p in curve)]
+    lo, hi = (f(a.cost_usd for a in arms) for f in (min, max))
+    return Sweep(
+        router=name, rows=rows, curve=tuple(curve), arms=tuple(arms),
+        monotone=bool((np.diff(costs) <= 1e-12).all()), dominated=tuple(beaten),
+        hypervolume=hypervolume(curve, lo, hi), arms_hypervolume=hypervolume(arms, lo, hi),
+    )  # fmt: skip
+
+
+def hypervolume(points: Sequence[Point], lo_usd: float, hi_usd: float) -> float:
+    """Area of {(q, s)} dominated by the points, s = 1 - scaled log1p cost in [0, 1]."""
+    span = np.log1p(hi_usd) - np.log1p(lo_usd)
+    if span <= 0:
+        return max((p.quality for p in points), default=0.0)
+    saved = {p: 1.0 - float(np.log1p(p.cost_usd) - np.log1p(lo_usd)) / span for p in points}
+    area, reached = 0.0, 0.0
+    for p in sorted(points, key=lambda p: -p.quality):
+        s = min(max(saved[p], 0.0), 1.0)
+        area += max(0.0, s - reached) * p.quality
+        reached = max(reached, s)
+    return float(area)
+
+
+def _beats(p: Point, arm: Point) -> bool:
+    no_worse = p.quality >= arm.quality and p.cost_usd <= arm.cost_usd
+    return no_worse and (p.quality > arm.quality or p.cost_usd < arm.cost_usd)
+
+
+def _measured(cut: Cut) -> Ints:
+    if cut.test.cost_usd is None:
+        raise TableError(
+            f"{cut.test.name} has no measured cost", hint="a sweep needs cost_usd in its rows"
+        )
+    complete = np.isfinite(cut.test.cost_usd[cut.test_rows]).all(axis=1)
+    rows = cut.test_rows[complete & ~cut.test.abstain[cut.test_rows]]
+    if not len(rows):
+        raise TableError(f"no scored row of {cut.test.name} has the cost of every arm")
+    return rows
+
+
+def _costs(cut: Cut) -> F64:
+    assert cut.test.cost_usd is not None
+    return cut.test.cost_usd[cut.test_rows]
+
+
+def _point(label: str, cut: Cut, chosen: Ints) -> Point:
+    rows, called = np.arange(len(chosen)), chosen >= 0
+    arm = np.maximum(chosen, 0)
+    quality = np.where(called, cut.test.scores[cut.test_rows][rows, arm], 0.0)
+    cost = np.where(called, _costs(cut)[rows, arm], 0.0)
+    return Point(label, float(quality.mean()), float(cost.mean()))
+
+
+def _single_arms(cut: Cut) -> list[Point]:
+    quality = cut.test.scores[cut.test_rows].mean(axis=0)
+    cost = _costs(cut).mean(axis=0)
+    arms = zip(cut.test.arms, quality, cost, strict=True)
+    return [Point(a.name, float(q), float(c)) for a, q, c in arms]
