@@ -8,13 +8,30 @@ from typing import Any
 import numpy as np
 
 from agentroute.errors import ConfigError, RouterStateError
-from agentroute.model.scores import F32, F64
+from agentroute.model.scores import F32, F64, Candidates
 from agentroute.model.tasks import Task
 
 # Squared lengths of the three blocks; they add up to 1, so that |x| <= 1.
 BIAS, EMBEDDING, FEATURES = 0.2, 0.4, 0.4
 CHUNK = 15
 MAX_SLOTS = 240
+
+AGENT = ("one", "similarity", "prior", "load", "latency", "success")
+LATENCY_S = 2.0
+
+
+def agent_vectors(candidates: Candidates, cosine: F64) -> F64:
+    """Z (n, 6): what is known of each agent, in the order of ``AGENT`` (arXiv 2602.00966).
+
+    [1, (cos + 1) / 2, prior quality, load, latency / 2 s, share of calls without error], each
+    clipped to [0, 1], a row divided by its length where that is above 1. Unknown latency is 0.5.
+    """
+    c = candidates
+    z = np.empty((len(c), len(AGENT)))
+    z[:, 0], z[:, 1], z[:, 2], z[:, 3] = 1.0, (cosine + 1.0) / 2.0, c.prior, c.load
+    z[:, 4], z[:, 5] = np.nan_to_num(c.latency_s / LATENCY_S, nan=0.5), c.success
+    np.clip(z, 0.0, 1.0, out=z)
+    return np.asarray(z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1.0))
 
 
 class ContextVector:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,17 @@ from agentroute.features.threads import one_thread
 from agentroute.model.scores import F32, F64
 
 REFACTOR_EVERY = 1_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """``own`` (S,) mean by the parameters of every arm of the bank; ``shared`` (n,) and squared
+    width ``w2`` (n,) of the arms asked for. The mean of arm a is own[a] + shared.
+    """
+
+    own: F64
+    shared: F64
+    w2: F64
 
 
 class ArmBank:
@@ -41,36 +54,46 @@ class ArmBank:
     # -- scoring -----------------------------------------------------------------------------
 
     def means(self, x: F64, rows: NDArray[np.int64]) -> F64:
-        """Means x' theta of the arms at ``rows`` (n,), before the shared part."""
+        """Means x' theta (n,) of the arms at ``rows``, where there is no shared part."""
         with one_thread():
             m: F32 = self.theta32[: self.size] @ x.astype(np.float32)
         return m[rows].astype(np.float64)
 
-    def widths_squared(self, x: F64, rows: NDArray[np.int64]) -> F64:
-        """Each x' A^-1 x of the arms at ``rows`` (n,), as <A^-1, x x'> in one gemv.
+    def predict(self, x: F64, z: F64 | None, rows: NDArray[np.int64]) -> Prediction:
+        """Mean and squared width of the arms at ``rows`` (n,), ``z`` (n, k) of these agents.
 
-        Clipped at 0, since float32 may round below. Gathers the rows where they are few.
+        With g = B' A^-1 x: mean = x' theta - g' beta + z' beta, and squared width =
+        x' A^-1 x + (z - g)' A0^-1 (z - g): the four terms of Li et al. 2010, Algorithm 2, as
+        one quadratic form.
         """
         x32 = x.astype(np.float32)
+        with one_thread():
+            own = (self.theta32[: self.size] @ x32).astype(np.float64)
+            w2 = self._widths_squared(x32, rows)
+            if z is None or not self.k:
+                return Prediction(own, np.zeros(len(rows)), w2)
+            g = (self.C32[: self.size].reshape(self.size * self.k, self.d) @ x32).reshape(
+                self.size, self.k
+            )
+            u = z - g[rows]
+            w2 += ((u @ self.A0_inv) * u).sum(axis=1)
+            return Prediction(own - g @ self.beta, z @ self.beta, np.maximum(w2, 0.0))
+
+    def own_theta(self, rows: NDArray[np.int64]) -> F64:
+        """Theta - C beta (n, d): what is the arm's own in its mean."""
+        return np.asarray(self.theta[rows] - self.C[rows] @ self.beta)
+
+    def _widths_squared(self, x32: F32, rows: NDArray[np.int64]) -> F64:
+        """Each x' A^-1 x (n,) as <A^-1, x x'>, one gemv over packed triangles.
+
+        Not below 0, though float32 may round there. Gathers the rows where they are few.
+        """
         q = x32[self._i]
         q *= x32[self._j]
         q *= self._two
-        with one_thread():
-            if 2 * len(rows) < self.size:
-                w = self.packed[rows] @ q
-            else:
-                w = (self.packed[: self.size] @ q)[rows]
+        few = 2 * len(rows) < self.size
+        w = self.packed[rows] @ q if few else (self.packed[: self.size] @ q)[rows]
         return np.asarray(np.maximum(w, 0.0, dtype=np.float64))
-
-    def shared(self, x: F64, z: F64, rows: NDArray[np.int64]) -> tuple[F64, F64]:
-        """What the shared ridge adds to mean and squared width; ``z`` (n, k), results (n,).
-
-        With g = B' A^-1 x: mean (z - g)' beta, width^2 (z - g)' A0^-1 (z - g). This is the
-        four-term ``s`` of Li et al. 2010, equation 6, as one quadratic form.
-        """
-        g = np.einsum("sdk,d->sk", self.C32[: self.size], x.astype(np.float32))[rows]
-        u = z - g
-        return u @ self.beta, np.einsum("nk,kl,nl->n", u, self.A0_inv, u)
 
     # -- learning ----------------------------------------------------------------------------
 
@@ -79,6 +102,7 @@ class ArmBank:
         if self.size == len(self.A):
             self._grow(2 * self.size)
         row, self.size = self.size, self.size + 1
+        self._start(row)
         if theta is not None:
             self.b[row] = self.lam * theta
             self.theta[row] = theta
@@ -127,6 +151,8 @@ class ArmBank:
         self.d = d
         self._index(d)
         self._allocate(max(4, self.size))
+        for row in range(self.size):
+            self._start(row)
         for name, value in old.items():
             target = getattr(self, name)[: self.size]
             target[tuple(slice(n) for n in value.shape)] = value
@@ -158,18 +184,22 @@ class ArmBank:
 
     def _allocate(self, capacity: int) -> None:
         s, d, k = capacity, self.d, self.k
-        self.A = np.tile(self.lam * np.eye(d), (s, 1, 1))
-        self.inv = np.tile(np.eye(d) / self.lam, (s, 1, 1))
+        self.A, self.inv = np.zeros((s, d, d)), np.zeros((s, d, d))
         self.b, self.theta = np.zeros((s, d)), np.zeros((s, d))
         self.B, self.C = np.zeros((s, d, k)), np.zeros((s, d, k))
         self.Z, self.c = np.zeros((s, k, k)), np.zeros((s, k))
         self.n, self.since = np.zeros(s, np.int64), np.zeros(s, np.int64)
         self.theta32: F32 = np.zeros((s, d), np.float32)
-        self.C32: F32 = np.zeros((s, d, k), np.float32)
+        self.C32: F32 = np.zeros((s, k, d), np.float32)
         width = len(self._i) if self.serve_widths else 0
         self.packed: F32 = np.zeros((s, width), np.float32)
-        if self.serve_widths:
-            self.packed[:, self._i == self._j] = 1.0 / self.lam
+        self._start(0)
+
+    def _start(self, row: int) -> None:
+        """An untouched arm. Rows beyond ``size`` stay zero pages, which cost no memory."""
+        np.fill_diagonal(self.A[row], self.lam)
+        np.fill_diagonal(self.inv[row], 1.0 / self.lam)
+        self._serve(row)
 
     def _grow(self, capacity: int) -> None:
         names = (*self.TRUTH, "theta32", "C32", "packed")
@@ -223,7 +253,7 @@ class ArmBank:
 
     def _serve(self, row: int) -> None:
         self.theta32[row] = self.theta[row]
-        self.C32[row] = self.C[row]
+        self.C32[row] = self.C[row].T
         if self.serve_widths:
             self.packed[row] = self.inv[row][self._i, self._j]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from agentroute.errors import ConfigError, did_you_mean
-from agentroute.features.text import Embedder
+from agentroute.errors import AgentRouteError, ConfigError, did_you_mean
+from agentroute.model.embedding import Embedder
 from agentroute.routers.base import Router
 from agentroute.routers.exploration import Epsilon
 from agentroute.routers.policy import Policy
@@ -30,31 +31,44 @@ BUILT_IN: dict[str, str] = {
     "gnn": "agentroute.routers.gnn:GNNRouter",
     "reasoning": "agentroute.routers.reasoning:ReasoningRouter",
 }
-POLICY_KEYS = ("screening", "exploration", "abstain_at", "margin")
+POLICY = {"screening": 0.0, "exploration": 0.05, "abstain_at": 0.5, "margin": 0.02}
+FIELD = "router"
 Spec = str | Mapping[str, Any]
 
 
 def known_routers() -> tuple[str, ...]:
-    """Names that ``make_router`` takes, 'default' first."""
-    return ("default", *BUILT_IN)
+    """Names that ``make_router`` takes: 'default', the built-in ones, and installed plugins."""
+    return ("default", *BUILT_IN, *sorted(p.name for p in _plugins() if p.name not in BUILT_IN))
 
 
 def make_router(
-    spec: Spec = "default", *, embedder: Embedder | None = None, seed: int = 0
+    spec: Spec = "default",
+    *,
+    embedder: Embedder | None = None,
+    seed: int = 0,
+    trusted: bool = False,
 ) -> Router:
     """The router that ``spec`` names: a name, or a mapping with ``name`` and its parameters.
 
+    A router's constructor takes keywords; ``embedder`` and ``seed`` are handed over where it has
+    parameters of these names. ``module:Class`` imports code, so it is taken only where the spec
+    is ``trusted``: the user's own configuration or Python, never a graph or card file.
+
     Raises:
-        ConfigError: an unknown name or parameter.
+        ConfigError: an unknown name or parameter, a bad value, or code from an untrusted spec.
+        MissingExtraError: the router needs an extra that is not installed.
     """
     name, params = _split(spec)
-    cls = _resolve(name)
+    cls = _resolve(name, trusted=trusted)
     accepted = inspect.signature(cls).parameters
     _check_params(name, params, accepted)
     offered = {"embedder": embedder, "seed": seed}
     given = {k: v for k, v in offered.items() if k in accepted and k not in params}
-    router: Router = cls(**params, **given)
-    return router
+    try:
+        router = cls(**params, **given)
+    except (TypeError, ValueError) as e:
+        raise ConfigError(f"the router '{name}' refuses its parameters: {e}", field=FIELD) from e
+    return _checked(name, router)
 
 
 def make_policy(
@@ -63,24 +77,29 @@ def make_policy(
     embedder: Embedder | None = None,
     seed: int = 0,
     exploration: float | None = None,
+    trusted: bool = False,
 ) -> Policy:
-    """A router with its screening and exploration; ``exploration`` overrides the spec's epsilon.
+    """A router with its screening and exploration.
+
+    Beside the router's own parameters the mapping takes ``screening`` (keep the best L; none by
+    default), ``exploration`` (epsilon, 0.05), ``abstain_at`` (0.5) and ``margin`` (0.02). The
+    argument ``exploration`` overrides the mapping's.
 
     Raises:
-        ConfigError: an unknown name or parameter.
+        ConfigError, MissingExtraError: see ``make_router``.
     """
     name, params = _split(spec)
-    own = {k: params.pop(k) for k in POLICY_KEYS if k in params}
-    router = make_router({"name": name, **params}, embedder=embedder, seed=seed)
-    keep = own.get("screening")
-    eps = own.get("exploration", 0.05) if exploration is None else exploration
+    own = {k: params.pop(k) for k in tuple(POLICY) if k in params}
+    router = make_router({"name": name, **params}, embedder=embedder, seed=seed, trusted=trusted)
+    number = {k: _number(k, own.get(k, default)) for k, default in POLICY.items()}
+    keep = number["screening"]
     return Policy(
         router,
         name=name,
         screening=Screening(int(keep)) if keep else None,
-        exploration=Epsilon(float(eps)),
-        abstain_at=float(own.get("abstain_at", 0.5)),
-        margin=float(own.get("margin", 0.02)),
+        exploration=Epsilon(number["exploration"] if exploration is None else exploration),
+        abstain_at=number["abstain_at"],
+        margin=number["margin"],
     )
 
 
@@ -90,18 +109,42 @@ def _split(spec: Spec) -> tuple[str, dict[str, Any]]:
     params = dict(spec)
     name = params.pop("name", None)
     if not isinstance(name, str):
-        raise ConfigError("a router needs a name", field="router", hint="router: {name: linucb}")
+        raise ConfigError("a router needs a name", field=FIELD, hint="router: {name: linucb}")
     return name, params
 
 
-def _resolve(name: str) -> Any:
+def _resolve(name: str, *, trusted: bool) -> Any:
     target = BUILT_IN.get(DEFAULT if name == "default" else name)
-    if target is None:
+    if target is not None:
+        return _import(target)
+    for plugin in _plugins():
+        if plugin.name == name:
+            return plugin.load()
+    if ":" not in name:
+        hint = did_you_mean(name, known_routers())
+        raise ConfigError(f"unknown router '{name}'", field=FIELD, hint=hint)
+    if not trusted:
         raise ConfigError(
-            f"unknown router '{name}'", field="router", hint=did_you_mean(name, known_routers())
+            f"'{name}' names code, which only your own configuration may do",
+            field=FIELD,
+            hint="set it as router in agentroute.yaml, or pass the object in Python",
         )
+    return _import(name)
+
+
+def _import(target: str) -> Any:
     module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except AgentRouteError:
+        raise
+    except (ImportError, AttributeError, ValueError) as e:
+        raise ConfigError(f"'{target}' cannot be imported: {e}", field=FIELD) from e
+
+
+def _plugins() -> tuple[EntryPoint, ...]:
+    """Entry points of the group ``agentroute.routers`` of installed distributions."""
+    return tuple(entry_points(group="agentroute.routers"))
 
 
 def _check_params(name: str, params: Mapping[str, Any], accepted: Mapping[str, Any]) -> None:
@@ -109,6 +152,22 @@ def _check_params(name: str, params: Mapping[str, Any], accepted: Mapping[str, A
         if key not in accepted:
             raise ConfigError(
                 f"the router '{name}' has no parameter '{key}'",
-                field="router",
-                hint=did_you_mean(key, accepted),
+                field=FIELD,
+                hint=did_you_mean(key, [*accepted, *POLICY]),
             )
+
+
+def _checked(name: str, router: object) -> Router:
+    if not isinstance(router, Router):
+        raise ConfigError(
+            f"'{name}' is not a router: it lacks score, update, state_dict or load_state_dict",
+            field=FIELD,
+            hint="agentroute.testing.routers.check_router says what a router must do",
+        )
+    return router
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{key} must be a number, not {value!r}", field=f"{FIELD}.{key}")
+    return float(value)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import Candidates
+from agentroute.model.scores import Candidates, CardSet
 
 
 class ArmIndex:
@@ -47,12 +47,15 @@ class ArmIndex:
 
     def rows(self, candidates: Candidates) -> NDArray[np.int64]:
         """Rows (n,) of the candidates."""
-        cards = candidates.cards
+        return self.slots(candidates.cards)[candidates.rows]
+
+    def slots(self, cards: CardSet) -> NDArray[np.int64]:
+        """Rows (N,) of all agents of a card set."""
         rows = self._cache.get(cards.sha256)
         if rows is None:
             rows = np.fromiter((self.get(n) for n in cards.names), np.int64, len(cards.names))
             self._cache[cards.sha256] = rows
-        return rows[candidates.rows]
+        return rows
 
 
 class ArmMeans:

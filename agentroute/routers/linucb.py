@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.errors import ConfigError, RouterStateError
-from agentroute.features.vectors import ContextVector
+from agentroute.features.vectors import AGENT, ContextVector, agent_vectors
 from agentroute.model.decisions import Observation
-from agentroute.model.scores import F64, Candidates, Request, Scores, StateDict, Taxonomy
+from agentroute.model.scores import F64, CardSet, Request, Scores, StateDict, Taxonomy
 from agentroute.routers.arms import ArmBank
+from agentroute.routers.baselines import check_kind
+from agentroute.routers.binding import Space
+from agentroute.routers.costs import CostHead
+from agentroute.routers.drift import PageHinkley
+from agentroute.routers.index import ArmIndex
+from agentroute.routers.kin import Families, Ints, Kinship
+from agentroute.routers.noise import Noise
 from agentroute.routers.prior import CardPrior, cosines
+from agentroute.routers.single import only
 
 Mode = Literal["disjoint", "shared", "hybrid"]
-Z_NAMES = ("one", "similarity", "prior", "load", "latency", "success")
+LEAST_KINSHIP, KIN = 0.75, 4
 
 
 class LinUCB:
-    """Scores = card prior + learned residual, bonus = alpha * width (Li et al. 2010).
+    """Utility = card prior + learned residual; bonus = alpha times the width (Li et al. 2010).
 
-    ``mode``: disjoint (parameters per arm), shared (one theta over agent features) or hybrid.
-    ``alpha`` is a tuned constant. ``lam`` is the ridge, ``gamma`` < 1 discounts old rows.
+    ``mode``: *disjoint*, parameters for each arm over the task's x (their Algorithm 1); *shared*,
+    one theta over agent features z (it cannot tell two agents with equal features apart);
+    *hybrid*, both (their Algorithm 2). The bonus is ``alpha`` (a tuned constant) times the
+    noise's standard deviation times the width; ``radius`` True takes the theory's beta_t in place
+    of the noise (Abbasi-Yadkori et al. 2011), which over-explores. ``lam`` is the ridge.
+    ``gamma`` < 1 discounts old rows (Russac et al. 2019); ``drift`` is the threshold of a
+    change-point test for each arm, which resets it, or None. ``width`` is the number of columns
+    the embedding is projected to, None for all. ``slope`` and ``centre`` state the card prior.
+
+    Widths shrink by 1 / sqrt(1 + m w^2) for m decisions in flight, as if they had been folded
+    already, so parallel picks spread. Cost and latency have heads of their own, so another
+    objective needs no refit. An agent never seen takes over the parameters of near-twins.
     """
 
     name = "linucb"
@@ -32,154 +51,230 @@ class LinUCB:
         self,
         *,
         mode: Mode = "disjoint",
-        alpha: float = 0.4,
+        alpha: float = 2.0,
+        radius: bool = False,
         lam: float = 0.5,
         gamma: float = 1.0,
+        drift: float | None = 6.0,
         width: int | None = 48,
-        prior: CardPrior | None = None,
+        slope: float = 0.5,
+        centre: float = 0.3,
+        inherit: bool = True,
         seed: int = 0,
     ) -> None:
-        if mode not in ("disjoint", "shared", "hybrid"):
-            raise ConfigError(f"unknown mode '{mode}'", hint="disjoint, shared or hybrid")
-        self.mode, self.alpha, self.lam, self.gamma = mode, alpha, lam, gamma
-        self.prior = prior or CardPrior()
+        _check_numbers(mode, alpha, lam, gamma)
+        self.mode, self.alpha, self.radius = mode, alpha, radius
+        self.lam, self.gamma, self.inherit = lam, gamma, inherit and mode != "shared"
+        self.prior = CardPrior(slope, centre)
         self.context = ContextVector(width, seed=seed)
-        self.arms: dict[str, int] = {}
-        self.embedder_id = ""
-        self.e = 0
+        self.drift, self.noise = PageHinkley(drift), Noise()
+        self.space, self.arms, self.folded = Space(), ArmIndex(), 0
         self.quality: ArmBank | None = None
-        self._slots: dict[str, NDArray[np.int64]] = {}
+        self.costs: CostHead | None = None
+        self.families = Families(least=LEAST_KINSHIP, m=KIN)
+
+    # -- scoring -----------------------------------------------------------------------------
 
     async def score(self, request: Request) -> Scores:
-        """See ``Router.score``. Terms: prior, learned, cost, latency, clip."""
-        self._check(request)
-        c = request.candidates
-        x = self._x(request)
+        """See ``Router.score``. Terms: prior, learned, clip, and cost, latency where weighed."""
+        self.space.check(request)
+        objective, c = request.objective, request.candidates
+        x, rows = self._x(request), self.arms.rows(c)
         prior = self.prior.mean(request)
-        learned, w2 = self._predict(x, request)
+        learned, w2 = self._predict(x, rows, request)
         q = np.clip(prior + learned, 0.0, 1.0)
-        objective = request.objective
-        parts = objective.parts(q, c.cost_usd, c.latency_s)
-        share = objective.quality / (objective.quality + objective.cost + objective.latency)
+        share = objective.quality_share
         terms = {"prior": share * prior, "learned": share * learned}
         terms["clip"] = share * (q - prior - learned)
-        terms.update((name, part) for name, part in parts.items() if name != "quality")
+        mean = share * q
+        if objective.cost or objective.latency:
+            more = self._charges(request, x, rows)
+            terms |= more
+            mean = mean + sum(more.values())
         width = np.sqrt(w2 / (1.0 + c.inflight * w2))
-        mean = np.clip(np.asarray(sum(parts.values())), 0.0, 1.0)
-        return Scores(mean, share * self.alpha * width, terms)
+        np.clip(mean, 0.0, 1.0, out=mean)
+        return Scores(mean, share * self.alpha_t(len(x)) * width, terms, "prior + learned")
+
+    def alpha_t(self, d: int) -> float:
+        """The factor of the width: ``alpha`` times the noise, or times beta_t with ``radius``.
+
+        beta_t = sqrt(d ln(1 + t / lam) + 2 ln(1 / delta)) + sqrt(lam) S with delta 0.05, S = 1.
+        """
+        if not self.radius:
+            return self.alpha * self.noise.sigma
+        log = d * np.log1p(self.folded / self.lam) + 2.0 * np.log(1.0 / 0.05)
+        return float(self.alpha * (np.sqrt(log) + np.sqrt(self.lam)))
+
+    def _predict(self, x: F64, rows: Ints, request: Request) -> tuple[F64, F64]:
+        """Learned residual and squared width (n,)."""
+        bank = self.quality or self._new_bank(len(request.embedding))
+        p = bank.predict(x, self._z(request), rows)
+        own = p.own[rows]
+        kin = self._kinship(request.candidates.cards)
+        if kin is not None and not rows.all():
+            cold = np.flatnonzero(rows == 0)
+            slots = self.arms.slots(request.candidates.cards)
+            shares, arms = kin.shares(request.candidates.rows[cold], slots)
+            own[cold] = (shares * p.own[arms]).sum(axis=1)
+        return own + p.shared, p.w2
+
+    def _charges(self, request: Request, x: F64, rows: Ints) -> dict[str, F64]:
+        objective, c = request.objective, request.candidates
+        cost, latency = c.cost_usd, c.latency_s
+        if self.costs is not None:
+            cost = self.costs.costs(x, rows, c) if objective.cost else cost
+            latency = self.costs.latencies(rows, c) if objective.latency else latency
+        parts = objective.parts(np.zeros(len(c)), cost, latency)
+        return {name: part for name, part in parts.items() if name != "quality"}
+
+    # -- learning ----------------------------------------------------------------------------
 
     def update(self, observation: Observation) -> None:
-        """See ``Router.update``."""
-        request = observation.request
-        self._check(request)
-        self._bind(request)
-        if observation.quality is None:
-            return
-        bank = self._bank(len(request.embedding))
-        if self.context.observe(request.task):
-            bank.widen(self._d(len(request.embedding)))
-        row = self._row(observation.agent, bank)
-        i = int(np.flatnonzero(request.candidates.names == observation.agent)[0])
-        prior = float(self.prior.mean(request)[i])
-        z = self._z(request)[i] if bank.k else None
-        bank.update(
+        """See ``Router.update``. O(d^2), whatever the number of arms."""
+        o, request = observation, observation.request
+        self.space.check(request)
+        self.space.bind(request)
+        self.folded += 1
+        bank = self._grown_bank(request)
+        x, one = self._x(request), only(request, o.agent)
+        row = self._row(bank, o.agent, request.candidates.cards)
+        if o.quality is not None:
+            self._learn_quality(bank, row, x, one, o)
+        if o.cost_usd is not None or o.latency_s is not None:
+            self._learn_cost(row, x, float(one.candidates.cost_usd[0]), o)
+
+    def _learn_quality(self, bank: ArmBank, row: int, x: F64, one: Request, o: Observation) -> None:
+        assert o.quality is not None
+        z = self._z(one)
+        r = o.quality - float(self.prior.mean(one)[0])
+        p = bank.predict(x, z, np.array([row]))
+        e = r - float(p.own[row] + p.shared[0])
+        self.noise.add(e, o.weight)
+        if self.drift.dropped(row, e):
+            bank.reset(row)
+        bank.update(row, x, r, z=None if z is None else z[0], weight=o.weight, gamma=self.gamma)
+
+    def _learn_cost(self, row: int, x: F64, card_usd: float, o: Observation) -> None:
+        if self.costs is None:
+            self.costs = CostHead(len(x), lam=self.lam)
+        self.costs.update(
             row,
-            self._x(request),
-            observation.quality - prior,
-            z=z,
-            weight=observation.weight,
+            x,
+            cost_usd=o.cost_usd,
+            latency_s=o.latency_s,
+            card_usd=card_usd,
+            weight=o.weight,
             gamma=self.gamma,
         )
 
-    def state_dict(self) -> StateDict:
-        """See ``Router.state_dict``."""
-        meta: dict[str, Any] = {
-            "mode": self.mode,
-            "lam": self.lam,
-            "embedder": self.embedder_id,
-            "e": self.e,
-            "arms": list(self.arms),
-            "context": self.context.meta(),
-        }
-        arrays = (
-            {f"quality.{k}": v for k, v in self.quality.arrays().items()} if self.quality else {}
-        )
-        return StateDict("linucb", 1, meta, arrays)
+    def _grown_bank(self, request: Request) -> ArmBank:
+        """The quality bank, as wide as the vocabulary with this request's features in it."""
+        e = len(request.embedding)
+        longer = self.mode != "shared" and self.context.observe(request.task)
+        if self.quality is None:
+            self.quality = self._new_bank(e)
+        elif longer:
+            self.quality.widen(self._d(e))
+        if longer and self.costs is not None:
+            self.costs.bank.widen(self._d(e))
+        return self.quality
 
-    def load_state_dict(self, state: StateDict) -> None:
-        """See ``Router.load_state_dict``."""
-        meta = state.meta
-        if (state.kind, state.version) != ("linucb", 1) or meta["mode"] != self.mode:
-            raise RouterStateError("the state is not of this router")
-        self.context.load(meta["context"])
-        self.arms = {name: i + 1 for i, name in enumerate(meta["arms"])}
-        self.embedder_id, self.e = meta["embedder"], meta["e"]
-        self._slots.clear()
-        if state.arrays:
-            self.quality = self._new_bank(self.e)
-            self.quality.load({k.removeprefix("quality."): v for k, v in state.arrays.items()})
+    def _row(self, bank: ArmBank, agent: str, cards: CardSet) -> int:
+        """The arm of ``agent``; a new one starts with what it inherits."""
+        if agent not in self.arms:
+            kin, theta = self._kinship(cards), None
+            if kin is not None and agent in cards.index:
+                shares, arms = kin.shares(np.array([cards.index[agent]]), self.arms.slots(cards))
+                theta = shares[0] @ bank.own_theta(arms[0])
+            bank.add(theta)
+        return self.arms.add(agent)
 
-    def _predict(self, x: F64, request: Request) -> tuple[F64, F64]:
-        bank, n = self.quality, len(request.candidates)
-        if bank is None:
-            bank = self._new_bank(len(request.embedding))
-            rows = np.zeros(n, np.int64)
-        else:
-            rows = self._rows(request.candidates)
-        mean, w2 = bank.means(x, rows), bank.widths_squared(x, rows)
-        if bank.k:
-            m0, w0 = bank.shared(x, self._z(request), rows)
-            mean, w2 = mean + m0, w2 + w0
-        return mean, w2
+    def _kinship(self, cards: CardSet) -> Kinship | None:
+        return self.families.of(cards) if self.inherit and len(self.arms) > 1 else None
+
+    # -- shapes ------------------------------------------------------------------------------
 
     def _x(self, request: Request) -> F64:
         if self.mode == "shared":
             return np.zeros(0)
         return self.context.vector(request.task, request.embedding)
 
-    def _z(self, request: Request) -> F64:
-        c = request.candidates
-        latency = np.nan_to_num(np.minimum(c.latency_s / 2.0, 1.0), nan=0.5)
-        z = np.stack(
-            [np.ones(len(c)), (cosines(request) + 1) / 2, c.prior, c.load, latency, c.success], 1
-        )
-        z = np.clip(z, 0.0, 1.0)
-        length = np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1.0)
-        return np.asarray(z / length)
+    def _z(self, request: Request) -> F64 | None:
+        if self.mode == "disjoint":
+            return None
+        return agent_vectors(request.candidates, cosines(request))
 
     def _d(self, e: int) -> int:
         return 0 if self.mode == "shared" else self.context.dim(e)
 
     def _new_bank(self, e: int) -> ArmBank:
-        return ArmBank(self._d(e), 0 if self.mode == "disjoint" else len(Z_NAMES), lam=self.lam)
+        return ArmBank(self._d(e), 0 if self.mode == "disjoint" else len(AGENT), lam=self.lam)
 
-    def _bank(self, e: int) -> ArmBank:
-        if self.quality is None:
-            self.quality = self._new_bank(e)
-        return self.quality
+    # -- saving ------------------------------------------------------------------------------
 
-    def _row(self, agent: str, bank: ArmBank) -> int:
-        if agent not in self.arms:
-            self.arms[agent] = bank.add()
-            self._slots.clear()
-        return self.arms[agent]
+    def state_dict(self) -> StateDict:
+        """See ``Router.state_dict``."""
+        meta = {
+            "settings": self._settings(),
+            "space": self.space.meta(),
+            "context": self.context.meta(),
+            "arms": self.arms.names,
+            "folded": self.folded,
+            "alarms": self.drift.alarms,
+            "noise": [self.noise.total, self.noise.rows],
+        }
+        parts: dict[str, Mapping[str, Any]] = {"drift": self.drift.arrays(len(self.arms))}
+        if self.quality is not None:
+            parts["quality"] = self.quality.arrays()
+        if self.costs is not None:
+            parts["costs"] = self.costs.arrays(len(self.arms))
+        arrays = {f"{p}.{k}": v for p, part in parts.items() for k, v in part.items()}
+        return StateDict(self.name, 1, meta, arrays)
 
-    def _rows(self, candidates: Candidates) -> NDArray[np.int64]:
-        cards = candidates.cards
-        slots = self._slots.get(cards.sha256)
-        if slots is None:
-            slots = np.array([self.arms.get(name, 0) for name in cards.names], np.int64)
-            self._slots[cards.sha256] = slots
-        return slots[candidates.rows]
-
-    def _check(self, request: Request) -> None:
-        seen = request.candidates.cards.embedder_id
-        if self.embedder_id and (seen, len(request.embedding)) != (self.embedder_id, self.e):
+    def load_state_dict(self, state: StateDict) -> None:
+        """See ``Router.load_state_dict``."""
+        check_kind(state, self.name, 1)
+        meta = state.meta
+        if meta["settings"] != self._settings():
             raise RouterStateError(
-                f"the state was learned with the embedder '{self.embedder_id}', not '{seen}'",
-                hint="use that embedder, or reset the state",
+                f"the state was learned with {meta['settings']}, this router has"
+                f" {self._settings()}",
+                hint="use those settings, or reset the state: agentroute state reset",
             )
+        self.context.load(meta["context"])
+        self.space.load(meta["space"])
+        self.arms, self.folded = ArmIndex(meta["arms"]), meta["folded"]
+        self.drift.load(_part(state, "drift"))
+        self.drift.alarms, self.noise = meta["alarms"], Noise(*meta["noise"])
+        self.quality = self.costs = None
+        e = self.space.e
+        if quality := _part(state, "quality"):
+            self.quality = self._new_bank(e)
+            self.quality.load(quality)
+        if costs := _part(state, "costs"):
+            self.costs = CostHead(self._d(e), lam=self.lam)
+            self.costs.load(costs)
 
-    def _bind(self, request: Request) -> None:
-        self.embedder_id = request.candidates.cards.embedder_id
-        self.e = len(request.embedding)
+    def _settings(self) -> dict[str, Any]:
+        """What the arrays depend on; alpha is free to change."""
+        return {
+            "mode": self.mode,
+            "lam": self.lam,
+            "gamma": self.gamma,
+            "drift": self.drift.threshold,
+            "slope": self.prior.slope,
+            "centre": self.prior.centre,
+            "inherit": self.inherit,
+        }
+
+
+def _check_numbers(mode: str, alpha: float, lam: float, gamma: float) -> None:
+    if mode not in ("disjoint", "shared", "hybrid"):
+        raise ConfigError(f"unknown mode '{mode}'", hint="disjoint, shared or hybrid")
+    if not (alpha >= 0 and lam > 0 and 0 < gamma <= 1):
+        raise ConfigError("linucb needs alpha >= 0, lam > 0 and 0 < gamma <= 1", field="router")
+
+
+def _part(state: StateDict, prefix: str) -> dict[str, NDArray[Any]]:
+    cut = len(prefix) + 1
+    return {k[cut:]: v for k, v in state.arrays.items() if k.startswith(prefix + ".")}

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.errors import ConfigError
+from agentroute.features.vectors import LATENCY_S
 from agentroute.model.scores import F64, Request
 from agentroute.routers.prior import cosines
-
-LATENCY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
