@@ -53,7 +53,7 @@ def agent(call: AgentCall) -> AgentReply:
         return unknown(str(e) or "the number is too large")
     said = number_text(value)
     data = {"answer": said, "value": float(value) if abs(value) < 10**300 else None}
-    data |= {"exact": str(value), "expression": ast.unparse(tree)}
+    data |= {"exact": str(value), "expression": ast.unparse(tree), "confidence": 1.0}
     return AgentReply(text=said, data=data, confidence=1.0)
 
 

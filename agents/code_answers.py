@@ -41,7 +41,7 @@ def agent(call: AgentCall) -> AgentReply:
         if found:
             said, source, line = found
             cited = Citation(source=source, locator=f"line {line}" if line else "")
-            data = {"answer": said, "by": "syntax tree"}
+            data = {"answer": said, "by": "syntax tree", "confidence": 0.95}
             return AgentReply(text=said, data=data, citations=(cited,), confidence=0.95)
     return AgentReply(text="I do not know: the code does not say.", abstained=True, confidence=0.0)
 

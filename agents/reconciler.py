@@ -58,16 +58,13 @@ def speakers(reply: AgentReply) -> dict[str, dict[str, Any]]:
     team = reply.data.get("team") if isinstance(reply.data, dict) else None
     if not team:
         return {"": {"text": reply.text, "weight": reply.confidence or 0.5}}
-    return {
-        a: {"text": m["text"], "weight": m.get("confidence") or weight_of(m)}
-        for a, m in team.items()
-    }
+    return {a: {"text": m["text"], "weight": weight_of(m.get("data"))} for a, m in team.items()}
 
 
-def weight_of(member: dict[str, Any]) -> float:
-    """Where no confidence came with a member: a value outweighs a quotation."""
-    data = member.get("data")
-    return 0.9 if isinstance(data, dict) and data.get("value") is not None else 0.5
+def weight_of(data: Any) -> float:
+    """The confidence that a member of a team states in its data; 0.5 where it states none."""
+    stated = data.get("confidence") if isinstance(data, dict) else None
+    return float(stated) if isinstance(stated, (int, float)) else 0.5
 
 
 def supports(voices: dict[str, dict[str, Any]], winner: str) -> bool:

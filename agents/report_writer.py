@@ -14,17 +14,18 @@ Nothing that an agent says is trusted: the template escapes it all, and charts a
 from __future__ import annotations
 
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.model.calls import AgentCall, AgentReply, Artifact
 from agentroute.refining.charts import draw, number
 from agentroute.refining.handover import leave, missing_inputs
 
 
 def agent(call: AgentCall) -> AgentReply:
-    """Write ``report.html`` and ``report.json``; ``params.title`` heads the page."""
+    """Write ``report.html`` and ``report.json``; ``params``: title, subject, keep (files)."""
     title = str(call.params.get("title") or "Report")
     subject = str(call.params.get("subject") or "")
     sections = [
@@ -44,9 +45,18 @@ def agent(call: AgentCall) -> AgentReply:
         leave(call, "report.html", page, "text/html"),
         leave(call, "report.json", json.dumps(record, indent=1, default=str), "application/json"),
     )
+    files += kept(call, tuple(call.params.get("keep", ())))
     results = {t: scalars(r.data) for t, r in call.inputs.items()}
     data = {"title": title, "missing": missing, "results": results}
     return AgentReply(text=summary(call, title, missing), data=data, artifacts=files)
+
+
+def kept(call: AgentCall, names: tuple[str, ...]) -> tuple[Artifact, ...]:
+    """Files of the inputs that belong beside the report, copied."""
+    found = [a for r in call.inputs.values() for a in r.artifacts if a.name in names]
+    for a in found:
+        shutil.copyfile(a.path, call.workdir / a.name)
+    return tuple(a.model_copy(update={"path": str(call.workdir / a.name)}) for a in found)
 
 
 def scalars(data: Any) -> dict[str, Any]:

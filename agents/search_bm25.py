@@ -51,7 +51,7 @@ def reply(
     """The two sentences of the best passage with most of the question's words, cited."""
     said = best_sentences(top[0], query)
     data = {
-        "answer": said, "left_out": left, "by": "BM25",
+        "answer": said, "left_out": left, "by": "BM25", "confidence": round(share, 4),
         "passages": [
             {"source": p.source, "line": p.line, "text": p.text[:500], "score": s}
             for p, s in zip(top, scores, strict=True)

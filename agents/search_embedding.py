@@ -43,14 +43,14 @@ def windows(found: tuple[Passage, ...], _id: str, name: str) -> tuple[list[Passa
 
 def reply(top: list[Passage], scores: list[float], left: int) -> AgentReply:
     """The best two sentences, cited."""
+    confidence = round(min(1.0, max(0.0, scores[0])), 4)
     data = {
-        "answer": top[0].text, "left_out": left, "by": "embeddings",
+        "answer": top[0].text, "left_out": left, "by": "embeddings", "confidence": confidence,
         "passages": [
             {"source": p.source, "line": p.line, "text": p.text[:500], "score": s}
             for p, s in zip(top, scores, strict=True)
         ],
     }  # fmt: skip
-    confidence = round(min(1.0, max(0.0, scores[0])), 4)
     if scores[0] < KNOWN:
         return AgentReply(
             text="I do not know: no passage is near enough to the question.",

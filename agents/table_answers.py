@@ -51,7 +51,13 @@ def agent(call: AgentCall) -> AgentReply:
         return AgentReply(text=f"I do not know: {what} has no value.", abstained=True)
     value = row[0]
     said = f"{value:.10g}" if isinstance(value, (int, float)) else str(value)
-    data = {"answer": said, "value": value, "sql": named(sql, table), "arguments": args}
+    data = {
+        "answer": said,
+        "value": value,
+        "sql": named(sql, table),
+        "arguments": args,
+        "confidence": 0.9,
+    }
     cited = Citation(source=table.file, locator=data["sql"])
     return AgentReply(text=said, data=data, citations=(cited,), confidence=0.9)
 

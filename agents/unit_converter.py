@@ -42,7 +42,9 @@ def converted(n: str, of: str, to: str) -> AgentReply:
     except (pint.errors.PintError, ValueError, TypeError, AttributeError, OverflowError):
         return unknown(f"'{of}' or '{to}' is no unit that I know")
     said = f"{float(value):.10g} {to.strip()}"
-    return AgentReply(text=said, data={"answer": said, "value": float(value)}, confidence=0.98)
+    return AgentReply(
+        text=said, data={"answer": said, "value": float(value), "confidence": 0.98}, confidence=0.98
+    )
 
 
 def plain(unit: str) -> str:

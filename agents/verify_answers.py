@@ -17,18 +17,19 @@ INDEX = re.compile(r"\[(\d+)\]$")
 def agent(call: AgentCall) -> AgentReply:
     """``data.scores``: one row a question and agent; 1 right, 0 wrong.
 
-    ``params``: ``questions`` (with ``expect`` where known; null means that nobody can know) and
-    ``data``, the folder that citations refer to.
+    ``params``: ``questions`` (with ``expect`` where known; null means that nobody can know),
+    ``data``, the folder that citations refer to, and ``agents``, task id -> who was asked.
     """
     asked = call.params.get("questions") or []
     root = locate(str(call.params.get("data", ".")))
+    teams = call.params.get("agents") or {}
     scores = []
     for task_id, reply in call.inputs.items():
         m = INDEX.search(task_id)
         if m is None or int(m[1]) >= len(asked):
             continue
         item = asked[int(m[1])]
-        for name, member in members(reply).items():
+        for name, member in members(reply, teams.get(task_id) or []).items():
             judged = judge(item if isinstance(item, dict) else {}, member, root)
             if judged:
                 row: dict[str, Any] = {"task_id": task_id, "score": judged[0], "method": judged[1]}
@@ -38,15 +39,18 @@ def agent(call: AgentCall) -> AgentReply:
     return AgentReply(text=text, data={"scores": scores})
 
 
-def members(reply: AgentReply) -> dict[str, AgentReply]:
-    """Each agent's own reply; '' for a single one."""
+def members(reply: AgentReply, asked: list[str]) -> dict[str, AgentReply]:
+    """Each agent's own reply; '' for a single one. Of a team, who is silent has abstained."""
     team = reply.data.get("team") if isinstance(reply.data, dict) else None
     if not team:
-        return {"": reply}
-    return {
-        a: AgentReply(text=m["text"], data=m.get("data"), citations=reply.citations)
+        return dict.fromkeys(asked, reply) if len(asked) > 1 and reply.abstained else {"": reply}
+    said = {
+        a: AgentReply(
+            text=m["text"], data=m.get("data"), abstained=reply.abstained, citations=reply.citations
+        )
         for a, m in team.items()
     }
+    return said | {a: AgentReply(abstained=True) for a in asked if a not in team}
 
 
 def judge(item: dict[str, Any], reply: AgentReply, root: Path) -> tuple[float, str] | None:
