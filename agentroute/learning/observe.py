@@ -57,6 +57,7 @@ class Folding:
         self.ledger, self.ttl_s, self.credit = ledger, ttl_s, credit
         self.counts: Counter[str] = Counter()
         self._record = lru_cache(maxsize=256)(ledger.record)
+        self._before = lru_cache(maxsize=256)(self._read_before)
 
     def steps(
         self, after_seq: int = 0, upto: int | None = None
@@ -113,7 +114,7 @@ class Folding:
         method = "own" if method == "joint" and len(d.chosen) == 1 else method
         return [Share(record, a, weight / len(d.chosen), method) for a in joint]
 
-    def _before(self, d: Decision, seq: int) -> list[Row]:
+    def _read_before(self, d: Decision, seq: int) -> list[Row]:
         return [r for r in self.ledger.about(d) if r.seq < seq]
 
     def _is_in_time(self, row: Row, share: Share) -> bool:

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
 _FORMAT = 1
+# Where NaN means "never observed" (the cost head of LinUCB, the outcomes of kNN), also inside of an
+# ensemble; any other router names its arrays in ``meta["may_be_nan"]``.
+_UNSEEN = re.compile(r"(?:^|[./:])(?:costs\.base|quality)$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +60,8 @@ class StateStore:
         """Write a new version and make it the current one; durable when this returns.
 
         Raises:
-            RouterStateError: an array is not plain numbers, or holds NaN or infinity (arrays named
-                in ``meta["may_be_nan"]`` may).
+            RouterStateError: an array is not plain numbers, or holds infinity, or NaN where that
+                does not mean "never observed" (``meta["may_be_nan"]`` names such arrays).
         """
         _check_arrays(state.arrays, state.meta, what=f"state '{name}'")
         home = self._home(name)
@@ -225,8 +228,8 @@ def _check_arrays(
     for k, a in arrays.items():
         if a.dtype.kind not in "biufUS":
             raise RouterStateError(f"{what}: array '{k}' of {a.dtype} is not plain data")
-        free = k in meta.get("may_be_nan", ())
-        if a.dtype.kind == "f" and not free and not np.isfinite(a).all():
+        free = k in meta.get("may_be_nan", ()) or _UNSEEN.search(k) is not None
+        if a.dtype.kind == "f" and (np.isinf(a).any() or (np.isnan(a).any() and not free)):
             raise RouterStateError(
                 f"{what}: array '{k}' holds NaN or infinity", hint="agentroute state rollback"
             )

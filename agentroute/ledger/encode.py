@@ -92,14 +92,14 @@ def columns(table: str, body: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(body[c] for c in COLUMNS[table])
 
 
-def encode(row: Appendable, at: str) -> Entry:
-    """The row as it will be stored.
+def encode(row: Appendable, at: str | int) -> Entry:
+    """The row as it will be stored; ``at`` is a time in ISO 8601, or in ns since 1970.
 
     Raises:
         LedgerError: something in it is not JSON, or its arrays do not fit each other.
     """
     try:
-        at = _utc(at)
+        at = _iso(at) if isinstance(at, int) else _utc(at)
         if isinstance(row, DecisionRecord):
             return _decision(row, at)
         if isinstance(row, Outcome):
@@ -118,6 +118,10 @@ def encode(row: Appendable, at: str) -> Entry:
 def artefact_blob(data: bytes) -> Blob:
     """A file's content, named by its SHA-256. Not searched for secrets: it may be binary."""
     return Blob(sha256(data), "artefact", data)
+
+
+def _iso(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="microseconds")
 
 
 def _utc(at: str) -> str:
@@ -261,13 +265,14 @@ def _best(
     c: Candidates, s: Scores, p: NDArray[np.float64] | None, chosen: tuple[str, ...]
 ) -> dict[str, Any]:
     """The first ``BEST`` by mean + bonus, and the chosen, as columns of a table."""
-    score = np.nan_to_num(s.mean + s.bonus, nan=-np.inf)
-    top = np.arange(len(score))
-    if len(score) > 4 * BEST:
-        top = np.sort(np.argpartition(-score, BEST)[:BEST])
-    top = top[np.argsort(-score[top], kind="stable")][:BEST]
-    picked = [c.cards.index[a] for a in chosen if a in c.cards.index]
-    keep = np.concatenate([top, np.setdiff1d(np.flatnonzero(np.isin(c.rows, picked)), top)])
+    score = s.mean + s.bonus  # NaN, screened out, sorts last
+    top = np.argpartition(-score, BEST)[:BEST] if len(score) > 4 * BEST else np.arange(len(score))
+    top = top[(-score[top]).argsort(kind="stable")][:BEST]
+    best = top.tolist()
+    for at in _positions(c, chosen):
+        if at not in best:
+            best.append(at)
+    keep = np.array(best)
     return {
         "agent": c.names[keep].tolist(),
         "mean": s.mean[keep].tolist(),
@@ -275,6 +280,12 @@ def _best(
         "propensity": None if p is None else p[keep].tolist(),
         "terms": {name: term[keep].tolist() for name, term in s.terms.items()},
     }
+
+
+def _positions(c: Candidates, agents: tuple[str, ...]) -> list[int]:
+    """Where these agents stand among the candidates; those that are none are left out."""
+    rows = [c.cards.index[a] for a in agents if a in c.cards.index]
+    return [int(at) for row in rows for at in (c.rows == row).nonzero()[0]]
 
 
 def _excluded(record: DecisionRecord) -> dict[str, Any]:

