@@ -15,6 +15,7 @@ from agentroute.features.knowledge import Edges, Knowledge
 from agentroute.model.scores import F32, StateDict
 from agentroute.routers.gnn.arrays import VARIANTS, Variant
 from agentroute.routers.gnn.means import ShrunkenMeans
+from agentroute.routers.gnn.profile import Profile
 
 VERSION = 1
 KIND = "gnn"
@@ -25,14 +26,14 @@ class TrainConfig:
     """How to train. ``mse`` weighs (f_hat - f)^2 beside the KL; ``steps`` bounds the work."""
 
     hidden: int = 64
-    epochs: int = 40
-    steps: int = 1_600
+    epochs: int = 30
+    steps: int = 800
     batch: int = 256
-    lr: float = 2e-3
+    lr: float = 3e-3
     decay: float = 0.01
     clip: float = 1.0
     dropout: float = 0.2
-    patience: int = 5
+    patience: int = 4
     folds: int = 4
     val_share: float = 0.2
     mse: float = 2.0
@@ -77,6 +78,7 @@ class Fitted:
     """
 
     means: ShrunkenMeans
+    profile: Profile
     knowledge: Knowledge
     weights: dict[str, F32]
     trust: float
@@ -95,13 +97,14 @@ def to_state(fitted: Fitted) -> StateDict:
     arrays: dict[str, NDArray[Any]] = {f"w/{n}": a for n, a in fitted.weights.items()}
     arrays |= {"means/total": m.total, "means/count": m.count, "graph/embedding": k.embedding}
     arrays |= {f"graph/{n}": a for n, a in k.together._asdict().items()}
-    arrays["graph/history"] = k.history
+    arrays |= {"graph/history": k.history, "profile": fitted.profile.weight}
     meta = {
         "embedder": fitted.embedder_id,
         "agents": list(k.agents),
         "vocabulary": list(k.vocabulary.keys),
         "cells": list(m.cells),
         "trust": fitted.trust,
+        "lambda": fitted.profile.lam,
         "scope": None if fitted.scope is None else list(fitted.scope),
         "prior": fitted.prior,
         "config": asdict(fitted.config),
@@ -127,6 +130,7 @@ def from_state(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> F
         "graph/history": (v, n),
         "w/identity": (n + 1, fitted.config.hidden),
         "means/total": (1 + len(fitted.means.cells), n),
+        "profile": (fitted.knowledge.embedding.shape[1], n),
     }
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
@@ -142,6 +146,7 @@ def _read(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Fitted
     )  # fmt: skip
     cells = {k: i + 1 for i, k in enumerate(meta["cells"])}
     means = ShrunkenMeans(cells, arrays["means/total"], arrays["means/count"])
+    profile = Profile(arrays["profile"], meta["lambda"])
     weights = {
         n.removeprefix("w/"): np.asarray(a, np.float32)
         for n, a in arrays.items()
@@ -149,6 +154,6 @@ def _read(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Fitted
     }
     scope = None if meta["scope"] is None else (meta["scope"][0], meta["scope"][1])
     return Fitted(
-        means, knowledge, weights, meta["trust"], scope, meta["prior"], meta["embedder"],
+        means, profile, knowledge, weights, meta["trust"], scope, meta["prior"], meta["embedder"],
         TrainConfig(**meta["config"]), meta["seed"], meta["data_sha256"], meta["metrics"],
     )  # fmt: skip

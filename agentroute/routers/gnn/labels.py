@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentroute.model.scores import F64
 
@@ -19,21 +20,26 @@ def softmax(z: F64) -> F64:
 def soft_labels(f: F64, *, tau: float = TAU, epsilon: float = EPSILON) -> F64:
     """p* = (1 - eps) softmax(f / tau) + eps / N over the last axis (NG-Router, arXiv 2510.09854).
 
-    ``f`` (..., N) in [0, 1]; an agent that was not observed (NaN) gets no mass but eps / N. Where
-    every f is 0 the label is uniform: nobody could do it, so nobody is preferred.
+    ``f`` (..., N) in [0, 1]; an agent that was not observed (NaN) has mass 0, and N counts the
+    others. Where every f is 0 the label is uniform: nobody could do it, nobody is preferred.
+    Each row needs one observed agent.
     """
-    n = f.shape[-1]
-    z = np.where(np.isnan(f), -np.inf, f / tau)
-    z = np.where(np.isneginf(z).all(axis=-1, keepdims=True), 0.0, z)
-    return np.asarray((1.0 - epsilon) * softmax(z) + epsilon / n)
+    seen = ~np.isnan(f)
+    p = softmax(np.where(seen, f / tau, -np.inf))
+    return _smoothed(p, seen, epsilon)
+
+
+def _smoothed(p: F64, seen: NDArray[np.bool_], epsilon: float) -> F64:
+    n = seen.sum(axis=-1, keepdims=True)
+    return np.where(seen, (1.0 - epsilon) * p + epsilon / n, 0.0)
 
 
 def hard_labels(f: F64, *, epsilon: float = EPSILON) -> F64:
     """All mass on the best agents, shared among ties: the ablation's stand-in for soft labels."""
-    known = np.where(np.isnan(f), -1.0, f)
+    seen = ~np.isnan(f)
+    known = np.where(seen, f, -1.0)
     best = (known == known.max(axis=-1, keepdims=True)).astype(np.float64)
-    p = best / best.sum(axis=-1, keepdims=True)
-    return np.asarray((1.0 - epsilon) * p + epsilon / f.shape[-1])
+    return _smoothed(best / best.sum(axis=-1, keepdims=True), seen, epsilon)
 
 
 def kl_divergence(p: F64, q: F64) -> F64:

@@ -14,6 +14,7 @@ NG-Router's, z_a = w . tanh(U h_q * V h_a), shared by all agents.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -90,14 +91,15 @@ class RouterNet(nn.Module):
         self.layer2 = _layer(LAYER2, d)
         self.U = nn.Linear(d, d, bias=False)
         self.V = nn.Linear(d, d, bias=False)
-        self.w = nn.Parameter(torch.full((d,), 1.0 / d))
+        self.w = nn.Parameter(torch.full((d,), 1.0 / math.sqrt(d)))
+        self.scale = math.sqrt(e)  # rows of length 1 become entries of size 1
         self.mix = nn.Parameter(torch.tensor([0.0, 0.0]))
         self.log_c = nn.Parameter(torch.zeros(()))
         self.dropout = dropout
 
     def shared(self, g: Statics) -> dict[str, Tensor]:
         """Layer 1: states of entities, skills and agents, whatever the task."""
-        x = {t: self.inputs[t](v).relu() for t, v in g.x.items()}
+        x = {t: self.inputs[t](v * self.scale).relu() for t, v in g.x.items()}
         x["agent"] = x["agent"] + self._identity(g.known)
         h: dict[str, Tensor] = self.layer1(x, g.edge_index, edge_weight_dict=g.weight)
         return {t: v.relu() for t, v in h.items()}
@@ -110,14 +112,47 @@ class RouterNet(nn.Module):
 
     def forward(self, g: Statics, batch: Batch) -> Tensor:
         """(B, n) z: what graph, history and card add to the expected quality."""
+        return self.read_out(g, batch, *self.factored(g, batch))
+
+    def reference(self, g: Statics, batch: Batch) -> Tensor:
+        """``forward`` with layer 2 as PyG computes it: the yardstick for parity and speed."""
         h = self.shared(g)
-        b, n = len(batch.x), len(g.known)
-        x = {"task": self._drop(self.inputs["task"](batch.x).relu()), "entity": h["entity"]}
-        x["candidate"] = h["agent"].repeat(b, 1)
-        index, weight = self.flows(g, batch, n)
+        x = {
+            "task": self._drop(self.inputs["task"](batch.x * self.scale).relu()),
+            "entity": h["entity"],
+        }
+        x["candidate"] = h["agent"].repeat(len(batch.x), 1)
+        index, weight = self.flows(g, batch, len(g.known))
         out = self.layer2(x, index, edge_weight_dict=weight)
-        q, a = (self._drop(out[t].relu()) for t in ("task", "candidate"))
-        z = torch.tanh(self.U(q).unsqueeze(1) * self.V(a).view(b, n, -1)) @ self.w
+        a = out["candidate"].view(len(batch.x), len(g.known), -1)
+        return self.read_out(g, batch, out["task"].relu(), a.relu())
+
+    def factored(self, g: Statics, batch: Batch) -> Flow:
+        """Layer 2's states (B, d) and (B, n, d), with each linear map applied before it fans out.
+
+        A map of a sum is the sum of the maps: R h_a needs n rows instead of B n, M h_q needs B.
+        Five times faster to train at 150 agents.
+        """
+        h, b, n = self.shared(g), len(batch.x), len(g.known)
+        x = self._drop(self.inputs["task"](batch.x * self.scale).relu())
+        to_task, considers, *carry = (self.layer2.convs[r] for r in LAYER2)
+        task, entity = batch.mention
+        mean = torch.zeros(b, x.shape[1]).index_add_(
+            0, task, h["entity"][entity] * batch.share.unsqueeze(1)
+        )
+        q = to_task.lin_rel(mean) + to_task.lin_root(x)
+        own = sum(c.lin_root(h["agent"]) + c.lin_rel.bias for c in (considers, *carry))
+        a = (own.unsqueeze(0) + (x @ considers.lin_rel.weight.T).unsqueeze(1)).view(b * n, -1)
+        index, weight = self.flows(g, batch, n)
+        for r, c in zip(LAYER2[2:], carry, strict=True):
+            message = (h["entity"] @ c.lin_rel.weight.T)[index[r][0]] * weight[r].unsqueeze(1)
+            a = a.index_add(0, index[r][1], message)
+        return q.relu(), a.view(b, n, -1).relu()
+
+    def read_out(self, g: Statics, batch: Batch, q: Tensor, a: Tensor) -> Tensor:
+        """The head over q (B, d) and a (B, n, d), and the two linear terms."""
+        b, n = a.shape[:2]
+        z = torch.tanh(self.U(self._drop(q)).unsqueeze(1) * self.V(a)) @ self.w
         history = torch.zeros(b, n).index_add_(
             0, batch.mention[0], g.handles[batch.mention[1], 0] * batch.share.unsqueeze(1)
         )

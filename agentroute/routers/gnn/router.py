@@ -3,10 +3,12 @@
 AgentRouter (arXiv 2510.05445) with the recipe of its sibling NG-Router (arXiv 2510.09854), changed
 so that a new agent needs no retraining and the score is an expected quality:
 
-    f_hat_a(q) = expected_a(q) + gamma z_a(q) + delta_a,   p(a | q) = softmax(c f_hat / tau)
+    f_hat_a(q) = expected_a(q) + profile_a(q) + gamma z_a(q) + delta_a
+    p(a | q)   = softmax(c f_hat / tau)
 
-``expected`` are shrunken means of recorded outcomes, z the graph network, gamma how far held-out
-rows trust it, delta what live feedback corrects. PyTorch Geometric trains, NumPy serves.
+``expected`` are shrunken means of recorded outcomes, ``profile`` a ridge on the embedding, z the
+graph network, gamma how far held-out rows trust it, delta what live feedback corrects. PyTorch
+Geometric trains, NumPy serves.
 """
 
 from __future__ import annotations
@@ -42,9 +44,10 @@ from agentroute.routers.gnn.fitted import (
     make_config,
     to_state,
 )
+from agentroute.routers.gnn.fitting import fit_network
 from agentroute.routers.gnn.labels import TAU, softmax
+from agentroute.routers.gnn.loop import Progress
 from agentroute.routers.gnn.serve import Served, influence, prepare, score_parts
-from agentroute.routers.gnn.train import Progress, fit_network
 
 KAPPA = 50.0
 CARD_SETS = 4
@@ -109,7 +112,7 @@ class GNNRouter:
         seed: int = 0,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        """Trains from scratch; deterministic for a seed. Errors: see ``train.fit_network``."""
+        """Trains from scratch; deterministic for a seed. Errors: see ``fitting.fit_network``."""
         embedder = self.embedder or make_embedder()
         self.fitted = fit_network(
             examples, embedder, seed=seed, config=self.config, progress=progress
@@ -117,8 +120,8 @@ class GNNRouter:
         self._feedback, self._cache = {}, {}
 
     async def score(self, request: Request) -> Scores:
-        """See ``Router.score``. Terms: expected, graph, history, card, feedback, clip, and the
-        objective's cost and latency.
+        """See ``Router.score``. Terms: expected, profile, graph, history, card, feedback, clip,
+        and the objective's cost and latency.
         """
         fitted = self._need_fitted()
         quality, entities = self._quality_terms(fitted, request)
@@ -233,7 +236,8 @@ class GNNRouter:
         parts = score_parts(ready.served, request.embedding, entities)
         expected = fitted.means.expected(request.task)
         expected = np.append(expected, expected.mean())[ready.known] + ready.shift
-        terms = {"expected": expected[rows]}
+        profile = np.append(request.embedding @ fitted.profile.weight, 0.0)[ready.known]
+        terms = {"expected": expected[rows], "profile": profile[rows].astype(np.float64)}
         for name, part in parts._asdict().items():
             terms[name] = fitted.trust * part[rows].astype(np.float64)
         terms["feedback"] = ready.delta[rows]

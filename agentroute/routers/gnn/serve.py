@@ -39,10 +39,10 @@ def _messages(e: Edges, h: F32, n: int) -> F32:
 
 def shared_states(w: Weights, g: GraphArrays) -> dict[str, F32]:
     """Layer 1: states (rows, d) of entities, skills and agents, the same for every task."""
+    scale = np.float32(np.sqrt(g.agent.shape[1]))
     x = {
-        "entity": np.maximum(_linear(w, "inputs.entity", g.entity), 0),
-        "skill": np.maximum(_linear(w, "inputs.skill", g.skill), 0),
-        "agent": np.maximum(_linear(w, "inputs.agent", g.agent), 0),
+        t: np.maximum(_linear(w, f"inputs.{t}", scale * v), 0)
+        for t, v in (("entity", g.entity), ("skill", g.skill), ("agent", g.agent))
     }
     last = len(w["identity"]) - 1
     x["agent"] = x["agent"] + w["identity"][g.known] * (g.known < last)[:, None]
@@ -100,7 +100,7 @@ def prepare(w: Weights, g: GraphArrays) -> Served:
         np.ascontiguousarray(np.stack(carried, axis=1)),
         g.handles,
         (h["agent"] @ np.asarray(root).T + bias).astype(np.float32),
-        np.ascontiguousarray(w["inputs.task.weight"].T),
+        np.ascontiguousarray(np.float32(np.sqrt(g.agent.shape[1])) * w["inputs.task.weight"].T),
         w["inputs.task.bias"],
         np.ascontiguousarray(np.hstack(own)),
         w[f"{mentioned}.lin_rel.bias"],
