@@ -203,7 +203,8 @@ class Attempts:
                 left_s=run.left_s, on_chunk=self._chunks(run, work, agent) if not shadow else None,
             )  # fmt: skip
         except BaseException:
-            live.running[live.slot(agent)] -= 1
+            slot = live.slot(agent)
+            live.running[slot] -= 1
             run.purse.settle(hold, 0.0)
             raise
         run.purse.settle(hold, called.cost_usd)
@@ -229,7 +230,8 @@ class Attempts:
     def _estimate(self, agent: str) -> float:
         """Expected dollars of a call: the running average, else what the card says, else 0."""
         live, pricing = self._directory.live, self._directory[agent].card.pricing
-        seen = float(live.cost_usd[live.slot(agent)])
+        slot = live.slot(agent)  # first: a new agent's slot may replace the arrays
+        seen = float(live.cost_usd[slot])
         if seen == seen:  # not NaN
             return seen
         return pricing.call_usd if pricing.expected_usd is None else pricing.expected_usd

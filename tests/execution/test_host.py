@@ -1,0 +1,172 @@
+"""Our graph inside somebody's LangGraph app: state, picture, limits, approvals, checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypedDict
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command
+
+from agentroute.errors import ConfigError
+from agentroute.planning.graphfile import plan_of_text
+
+DIAMOND = """
+topology: hybrid
+tasks:
+  - {id: a, prompt: first, skills: [s]}
+  - {id: b, prompt: left, skills: [s], depends_on: [a]}
+  - {id: c, prompt: right, skills: [s], depends_on: [a]}
+  - {id: d, prompt: last, skills: [s], depends_on: [b, c]}
+"""
+
+
+class Host(TypedDict, total=False):
+    task: str
+    output: str
+    result: dict[str, Any]
+    after: str
+
+
+def host(graph, saver=None):
+    builder = StateGraph(Host)
+    builder.add_node("route", graph)
+    builder.add_node("post", lambda s: {"after": s["output"] + "!"})
+    builder.add_edge(START, "route")
+    builder.add_edge("route", "post")
+    builder.add_edge("post", END)
+    return builder.compile(checkpointer=saver)
+
+
+@pytest.mark.checklist("AO5")
+async def test_words_become_a_plan_inside_the_host(world):
+    world.agent("one", skills=())
+    graph = world.executor(planner=plan_of_text).as_graph()
+    out = await host(graph).ainvoke({"task": "say hi"})
+    assert out["after"] == "one(task)!"
+    assert out["result"]["status"] == "completed"
+
+
+@pytest.mark.checklist("AO5")
+async def test_the_picture_is_exactly_the_users_dag(world, plan_of):
+    world.agent("one")
+    plan = plan_of(DIAMOND)
+    graph = world.executor().as_graph(plan)
+    drawn = graph.get_graph(xray=1)
+    names = {n.rsplit(":", 1)[-1] for n in drawn.nodes}
+    assert {"a", "b", "c", "d", "plan", "refine"} <= names
+    edges = {(e.source.rsplit(":", 1)[-1], e.target.rsplit(":", 1)[-1]) for e in drawn.edges}
+    wanted = {(p, t.id) for t in plan.tasks for p in t.depends_on}
+    assert wanted <= edges
+    assert {(a, b) for a, b in edges if a in "abcd" and b in "abcd"} == wanted
+    assert len(list(graph.get_subgraphs())) == 1
+    out = await graph.ainvoke({})
+    assert out["output"] == "one(d)"
+    assert set(out["outcomes"]) == set("abcd")
+
+
+@pytest.mark.checklist("AO5")
+async def test_hierarchical_is_drawn_with_its_lead(world, plan_of):
+    world.agent("one")
+    graph = world.executor().as_graph(plan_of(DIAMOND.replace("hybrid", "hierarchical")))
+    edges = {(e.source, e.target) for e in graph.get_graph().edges}
+    assert {("plan", "lead"), ("lead", "execute"), ("execute", "lead"), ("lead", "refine")} <= edges
+    assert (await graph.ainvoke({}))["output"] == "one(d)"
+
+
+async def test_a_hosts_low_recursion_limit_and_concurrency_do_not_matter(world, plan_of):
+    world.agent("one")
+    graph = host(world.executor().as_graph(plan_of(DIAMOND)))
+    async with asyncio.timeout(20):
+        out = await graph.ainvoke({}, {"recursion_limit": 6, "max_concurrency": 2})
+    assert out["output"] == "one(d)"
+
+
+@pytest.mark.parametrize("durability", ["exit", "async", "sync"])
+async def test_under_every_durability_of_a_host(world, plan_of, durability):
+    world.agent("one")
+    graph = host(world.executor().as_graph(plan_of(DIAMOND)), InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    out = await graph.ainvoke({}, config, durability=durability)
+    assert out["after"] == "one(d)!"
+
+
+async def test_approvals_are_one_interrupt_matched_by_id_whatever_the_order(world, plan_of):
+    delays = {"pay": 0.05, "mail": 0.0}
+
+    async def careful(call):
+        world.calls.append(call)
+        return f"{call.task.id} done"
+
+    async def first(call):
+        await asyncio.sleep(delays[call.task.id.removeprefix("pre_")])
+        return "ok"
+
+    world.registry.agent(name="first", description="d", skills=["p"])(first)
+    world.registry.agent(name="careful", description="d", skills=["s"], requires_approval=True)(
+        careful
+    )
+    world.agent("refiner", skills=("refine",), reply=lambda c: "|".join(sorted(c.inputs)))
+    plan = plan_of("""
+topology: hybrid
+tasks:
+  - {id: pre_pay, prompt: p, skills: [p]}
+  - {id: pre_mail, prompt: p, skills: [p]}
+  - {id: pay, prompt: pay 7, skills: [s], depends_on: [pre_pay]}
+  - {id: mail, prompt: mail 7, skills: [s], depends_on: [pre_mail]}
+""")
+    graph = host(world.executor().as_graph(plan), InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    out = await graph.ainvoke({}, config)
+    (asked,) = out["__interrupt__"]
+    questions = asked.value["approve"]
+    assert {q["task_id"]: q["prompt"] for q in questions.values()} == {
+        "pay": "pay 7", "mail": "mail 7",
+    }  # fmt: skip
+    delays["pay"], delays["mail"] = 0.0, 0.05
+    answers = {k: q["task_id"] == "pay" for k, q in questions.items()}
+    world.executor()  # another life: nothing of the first is left in memory
+    out = await graph.ainvoke(Command(resume=answers), config)
+    assert [c.task.id for c in world.calls if c.task.id != "refine"] == ["pay"]
+    assert out["result"]["replies"]["pay"]["text"] == "pay done"
+    assert "mail" not in out["result"]["replies"]
+    assert any("a human refused it" in line for line in out["result"]["degraded"])
+
+
+async def test_an_approval_without_a_checkpointer_is_refused_before_any_call(world, plan_of):
+    world.agent("careful", requires_approval=True)
+    world.agent("one")
+    graph = host(world.executor().as_graph(plan_of(DIAMOND)))
+    with pytest.raises(ConfigError, match="no checkpointer"):
+        await graph.ainvoke({})
+    assert world.calls == []
+
+
+async def test_updates_of_each_task_stream_to_the_host(world, plan_of):
+    world.agent("one")
+    graph = host(world.executor().as_graph(plan_of(DIAMOND)))
+    seen = []
+    async for _, update in graph.astream({}, stream_mode="updates", subgraphs=True):
+        seen += list(update)
+    assert seen.index("a") < seen.index("d") < seen.index("execute") < seen.index("post")
+
+
+def test_a_sync_host_with_a_sqlite_saver(tmp_path, plan_of):
+    import sqlite3
+
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    from tests.execution.conftest import World
+
+    world = World(tmp_path)
+    world.agent("one")
+    executor = world.executor()
+    connection = sqlite3.connect(tmp_path / "checkpoints.db", check_same_thread=False)
+    graph = host(executor.as_graph(plan_of(DIAMOND)), SqliteSaver(connection))
+    out = graph.invoke({}, {"configurable": {"thread_id": "t"}})
+    assert out["after"] == "one(d)!"
+    executor.close()
+    connection.close()
+    world.ledger.close()
