@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _NUMBER = re.compile(
-    r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?%?"
+    r"(?<![\w.])(?<![A-Za-z_]-)[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?%?"
 )
 _STATED = re.compile(
     r"(?is)(?:final answer|answer|result|total|therefore|so)\b[^\n]{0,40}?(?:is|:|=)"

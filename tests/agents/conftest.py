@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +27,7 @@ def module(file: str) -> ModuleType:
     if file not in _modules:
         spec = importlib.util.spec_from_file_location(f"agent_{file[:-3]}", AGENTS / file)
         _modules[file] = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = _modules[file]
         spec.loader.exec_module(_modules[file])
     return _modules[file]
 
