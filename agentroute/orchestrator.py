@@ -235,6 +235,8 @@ class Orchestrator:
             approvals=answers,
         )
         self._policies.fold()
+        rows = tuple(self.ledger.decisions(run_id))
+        result = result.model_copy(update={"decisions": rows})
         result = keep_artifacts(result, plan, Path(self.settings.out))
         return _typed(result, output_type)
 
@@ -286,8 +288,8 @@ class Orchestrator:
     def as_graph(self, work: Work | None = None) -> Any:
         """The run as a compiled LangGraph graph, to be a node of your own.
 
-        State in: ``task`` (words, where ``work`` is None). State out: ``answer``, ``run_id``,
-        ``result``. The host's checkpointer is inherited; approvals are LangGraph interrupts.
+        State in: ``task`` (words, where ``work`` is None). State out: ``output`` (the answer),
+        ``run_id``, ``result``. The host's checkpointer is inherited; approvals are LangGraph interrupts.
         """
         plan = None if work is None else self.plan(work)
         return self._running.as_graph(plan)

@@ -22,11 +22,11 @@ def adder(call: AgentCall) -> str:
 
 
 class State(TypedDict, total=False):
-    """The host's own state; ``task`` and ``answer`` are what it shares with us."""
+    """The host's own state; ``task`` and ``output`` are what it shares with us."""
 
     user: str
     task: str
-    answer: str
+    output: str
     shown: str
 
 
@@ -37,7 +37,7 @@ def ask(state: State) -> State:
 
 def show(state: State) -> State:
     """The host's node after."""
-    return {"shown": f"the answer is {state['answer']}"}
+    return {"shown": f"the answer is {state['output']}"}
 
 
 async def main() -> None:

@@ -18,6 +18,9 @@ MAX_REPLY = 8 * 1024 * 1024
 def as_reply(value: Any, workdir: Path, *, cap: int = MAX_REPLY) -> AgentReply:
     """``AgentReply | str | dict`` as a checked reply; artefact paths become absolute.
 
+    A dict whose keys are all fields of ``AgentReply`` is a reply; any other dict is its ``data``,
+    with the same as JSON for people in ``text``.
+
     Raises:
         AgentFailedError: something else, fields that do not fit, ``data`` that is not JSON, over
             ``cap`` bytes, or an artefact that is missing or outside ``workdir``.
@@ -46,11 +49,21 @@ def _parse(value: Any) -> AgentReply:
             hint="return AgentReply(text=...)",
         )
     try:
-        return AgentReply.model_validate(value)
+        return AgentReply.model_validate(value if _is_reply(value) else _as_data(value))
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise AgentFailedError(f"the reply does not fit: {where}: {first['msg']}") from None
+
+
+def _is_reply(value: dict[str, Any]) -> bool:
+    """A dict of ``AgentReply``'s own fields is a reply; any other dict is its ``data``."""
+    return bool(value) and value.keys() <= AgentReply.model_fields.keys()
+
+
+def _as_data(value: dict[str, Any]) -> dict[str, Any]:
+    text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY, default=str).decode()
+    return {"data": value, "text": text}
 
 
 def _size(reply: AgentReply) -> int:

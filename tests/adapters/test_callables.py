@@ -108,11 +108,17 @@ async def test_what_a_thread_raises_arrives_as_an_exception(error):
 
 
 @pytest.mark.parametrize(
-    "value", [7, None, ["x"], {"txt": "x"}, {"confidence": 2}, {"data": object()}]
+    "value", [7, None, ["x"], {"confidence": 2}, {"data": object()}, {"x": object()}]
 )
 def test_garbage_is_refused(value, tmp_path):
     with pytest.raises(AgentFailedError):
         as_reply(value, tmp_path)
+
+
+def test_a_dict_is_a_reply_by_its_fields_and_data_otherwise(tmp_path):
+    assert as_reply({"text": "x", "confidence": 0.5}, tmp_path).confidence == 0.5
+    other = as_reply({"order": 7}, tmp_path)
+    assert (other.data, other.text) == ({"order": 7}, '{"order":7}')
 
 
 def test_replies_are_capped_and_artefacts_stay_in_the_folder(tmp_path):

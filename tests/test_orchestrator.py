@@ -1,0 +1,256 @@
+"""The front door, used as an app would use it."""
+
+import asyncio
+import json
+
+import pytest
+from pydantic import BaseModel
+
+from agentroute import AgentReply, Orchestrator, Registry, Task
+from agentroute.errors import (
+    AgentFailedError,
+    CycleError,
+    ExecutionError,
+    GraphError,
+    NestedLoopError,
+    NoCandidateError,
+    UnknownDecisionError,
+    UsageError,
+)
+from agentroute.learning.fold import Learner, observations
+from agentroute.ledger import Ledger
+from agentroute.routers.catalog import make_router
+
+
+@pytest.fixture
+def calls():
+    return []
+
+
+@pytest.fixture
+def registry(calls):
+    registry = Registry()
+
+    @registry.agent(skills=["refunds"], cost_usd=0.002)
+    async def billing(call):
+        """Refunds orders and explains invoices."""
+        calls.append("billing")
+        return AgentReply(text="refunded", data={"order": 7}, confidence=0.9)
+
+    @registry.agent(skills=["refunds"], cost_usd=0.001)
+    def helpdesk(call):
+        """Answers any question."""
+        calls.append("helpdesk")
+        return {"order": 0}
+
+    @registry.agent(skills=["mail"])
+    async def writer(call):
+        """Writes a mail about what was done."""
+        calls.append("writer")
+        yield "Dear "
+        yield "customer"
+        yield AgentReply(text="Dear customer, " + call.inputs["refund"].text)
+
+    return registry
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/a.db"
+
+
+TASKS = [
+    Task(id="refund", prompt="Refund order 7", skills=("refunds",)),
+    Task(id="mail", prompt="Tell the customer", skills=("mail",), depends_on={"refund": 0.7}),
+]
+
+
+@pytest.mark.checklist("AO12")
+async def test_a_single_task_is_one_call_and_no_synthesis(registry, calls, url, tmp_path):
+    async with Orchestrator(registry, ledger=url, out=tmp_path) as orc:
+        run = await orc.run(Task(prompt="Refund order 7", skills=("refunds",)))
+        kinds = [d.kind for d in orc.ledger.decisions(run.run_id)]
+    assert run.topology == "single"
+    assert len(calls) == 1
+    assert run.usage.calls == 1
+    assert kinds == ["plan", "topology", "route"]
+
+
+async def test_run_records_before_acting_and_learns(registry, calls, url, tmp_path):
+    async with Orchestrator(registry, ledger=url, out=tmp_path, router="linucb") as orc:
+        run = await orc.run(TASKS, seed=3)
+        assert (run.status, run.topology) == ("completed", "sequential")
+        assert run.answer.startswith("Dear customer")
+        assert [d.task_id for d in run.decisions if d.kind == "route"] == ["refund", "mail"]
+        assert all(d.seq > 0 for d in run.decisions)
+        routed = next(d for d in run.decisions if d.task_id == "refund")
+        done = await orc.feedback(routed.id, score=0.9, source="user")
+        again = await orc.feedback(routed.id, score=0.9, source="user", idempotency_key="k")
+        same = await orc.feedback(routed.id, score=0.1, source="user", idempotency_key="k")
+        assert (done["duplicate"], again["duplicate"], same["duplicate"]) == (False, False, True)
+        assert same["seq"] == again["seq"]
+        found = await orc.route("Refund order 8", skills=["refunds"])
+        assert found.policy_version.endswith(f"@{orc.ledger.head()[0]}")
+        assert orc.ledger.verify().ok
+
+
+async def test_the_choice_moves_to_what_users_like(registry, url, tmp_path):
+    async with Orchestrator(
+        registry, ledger=url, out=tmp_path, router="linucb", exploration=0.1
+    ) as orc:
+        picks = []
+        for seed in range(30):
+            run = await orc.run(TASKS[0], seed=seed)
+            picks.append(run.decisions[-1].chosen[0])
+            await orc.feedback(run.run_id, score=0.9 if picks[-1] == "billing" else 0.2)
+    assert picks[20:].count("billing") >= 8
+
+
+async def test_rebuilding_a_router_from_the_ledger_is_bit_equal(registry, url, tmp_path, embedder):
+    live = make_router("linucb", embedder=embedder)
+    async with Orchestrator(registry, ledger=url, out=tmp_path, router="linucb") as orc:
+        learner = Learner(live, orc.ledger)
+        for seed in range(6):
+            run = await orc.run(TASKS, seed=seed)
+            await orc.feedback(run.run_id, score=seed / 6)
+            learner.fold()
+    with Ledger.open(url, read_only=True) as ledger:
+        rebuilt = make_router("linucb", embedder=embedder)
+        n = 0
+        for o in observations(ledger, 0, None):
+            rebuilt.update(o)
+            n += 1
+    a, b = live.state_dict(), rebuilt.state_dict()
+    assert n == 24
+    assert a.meta == b.meta
+    assert a.arrays.keys() == b.arrays.keys()
+    assert all(a.arrays[k].tobytes() == b.arrays[k].tobytes() for k in a.arrays)
+
+
+async def test_stream_tells_everything_and_ends_with_the_result(registry, url, tmp_path):
+    async with Orchestrator(registry, ledger=url, out=tmp_path) as orc:
+        events = [e async for e in orc.stream(TASKS)]
+    types = [e.type for e in events]
+    assert types[0] == "run.started"
+    assert types[-1] == "run.finished"
+    assert "".join(e.data["text"] for e in events if e.type == "agent.delta") == "Dear customer"
+    assert events[-1].data["result"]["status"] == "completed"
+    started = types.index("agent.started")
+    assert types.index("decision.made") < started
+
+
+async def test_as_graph_inside_a_host(registry, url, tmp_path):
+    async with Orchestrator(registry, ledger=url, out=tmp_path) as orc:
+        out = await orc.as_graph(TASKS).ainvoke({"task": "x"})
+        assert out["output"].startswith("Dear customer")
+        assert len(orc.ledger.runs()) == 1
+
+
+def test_run_sync_and_its_limits(registry, url, tmp_path):
+    orc = Orchestrator(registry, ledger=url, out=tmp_path)
+    assert orc.run_sync(TASKS).status == "completed"
+
+    async def inside():
+        with pytest.raises(NestedLoopError, match="running event loop"):
+            orc.run_sync(TASKS)
+
+    asyncio.run(inside())
+
+
+class Order(BaseModel):
+    order: int
+
+
+async def test_typed_output(registry, url, tmp_path):
+    async with Orchestrator(registry, ledger=url, out=tmp_path) as orc:
+        task = Task(prompt="Refund", skills=("refunds",), agent="billing")
+        run = await orc.run(task, output_type=Order)
+        assert run.output == Order(order=7)
+        with pytest.raises(AgentFailedError, match="not a Order"):
+            await orc.run(TASKS, output_type=Order)
+
+
+async def test_route_is_dry(registry, calls, url, tmp_path):
+    orc = Orchestrator(registry, ledger=url, out=tmp_path)
+    async with orc.reading():
+        found = await orc.route("Refund order 7", skills=["refunds"])
+    assert not calls
+    assert not (tmp_path / "a.db").exists()
+    assert sum(r.propensity for r in found.ranked) == pytest.approx(1)
+    assert found.why_not("writer").startswith("writer was not a candidate: lacks")
+    loser = next(r.agent for r in found.ranked if r.agent not in found.chosen)
+    assert loser in found.why_not(loser)
+    with pytest.raises(NoCandidateError, match="lacks a required skill"):
+        await orc.route("x", skills=["flying"])
+
+
+async def test_callers_mistakes_are_raised_while_building(registry, url, tmp_path):
+    orc = Orchestrator(registry, ledger=url, out=tmp_path)
+    with pytest.raises(ExecutionError, match="not open"):
+        await orc.run(TASKS)
+    async with orc:
+        with pytest.raises(CycleError, match="cycle"):
+            await orc.run(
+                [
+                    Task(id="a", prompt="x", depends_on=["b"]),
+                    Task(id="b", prompt="x", depends_on=["a"]),
+                ]
+            )
+        with pytest.raises(UsageError, match="between 0 and 1"):
+            await orc.feedback("x", score=2)
+        with pytest.raises(UnknownDecisionError):
+            await orc.feedback("nothing", score=1)
+        with pytest.raises(UsageError, match="empty"):
+            await orc.run("   ")
+        with pytest.raises(UsageError, match="inputs belong"):
+            await orc.run(TASKS, inputs={"a": 1})
+        with pytest.raises(GraphError, match="report_tabel") as e:
+            await orc.run("report_tabel")
+        assert "report_table" in e.value.hint
+        assert orc.ledger.head()[0] == 0
+
+
+async def test_a_failing_agent_is_an_outcome_and_the_run_says_so(registry, url, tmp_path):
+    @registry.agent(skills=["fails"])
+    def breaker(call):
+        """Always fails."""
+        raise RuntimeError("no")
+
+    async with Orchestrator(registry, ledger=url, out=tmp_path) as orc:
+        run = await orc.run(Task(id="t", prompt="x", skills=("fails",)))
+        outcomes = orc.ledger.outcomes(run.run_id)
+    assert run.status == "failed"
+    assert any("breaker failed" in words for words in run.degraded)
+    assert {(o.agent, o.quality) for o in outcomes} == {("breaker", 0.0)}
+
+
+async def test_a_dropped_card_is_a_candidate_in_the_next_route(tmp_path, url):
+    folder = tmp_path / "agents"
+    folder.mkdir()
+    card = "description: echoes {0}\nskills: [echo]\nentrypoint: {0}.py:agent\n"
+    code = "def agent(call):\n    return call.task.prompt\n"
+    (folder / "one.yaml").write_text(card.format("one"))
+    (folder / "one.py").write_text(code)
+    async with Orchestrator(Registry.from_folder(folder), ledger=url, out=tmp_path) as orc:
+        run = await orc.run(Task(prompt="hello", skills=("echo",)))
+        assert (run.answer, run.decisions[-1].chosen) == ("hello", ("one",))
+        (folder / "two.yaml").write_text(card.format("two"))
+        (folder / "two.py").write_text(code)
+        found = await orc.route("hello", skills=["echo"])
+        assert {r.agent for r in found.ranked} == {"one", "two"}
+        (folder / "one.yaml").unlink()
+        found = await orc.route("hello", skills=["echo"])
+        assert [r.agent for r in found.ranked] == ["two"]
+
+
+async def test_from_config(tmp_path, monkeypatch):
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agentroute.yaml").write_text(
+        "agents: [agents]\nrouter: {name: linucb, alpha: 0.3}\nexploration: 0.2\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    orc = Orchestrator.from_config()
+    assert orc.settings.exploration == 0.2
+    async with orc:
+        assert (tmp_path / "agentroute.db").exists()
+    json.dumps(orc.settings.model_dump(mode="json"))
