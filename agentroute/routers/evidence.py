@@ -39,10 +39,12 @@ class Reading:
     """A request as evidence: ``phi`` (n, 10) by ``TERMS``, and what it was read from.
 
     ``columns`` are those of ``grams``, the words of the prompt; ``scope`` is how well the best
-    agent matches, whatever its record.
+    agent matches, whatever its record; ``support`` (n,) counts what was observed of each agent on
+    tasks with the same feature values (on any task, where it has none).
     """
 
     phi: F64
+    support: F64
     scope: float
     words: tuple[str, ...]
     grams: tuple[str, ...]
@@ -138,7 +140,7 @@ class Evidence:
         )  # fmt: skip
         phi = np.column_stack(parts)
         scope = float((like + good + 0.2 * claimed).max()) if embedding.any() else float("nan")
-        return Reading(phi, scope, words, terms, at)
+        return Reading(phi, self._support(request.task, slots), scope, words, terms, at)
 
     def add(
         self,
@@ -272,6 +274,12 @@ class Evidence:
         good, seen = self.features.take(at, slots)
         means = (good + KAPPA * record) / (seen + KAPPA)
         return np.asarray((means - record).mean(axis=0), np.float64)
+
+    def _support(self, task: Task, slots: NDArray[np.int64]) -> F64:
+        at = self._feature_columns(task)
+        if not len(at):
+            return self.seen[slots]
+        return np.asarray(self.features.take(at, slots)[1].min(axis=0), np.float64)
 
     @staticmethod
     def _feature_columns(task: Task) -> NDArray[np.int64]:

@@ -121,6 +121,8 @@ class OfflineReasoner:
         c = request.candidates
         if request.task.skills or request.task.agent is not None:
             return 0.0
+        if request.task.features and reading.support.any():
+            return 0.0  # tasks of this kind were given to agents before
         untold = np.isnan(self.scope.fixed) and self.scope.count < Scope.ENOUGH
         if untold and card_words(c.cards).alike > ALIKE:
             return 0.0

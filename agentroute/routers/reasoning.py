@@ -22,6 +22,7 @@ from agentroute.routers.sets import CAP, DELTA, TAU_IN, agent_set
 
 TAU_SCOPE = 0.2
 TRUST_MODEL = 0.7
+CURIOSITY = 0.4
 EVIDENCE_VERSION = 1
 
 
@@ -38,6 +39,9 @@ class ReasoningRouter:
     A model's pick of rank j (0 first) counts m = 1 - j / 10, everybody else 0, and the mean is
     0.7 m + 0.3 of the evidence. The model's reply is ``Scores.evidence``; a request that carries
     it as ``recorded`` is scored from it without a call.
+
+    ``bonus`` = curiosity / sqrt(1 + m), m what was observed of the agent on tasks with the same
+    features, and its decisions in flight.
 
     ``tau_in``, ``delta`` and ``max_agents`` bound ``choose_set``: one agent where one is clearly
     best, several where they overlap. ``reason`` False is the ablation without reasoning.
@@ -59,6 +63,7 @@ class ReasoningRouter:
         tau_in: float = TAU_IN,
         delta: float = DELTA,
         tau_scope: float = TAU_SCOPE,
+        curiosity: float = CURIOSITY,
         timeout_s: float = 20.0,
     ) -> None:
         if max_agents < 1 or max_cards < 1:
@@ -66,6 +71,7 @@ class ReasoningRouter:
         self.client = client or ChatClient(model=model, timeout_s=timeout_s, temperature=0.0)
         self.use_model, self.reason, self.max_agents = use_model, reason, max_agents
         self.max_cards, self.tau_in, self.delta = max_cards, tau_in, delta
+        self.curiosity = curiosity
         self.offline = OfflineReasoner(tau=tau_scope, embedder=embedder)
 
     async def score(self, request: Request) -> Scores:
@@ -164,7 +170,9 @@ class ReasoningRouter:
         terms = {name: goal.quality_share * part for name, part in parts.items()}
         terms |= {name: part for name, part in worth.items() if name != "quality"}
         oos = opinion.out_of_scope if nobody is None else float(nobody)
-        return Scores(total(worth), np.zeros(len(c)), terms, why, oos, orjson.dumps(record))
+        width = 1.0 / np.sqrt(1.0 + opinion.reading.support + c.inflight)
+        bonus = goal.quality_share * self.curiosity * width
+        return Scores(total(worth), bonus, terms, why, oos, orjson.dumps(record))
 
 
 def read_evidence(recorded: bytes) -> dict[str, Any]:
