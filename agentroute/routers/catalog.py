@@ -11,7 +11,7 @@ from typing import Any
 from agentroute.errors import AgentRouteError, ConfigError, did_you_mean
 from agentroute.model.embedding import Embedder
 from agentroute.routers.base import Router
-from agentroute.routers.exploration import Epsilon
+from agentroute.routers.exploration import Epsilon, Exploration, Proportional
 from agentroute.routers.policy import Policy
 from agentroute.routers.screening import Screening
 
@@ -60,7 +60,7 @@ def make_router(
     """
     name, params = _split(spec)
     cls = _resolve(name, trusted=trusted)
-    accepted = inspect.signature(cls).parameters
+    accepted = _parameters(name, cls)
     _check_params(name, params, accepted)
     offered = {"embedder": embedder, "seed": seed}
     given = {k: v for k, v in offered.items() if k in accepted and k not in params}
@@ -82,7 +82,8 @@ def make_policy(
     """A router with its screening and exploration.
 
     Beside the router's own parameters the mapping takes ``screening`` (keep the best L; none by
-    default), ``exploration`` (epsilon, 0.05), ``abstain_at`` (0.5) and ``margin`` (0.02). The
+    default), ``exploration`` (epsilon, 0.05; or ``proportional`` to the scores, which
+    ``proportional_replace`` draws with replacement), ``abstain_at`` (0.5), ``margin`` (0.02). The
     argument ``exploration`` overrides the mapping's.
 
     Raises:
@@ -91,13 +92,13 @@ def make_policy(
     name, params = _split(spec)
     own = {k: params.pop(k) for k in tuple(POLICY) if k in params}
     router = make_router({"name": name, **params}, embedder=embedder, seed=seed, trusted=trusted)
-    number = {k: _number(k, own.get(k, default)) for k, default in POLICY.items()}
+    number = {k: _number(k, own.get(k, v)) for k, v in POLICY.items() if k != "exploration"}
     keep = number["screening"]
     return Policy(
         router,
         name=name,
         screening=Screening(int(keep)) if keep else None,
-        exploration=Epsilon(number["exploration"] if exploration is None else exploration),
+        exploration=_exploration(own if exploration is None else {"exploration": exploration}),
         abstain_at=number["abstain_at"],
         margin=number["margin"],
     )
@@ -157,6 +158,13 @@ def _check_params(name: str, params: Mapping[str, Any], accepted: Mapping[str, A
             )
 
 
+def _parameters(name: str, cls: Any) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(cls).parameters
+    except (TypeError, ValueError):
+        raise ConfigError(f"'{name}' is not a router class", field=FIELD) from None
+
+
 def _checked(name: str, router: object) -> Router:
     if not isinstance(router, Router):
         raise ConfigError(
@@ -165,6 +173,13 @@ def _checked(name: str, router: object) -> Router:
             hint="agentroute.testing.routers.check_router says what a router must do",
         )
     return router
+
+
+def _exploration(own: Mapping[str, Any]) -> Exploration:
+    value = own.get("exploration", POLICY["exploration"])
+    if isinstance(value, str) and value in ("proportional", "proportional_replace"):
+        return Proportional(replace=value != "proportional")
+    return Epsilon(_number("exploration", value))
 
 
 def _number(key: str, value: Any) -> float:

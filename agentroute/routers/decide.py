@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentroute.errors import RoutingError, UsageError
 from agentroute.model.decisions import DecisionStatus
 from agentroute.model.scores import F64, Scores
-from agentroute.routers.exploration import CANARY_SHARE, DEFAULT, TIE, Epsilon, draw, first_draw
-
-Mask = NDArray[np.bool_]
+from agentroute.routers.exploration import CANARY_SHARE, DEFAULT, TIE, Exploration, Mask, Rank, draw
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +33,7 @@ def decide(
     scores: Scores,
     *,
     k: int = 1,
-    exploration: Epsilon = DEFAULT,
+    exploration: Exploration = DEFAULT,
     abstain_at: float = 0.5,
     margin: float = 0.02,
     rng: np.random.Generator,
@@ -64,10 +61,9 @@ def decide(
         raise RoutingError("every candidate is screened out", hint="raise screening.keep")
     free = np.ones(n, np.bool_) if explorable is None else explorable
     views = _views(u, canary)
-    eps = exploration.epsilon
-    rank = None if eps > 0.0 else rng.permutation(n)
-    first = sum(w * first_draw(v, free, eps, rank) for w, v in views)
-    positions, propensity = _draw_team(views, free, eps, rank, k, rng)
+    law = _Law(exploration, free, rng.permutation(n) if exploration.greedy else None)
+    first = np.asarray(sum(w * law(v) for w, v in views))
+    positions, propensity = _draw_team(views, law, first, k, rng)
     status: DecisionStatus = "ambiguous" if _close(u, k, margin) else "selected"
     explored = bool(u[positions[0]] < u.max() - TIE)
     return Choice(positions, status, propensity, np.asarray(first), explored)
@@ -84,43 +80,50 @@ def _views(u: F64, canary: Mask | None) -> list[View]:
     return [(CANARY_SHARE, u), (1.0 - CANARY_SHARE, np.where(canary, -np.inf, u))]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Law:
+    """Utilities (n,) -> probabilities of a draw (n,)."""
+
+    exploration: Exploration
+    free: Mask
+    rank: Rank
+
+    def __call__(self, u: F64) -> F64:
+        return self.exploration.first_draw(u, self.free, self.rank)
+
+    def without(self, u: F64, j: int) -> F64:
+        """What is left after ``j`` was drawn."""
+        if self.exploration.replace:
+            return u
+        left = u.copy()
+        left[j] = -np.inf
+        return left
+
+
 def _draw_team(
-    views: list[View],
-    free: Mask,
-    eps: float,
-    rank: NDArray[np.int64] | None,
-    k: int,
-    rng: np.random.Generator,
+    views: list[View], law: _Law, first: F64, k: int, rng: np.random.Generator
 ) -> tuple[tuple[int, ...], float]:
     """Draw from one view of the mixture; the propensity sums over all of them."""
-    i = draw(np.array([w for w, _ in views]), rng) if len(views) > 1 else 0
+    if k == 1:
+        j = draw(first, rng)
+        return (j,), float(first[j])
+    left = views[draw(np.array([w for w, _ in views]), rng)][1]
     team: list[int] = []
-    left = views[i][1].copy()
-    likelihood = 1.0
     while len(team) < k and left.max() > -np.inf:
-        p = first_draw(left, free, eps, rank)
-        j = draw(p, rng)
-        team.append(j)
-        likelihood *= p[j]
-        left[j] = -np.inf
-    if len(views) == 1:
-        return tuple(team), float(likelihood)
-    others = (w * _likelihood(v, team, k, free, eps, rank) for w, v in views)
-    return tuple(team), float(sum(others))
+        team.append(draw(law(left), rng))
+        left = law.without(left, team[-1])
+    return tuple(team), float(sum(w * _likelihood(v, team, k, law) for w, v in views))
 
 
-def _likelihood(
-    u: F64, team: list[int], k: int, free: Mask, eps: float, rank: NDArray[np.int64] | None
-) -> float:
+def _likelihood(u: F64, team: list[int], k: int, law: _Law) -> float:
     """Probability that drawing up to ``k`` from ``u`` gives ``team``, in this order."""
-    left, out = u.copy(), 1.0
+    out = 1.0
     for j in team:
-        if left.max() == -np.inf:
+        if u.max() == -np.inf:
             return 0.0
-        out *= first_draw(left, free, eps, rank)[j]
-        left[j] = -np.inf
-    stops = len(team) == k or left.max() == -np.inf
-    return out if stops else 0.0
+        out *= law(u)[j]
+        u = law.without(u, j)
+    return out if len(team) == k or u.max() == -np.inf else 0.0
 
 
 def _close(u: F64, k: int, margin: float) -> bool:

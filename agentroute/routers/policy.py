@@ -9,7 +9,7 @@ import numpy as np
 from agentroute.model.scores import F64, Request, Scores
 from agentroute.routers.base import Router
 from agentroute.routers.decide import Choice, decide
-from agentroute.routers.exploration import DEFAULT, Epsilon
+from agentroute.routers.exploration import DEFAULT, Exploration
 from agentroute.routers.screening import Screening
 
 
@@ -22,7 +22,7 @@ class Policy:
         *,
         name: str | None = None,
         screening: Screening | None = None,
-        exploration: Epsilon = DEFAULT,
+        exploration: Exploration = DEFAULT,
         abstain_at: float = 0.5,
         margin: float = 0.02,
     ) -> None:
