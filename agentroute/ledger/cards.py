@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import orjson
 
@@ -26,9 +24,8 @@ def encode_cardset(cards: CardSet) -> bytes:
     return pack({"about": text, "embedding": cards.embedding})
 
 
-@lru_cache(maxsize=16)
 def decode_cardset(blob: bytes) -> CardSet:
-    """The card set of ``encode_cardset``; the same bytes give the same object.
+    """The card set of ``encode_cardset``.
 
     Raises:
         LedgerError: the blob is broken.

@@ -11,15 +11,15 @@ import orjson
 from numpy.typing import NDArray
 
 from agentroute.errors import LedgerError
-from agentroute.ledger.cards import decode_cardset
 from agentroute.ledger.encode import VECTORS
 from agentroute.ledger.pack import unpack
 from agentroute.model.decisions import Decision, DecisionRecord, Feedback, Note, Outcome
-from agentroute.model.scores import Bounds, Candidates, Objective, Request, Scores
+from agentroute.model.scores import Bounds, Candidates, CardSet, Objective, Request, Scores
 from agentroute.model.tasks import Task
 
 ERASED = "[erased]"
 GetBlob = Callable[[str], bytes | None]
+GetCards = Callable[[str], CardSet]
 Value = Decision | Outcome | Feedback | Note
 
 
@@ -57,7 +57,9 @@ def decode_decision(seq: int, body: Mapping[str, Any]) -> Decision:
     return Decision.model_validate({**{f: body[f] for f in _DECISION_FIELDS}, "seq": seq})
 
 
-def decode_record(seq: int, raw: bytes, packed: bytes | None, blob: GetBlob) -> DecisionRecord:
+def decode_record(
+    seq: int, raw: bytes, packed: bytes | None, blob: GetBlob, cards: GetCards
+) -> DecisionRecord:
     """The whole record. An erased text reads ``[erased]``; its embedding remains.
 
     Raises:
@@ -66,7 +68,7 @@ def decode_record(seq: int, raw: bytes, packed: bytes | None, blob: GetBlob) -> 
     try:
         body = orjson.loads(raw)
         arrays = unpack(packed) if packed is not None else {}
-        return _record(seq, body, arrays, blob)
+        return _record(seq, body, arrays, blob, cards)
     except (ValueError, KeyError, TypeError) as e:
         raise LedgerError(
             f"decision {seq} cannot be rebuilt: {e}", hint="run: agentroute ledger verify"
@@ -91,12 +93,18 @@ def _value(table: str, seq: int, body: dict[str, Any]) -> Value:
 
 
 def _record(
-    seq: int, body: dict[str, Any], arrays: Mapping[str, NDArray[Any]], blob: GetBlob
+    seq: int,
+    body: dict[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    blob: GetBlob,
+    cards: GetCards,
 ) -> DecisionRecord:
     excluded = body.get("excluded")
     return DecisionRecord(
         decision=decode_decision(seq, body),
-        request=_request(body, arrays, blob) if "task" in body else None,
+        request=_request(body, arrays, blob, cards(body["cardset"]["blob"]))
+        if "task" in body
+        else None,
         scores=_scores(body["scores"], arrays) if "scores" in body else None,
         propensities=arrays.get("propensity"),
         context=body["context"],
@@ -106,11 +114,9 @@ def _record(
     )
 
 
-def _request(body: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], blob: GetBlob) -> Request:
-    raw = blob(body["cardset"]["blob"])
-    if raw is None:
-        raise LedgerError("the card set of this decision is missing")
-    cards = decode_cardset(raw)
+def _request(
+    body: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], blob: GetBlob, cards: CardSet
+) -> Request:
     vectors = {name: arrays[name] for name in VECTORS}
     rows = vectors.pop("rows")
     candidates = Candidates(

@@ -115,6 +115,11 @@ def encode(row: Appendable, at: str | int) -> Entry:
     raise LedgerError(f"a {type(row).__name__} is not a row of a ledger")
 
 
+def text_blob(text: str) -> Blob:
+    """A text without its secrets, named by the SHA-256 of its UTF-8."""
+    return _short_text(text) if len(text) < 4096 else _text(text)
+
+
 def artefact_blob(data: bytes) -> Blob:
     """A file's content, named by its SHA-256. Not searched for secrets: it may be binary."""
     return Blob(sha256(data), "artefact", data)
@@ -169,11 +174,12 @@ def _json(body: Any) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
 
 
-@lru_cache(maxsize=1024)
-def text_blob(text: str) -> Blob:
-    """A text without its secrets, named by the SHA-256 of its UTF-8."""
+def _text(text: str) -> Blob:
     data = redact(text).encode("utf-8", "surrogatepass")
     return Blob(sha256(data), "text", data)
+
+
+_short_text = lru_cache(maxsize=1024)(_text)  # one prompt occurs in several decisions
 
 
 def _decision(record: DecisionRecord, at: str) -> Entry:
@@ -238,7 +244,7 @@ def _task(task: Task, blobs: list[Blob]) -> dict[str, Any]:
 
 
 # Keyed by identity through the object itself: a card set is immutable, and encoding it is costly.
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _cardset_blob(cards: CardSet) -> Blob:
     data = encode_cardset(cards)
     return Blob(sha256(data), "cardset", data)

@@ -1,8 +1,9 @@
 """Named arrays in one self-describing run of bytes: a JSON header and raw little-endian data.
 
 Layout: ``MAGIC`` (6 bytes), length of the header (u32, little-endian), the header (JSON list of
-``[name, dtype, shape]``), then the data of each array in that order, C-contiguous, unpadded.
-Nothing in it can run code, and a reader that meets one wrong byte says so.
+``[name, dtype, shape]``, padded with spaces), then the data of each array in that order,
+C-contiguous, padded with zeros; header and arrays end on multiples of ``ALIGN``, so that a reader
+needs no copy. Nothing in it can run code, and what ``pack`` would not write is refused.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from agentroute.errors import LedgerError
 
 MAGIC = b"ARPK1\n"
 DTYPES = frozenset({"<f8", "<f4", "<i8", "<i4", "|u1", "|b1"})
+_DTYPES = {d: np.dtype(d) for d in DTYPES}
 _CODES = {np.dtype(order + d[1:]): d for d in DTYPES for order in (d[0], ">")}
 MAX_HEADER = 1 << 20
 MAX_DIMS = 4
+ALIGN = 16
 _START = len(MAGIC) + 4
+_PAD = bytes(ALIGN)
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -31,30 +35,37 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     Raises:
         LedgerError: an array of a kind that is not in ``DTYPES``, or of too many dimensions.
     """
-    header, raw = [], []
+    header: list[tuple[str, str, tuple[int, ...]]] = []
+    raw: list[bytes] = []
     for name, array in arrays.items():
         code = _CODES.get(array.dtype)
         if code is None or array.ndim > MAX_DIMS:
             raise LedgerError(f"array '{name}' of {array.dtype}, {array.ndim}-d cannot be packed")
         header.append((name, code, array.shape))
-        raw.append(array.astype(code, copy=False).tobytes())
+        data = array.astype(code, copy=False).tobytes()
+        raw += (data, _PAD[: -len(data) % ALIGN])
     head = orjson.dumps(header)
+    head += b" " * (-(_START + len(head)) % ALIGN)
     return b"".join((MAGIC, len(head).to_bytes(4, "little"), head, *raw))
 
 
 def unpack(data: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of ``pack``, bit-equal, aligned and read-only.
+    """The arrays of ``pack``, bit-equal and read-only; they share the memory of ``data``.
 
     Raises:
         LedgerError: anything in ``data`` that ``pack`` would not have written.
     """
-    offset, arrays = _START + _header_length(data), {}
-    for name, dtype, shape in _header(data[_START:offset]):
-        size = prod(shape) * dtype.itemsize
-        if name in arrays or offset + size > len(data):
+    offset = _START + _header_length(data)
+    arrays: dict[str, NDArray[Any]] = {}
+    for entry in _header(data[_START:offset]):
+        name, dtype, shape = _entry(entry)
+        end = offset + prod(shape) * dtype.itemsize
+        if name in arrays or end > len(data):
             raise _broken(f"array '{name}' occurs twice or runs past the end")
-        arrays[name] = _array(data, dtype, shape, offset, size)
-        offset += size
+        arrays[name] = _array(data, dtype, shape, offset)
+        offset = end + -end % ALIGN
+        if data[end:offset] != _PAD[: offset - end]:
+            raise _broken("the padding is not zeros")
     if offset != len(data):
         raise _broken(f"{len(data) - offset} bytes are left over")
     return arrays
@@ -68,40 +79,38 @@ def _header_length(data: bytes) -> int:
     if len(data) < _START or data[: len(MAGIC)] != MAGIC:
         raise _broken("it does not start with the mark of this format")
     length = int.from_bytes(data[len(MAGIC) : _START], "little")
-    if length > min(MAX_HEADER, len(data) - _START):
-        raise _broken("the header is too long")
+    if length > min(MAX_HEADER, len(data) - _START) or (_START + length) % ALIGN:
+        raise _broken("the header has an impossible length")
     return length
 
 
-def _header(raw: bytes) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
+def _header(raw: bytes) -> list[Any]:
     try:
         entries = orjson.loads(raw)
     except orjson.JSONDecodeError as e:
         raise _broken(f"the header is not JSON ({e})") from None
     if not isinstance(entries, list):
         raise _broken("the header is not a list")
-    return [_entry(e) for e in entries]
+    return entries
 
 
-def _entry(entry: object) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
-    match entry:
-        case [str(name), str(dtype), [*shape]] if dtype in DTYPES and len(shape) <= MAX_DIMS:
-            sizes = tuple(s for s in shape if type(s) is int and 0 <= s < 1 << 40)
-            if len(sizes) == len(shape):
-                return name, np.dtype(dtype), sizes
+def _entry(entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
+    try:
+        name, code, shape = entry
+        dtype = _DTYPES[code]
+        sound = isinstance(name, str) and isinstance(shape, list) and len(shape) <= MAX_DIMS
+        if sound and all(type(s) is int and 0 <= s < 1 << 40 for s in shape):
+            return name, dtype, tuple(shape)
+    except (TypeError, ValueError, KeyError):
+        pass
     raise _broken("an array is described wrongly")
 
 
-def _array(
-    data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, size: int
-) -> NDArray[Any]:
-    # Copied: numpy and BLAS may add up unaligned memory in another order, and then replay != live.
-    flat = np.frombuffer(data, np.uint8, count=size, offset=offset).copy()
-    if dtype.kind == "b" and size and flat.max() > 1:
+def _array(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> NDArray[Any]:
+    size = prod(shape)
+    if dtype.kind == "b" and data[offset : offset + size].strip(b"\x00\x01"):
         raise _broken("a truth value is neither 0 nor 1")
     try:
-        array = flat.view(dtype).reshape(shape)
+        return np.frombuffer(data, dtype, count=size, offset=offset).reshape(shape)
     except ValueError as e:  # e.g. (0, 2**40, 2**40): no bytes, but no array of numpy either
         raise _broken(str(e)) from None
-    array.flags.writeable = False
-    return array

@@ -9,10 +9,12 @@ from typing import Any
 
 import orjson
 from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, col, func, select, union_all
 
 from agentroute.errors import UnknownRunError
+from agentroute.ledger.connect import in_our_words
 from agentroute.ledger.decode import Row, decode_row
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.tables import DecisionRow, EventRow, FeedbackRow, OutcomeRow
@@ -50,8 +52,11 @@ def session(reader: Reader) -> Iterator[Session]:
     with reader.connection() as con:
         # The pool hands out this one connection and must not close it: the reader keeps it.
         engine = create_engine("sqlite://", creator=lambda: con, poolclass=StaticPool)
-        with Session(engine) as s:
-            yield s
+        try:
+            with Session(engine) as s:
+                yield s
+        except SQLAlchemyError as e:
+            raise in_our_words(getattr(e, "orig", None) or e, reader.path) from e
 
 
 def runs(

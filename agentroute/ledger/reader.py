@@ -5,17 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from heapq import merge
 from pathlib import Path
 from typing import Any
 
-from agentroute.errors import UnknownDecisionError
+from agentroute.errors import LedgerError, UnknownDecisionError
+from agentroute.ledger.cards import decode_cardset
 from agentroute.ledger.chain import TABLES
 from agentroute.ledger.connect import in_our_words, open_reader
 from agentroute.ledger.decode import Row, decode_record, decode_row
 from agentroute.ledger.insert import head
 from agentroute.ledger.migrations import schema_version
 from agentroute.model.decisions import Decision, DecisionRecord
+from agentroute.model.scores import CardSet
 
 Raw = tuple[int, str, bytes]  # seq, table, body
 _PAGE = 1000
@@ -27,6 +30,7 @@ class Reader:
     def __init__(self, path: Path, wait_s: float) -> None:
         self.path, self._wait_s = path, wait_s
         self._idle: list[sqlite3.Connection] = []
+        self.cardset = lru_cache(maxsize=16)(self._cardset)  # never erased, so safe to keep
         with self.connection() as con:
             schema_version(con)
 
@@ -48,8 +52,10 @@ class Reader:
         except sqlite3.Error as e:
             con.close()
             raise in_our_words(e, self.path) from e
-        else:
-            self._idle.append(con)
+        except BaseException:
+            self._idle.append(con)  # the caller's own error: nothing is wrong with the connection
+            raise
+        self._idle.append(con)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -84,7 +90,7 @@ class Reader:
             UnknownDecisionError: there is none.
         """
         seq, body, packed = self._body("body, packed", decision_id)
-        return decode_record(seq, body, packed, self.blob)
+        return decode_record(seq, body, packed, self.blob, self.cardset)
 
     def find(self, run_id: str, task_id: str, kind: str, attempt: int) -> Decision | None:
         """The decision of a (run, task, kind, attempt), if it was taken."""
@@ -99,6 +105,14 @@ class Reader:
         """Content by its SHA-256; None where there is none, or it was erased."""
         rows = self.fetch("SELECT body FROM blobs WHERE sha256 = ?", (sha,))
         return rows[0][0] if rows else None
+
+    def _cardset(self, blob_sha: str) -> CardSet:
+        blob = self.blob(blob_sha)
+        if blob is None:
+            raise LedgerError(
+                f"the card set {blob_sha} is missing", hint="run: agentroute ledger verify"
+            )
+        return decode_cardset(blob)
 
     def rows(
         self, after_seq: int = 0, upto: int | None = None, tables: Sequence[str] = TABLES

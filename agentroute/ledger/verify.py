@@ -113,11 +113,11 @@ def _check_chain(con: sqlite3.Connection, last: int, anchor: Anchor | None) -> d
         if row.seq != seq:
             what = "is missing" if row.seq > seq else "is there twice"
             raise _Bad(min(seq, row.seq), f"the row {what}")
-        _check_row(row, prev)
+        body = _check_row(row, prev)
         prev = row.hash
         _check_anchor(anchor, seq, prev)
         if row.table == "decisions":
-            for sha in _references(orjson.loads(row.body)):
+            for sha in _references(body):
                 refers.setdefault(sha, seq)
     if anchor is not None and anchor.seq > seq:
         raise _Bad(seq + 1, f"the anchor knows {anchor.seq} rows, {seq} are left")
@@ -129,13 +129,13 @@ def _check_anchor(anchor: Anchor | None, seq: int, digest: bytes) -> None:
         raise _Bad(seq, "the chain is not the one of the anchor")
 
 
-def _check_row(row: _Stored, prev: bytes) -> None:
+def _check_row(row: _Stored, prev: bytes) -> dict[str, Any]:
     if row.prev != prev:
         raise _Bad(row.seq, "it does not follow the row before it")
     if link(prev, row.table, row.seq, row.body) != row.hash:
         raise _Bad(row.seq, "its body is not what was written")
     try:
-        body = orjson.loads(row.body)
+        body: dict[str, Any] = orjson.loads(row.body)
         stated = columns(row.table, body)
         packed = body.get("packed_sha256")
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -147,6 +147,7 @@ def _check_row(row: _Stored, prev: bytes) -> None:
         raise _Bad(row.seq, f"its column {wrong} does not say what its body says")
     if packed != (None if row.packed is None else sha256(row.packed)):
         raise _Bad(row.seq, "its arrays are not the ones that were written")
+    return body
 
 
 def _references(body: Mapping[str, Any]) -> Iterator[str]:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 1000
 ENOUGH = 250  # so many rows are worth a commit although nobody waits for one
+MAX_REMEMBERED = 20_000
 TICK_S = 0.005
 IDLE_TICKS = 20
 
@@ -148,6 +149,8 @@ class Writer:
                 raise
             if any(e.erases for e in entries):  # old pages in the WAL still hold the text
                 self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if len(self._stored) > MAX_REMEMBERED:
+            self._stored.clear()  # storing again what is there does nothing
         self._stored |= self._owed.keys()
         self._owed.clear()
         return receipts

@@ -58,6 +58,7 @@ def test_noise_is_refused(noise):
 
 
 def head(text):
+    text += b" " * (-(len(MAGIC) + 4 + len(text)) % 16)
     return MAGIC + len(text).to_bytes(4, "little") + text
 
 
@@ -69,9 +70,10 @@ def head(text):
         head(b'[["a","<f8",[true]]]') + bytes(8),
         head(b'[["a","<f8",[1099511627775,1099511627775]]]'),
         head(b'[["a","<f8",[0,1099511627775,1099511627775]]]'),
-        head(b'[["a","|u1",[1]],["a","|u1",[1]]]') + bytes(2),
-        head(b'[["a","|b1",[1]]]') + b"\x02",
-        head(b'[["a","|u1",[1]]]') + bytes(2),
+        head(b'[["a","|u1",[1]],["a","|u1",[1]]]') + bytes(32),
+        head(b'[["a","|b1",[1]]]') + b"\x02" + bytes(15),
+        head(b'[["a","|u1",[1]]]') + bytes(17),
+        head(b'[["a","|u1",[1]]]') + bytes(15) + b"x",
         head(b'{"a":1}'),
         MAGIC + b"\xff\xff\xff\xff",
     ],
