@@ -1,0 +1,67 @@
+"""Tiny requests for router tests."""
+
+import numpy as np
+
+from agentroute.model.cards import CapabilityCard
+from agentroute.model.decisions import Observation
+from agentroute.model.scores import Candidates, CardSet, Objective, Request
+from agentroute.model.tasks import Task
+
+E = 32
+
+
+def unit(rng, *shape):
+    x = rng.standard_normal(shape)
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def cardset(n, seed=0, names=None, embedding=None):
+    names = np.array(names or [f"a{i}" for i in range(n)], object)
+    embedding = unit(np.random.default_rng(seed), n, E) if embedding is None else embedding
+    cards = tuple(CapabilityCard(name=m, description="does it") for m in names)
+    return CardSet(
+        cards,
+        names,
+        embedding,
+        f"{seed}{'|'.join(names)}",
+        "test",
+        dict(zip(names, range(n), strict=True)),
+    )
+
+
+def candidates(cards, **fields):
+    n = len(cards.names)
+    base = {
+        "prior": np.full(n, 0.5),
+        "load": np.zeros(n),
+        "latency_s": np.full(n, np.nan),
+        "cost_usd": np.full(n, np.nan),
+        "success": np.ones(n),
+        "inflight": np.zeros(n),
+        "explorable": np.ones(n, bool),
+        "canary": np.zeros(n, bool),
+    } | fields
+    return Candidates(cards, np.arange(n), cards.names, cards.embedding, **base)
+
+
+def request(c, embedding=None, features=None, objective=None, prompt="x"):
+    embedding = np.zeros(E, np.float32) if embedding is None else embedding
+    task = Task(prompt=prompt, features=features or {})
+    return Request(task, embedding, c, objective or Objective())
+
+
+def observe(seq, r, agent, quality=None, **fields):
+    return Observation(seq, f"d{seq}", r, agent, quality, **fields)
+
+
+def run(coro):
+    """Drive a coroutine that never waits; a loop for each of thousands of calls is slow."""
+    try:
+        coro.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waited")
+
+
+def score(router, r):
+    return run(router.score(r))
