@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentroute.errors import UsageError
 from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.refining.handover import adopt
 from agentroute.refining.merging import merge
 from agentroute.refining.refusal import refuse, says_nothing
 from agentroute.refining.voting import weighted_vote
@@ -14,7 +15,8 @@ SHORT = 120
 def agent(call: AgentCall) -> AgentReply:
     """``params.strategy``: auto (default), vote or merge; ``params.weights``: by task or agent.
 
-    One reply passes through unchanged. ``auto`` votes on short answers and merges long ones.
+    One reply passes through unchanged (its files are copied). ``auto`` votes on short answers and
+    merges long ones.
     """
     strategy = str(call.params.get("strategy", "auto"))
     if strategy not in ("auto", "vote", "merge"):
@@ -26,11 +28,19 @@ def agent(call: AgentCall) -> AgentReply:
     if not speaking:
         said = {who: r.text or "said nothing" for who, r in call.inputs.items()}
         return refuse(said or {call.task.id: "no reply came in"}, abstained=bool(said))
+    joined = joined_by(strategy, speaking, dict(call.params.get("weights", {})))
+    return joined.model_copy(update={"artifacts": adopt(call, joined.artifacts)})
+
+
+def joined_by(
+    strategy: str, speaking: dict[str, AgentReply], weights: dict[str, float]
+) -> AgentReply:
+    """The one reply, the winner, or all of them merged."""
     if len(speaking) == 1:
         return next(iter(speaking.values()))
     brief = all(len(r.text) <= SHORT and not r.artifacts for r in speaking.values())
     if strategy == "vote" or (strategy == "auto" and brief):
-        return voted(speaking, dict(call.params.get("weights", {})))
+        return voted(speaking, weights)
     return merge(speaking).reply
 
 

@@ -14,14 +14,13 @@ Nothing that an agent says is trusted: the template escapes it all, and charts a
 from __future__ import annotations
 
 import json
-import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply, Artifact
 from agentroute.refining.charts import draw, number
-from agentroute.refining.handover import leave, missing_inputs
+from agentroute.refining.handover import adopt, leave, missing_inputs
 
 
 def agent(call: AgentCall) -> AgentReply:
@@ -53,10 +52,7 @@ def agent(call: AgentCall) -> AgentReply:
 
 def kept(call: AgentCall, names: tuple[str, ...]) -> tuple[Artifact, ...]:
     """Files of the inputs that belong beside the report, copied."""
-    found = [a for r in call.inputs.values() for a in r.artifacts if a.name in names]
-    for a in found:
-        shutil.copyfile(a.path, call.workdir / a.name)
-    return tuple(a.model_copy(update={"path": str(call.workdir / a.name)}) for a in found)
+    return adopt(call, (a for r in call.inputs.values() for a in r.artifacts if a.name in names))
 
 
 def scalars(data: Any) -> dict[str, Any]:

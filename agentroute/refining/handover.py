@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,17 @@ def leave(call: AgentCall, name: str, text: str, media_type: str) -> Artifact:
     path = call.workdir / name
     path.write_text(text, encoding="utf-8", newline="")
     return Artifact(name=name, path=str(path), media_type=media_type)
+
+
+def adopt(call: AgentCall, artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
+    """Copies of other calls' files in this call's folder; equal names get a number in front."""
+    out: list[Artifact] = []
+    for a in artifacts:
+        taken = {b.name for b in out}
+        name = a.name if a.name not in taken else f"{len(out)}_{a.name}"
+        shutil.copyfile(a.path, call.workdir / name)
+        out.append(a.model_copy(update={"name": name, "path": str(call.workdir / name)}))
+    return tuple(out)
 
 
 def missing_inputs(call: AgentCall) -> list[str]:

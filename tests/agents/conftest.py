@@ -19,17 +19,27 @@ AGENTS = bundled("agents")
 _modules: dict[str, ModuleType] = {}
 
 
-def card(name: str) -> CapabilityCard:
+def card_of(name: str) -> CapabilityCard:
     return CapabilityCard(**load_yaml(AGENTS / f"{name}.yaml").data)
 
 
-def module(file: str) -> ModuleType:
+def module_of(file: str) -> ModuleType:
     if file not in _modules:
         spec = importlib.util.spec_from_file_location(f"agent_{file[:-3]}", AGENTS / file)
         _modules[file] = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = _modules[file]
         spec.loader.exec_module(_modules[file])
     return _modules[file]
+
+
+@pytest.fixture(scope="session")
+def card():
+    return card_of
+
+
+@pytest.fixture(scope="session")
+def module():
+    return module_of
 
 
 @pytest.fixture
@@ -42,11 +52,11 @@ def run(tmp_path):
         count += 1
         folder = tmp_path / f"call{count}"
         folder.mkdir()
-        c = card(name)
+        c = card_of(name)
         file, _, attr = c.entrypoint.partition(":")
         task = Task(id=name, prompt=prompt, depends_on=depends_on)
         made = AgentCall(task, dict(inputs or {}), {**c.params, **params}, workdir=folder)
-        reply = getattr(module(file), attr)(made)
+        reply = getattr(module_of(file), attr)(made)
         if not isinstance(reply, AgentReply):
             reply = AgentReply(text=reply) if isinstance(reply, str) else AgentReply(data=reply)
         assert all(Path(a.path).parent == folder for a in reply.artifacts)
