@@ -23,10 +23,15 @@ class Purse:
     """
 
     def __init__(
-        self, usd: float | None = None, calls: int | None = None, *, spent_usd: float = 0.0
+        self,
+        usd: float | None = None,
+        calls: int | None = None,
+        *,
+        spent_usd: float = 0.0,
+        made: int = 0,
     ) -> None:
         self.usd, self.calls = usd, calls
-        self.spent_usd, self.held_usd, self.made = spent_usd, 0.0, 0
+        self.spent_usd, self.held_usd, self.made = spent_usd, 0.0, made
 
     @property
     def left_usd(self) -> float | None:

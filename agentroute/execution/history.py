@@ -71,7 +71,12 @@ class History:
     @property
     def spent_usd(self) -> float:
         """Dollars of all recorded calls."""
-        return sum(o.cost_usd for by in self._outcomes.values() for o in by.values())
+        return sum(o.cost_usd for o in self.all_outcomes)
+
+    @property
+    def all_outcomes(self) -> tuple[Outcome, ...]:
+        """Every recorded outcome but shadows'."""
+        return tuple(o for by in self._outcomes.values() for o in by.values())
 
     @property
     def decisions(self) -> tuple[Decision, ...]:

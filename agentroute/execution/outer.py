@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 from agentroute.errors import UsageError
 from agentroute.execution.gated import Shape, gated, merge
+from agentroute.execution.ports import Emit
 
 
 class State(TypedDict, total=False):
@@ -23,7 +24,11 @@ class State(TypedDict, total=False):
     result: dict[str, Any]
 
 
-Step = Callable[[State], Awaitable[State]]
+class Step(NamedTuple):
+    """A node both ways: for async hosts and for sync ones."""
+
+    run: Callable[[State], Awaitable[State]]
+    run_blocking: Callable[[State], State]
 
 
 def build_outer(
@@ -38,12 +43,12 @@ def build_outer(
     from langgraph.graph import END, START, StateGraph
 
     builder: Any = StateGraph(State)
-    builder.add_node("plan", steps["plan"])
-    builder.add_node("execute", _with_picture(steps["execute"], shape))
-    builder.add_node("refine", steps["refine"])
+    builder.add_node("plan", _node(steps["plan"]))
+    builder.add_node("execute", _node(_with_picture(steps["execute"], shape)))
+    builder.add_node("refine", _node(steps["refine"]))
     builder.add_edge(START, "plan")
     if lead:
-        builder.add_node("lead", steps["lead"])
+        builder.add_node("lead", _node(steps["lead"]))
         builder.add_edge("plan", "lead")
         builder.add_conditional_edges(
             "lead", lambda s: "execute" if s.get("orders") else "refine", ["execute", "refine"]
@@ -56,16 +61,34 @@ def build_outer(
     return builder.compile()
 
 
-def _with_picture(execute: Step, shape: Shape | None) -> Step:
+def _node(step: Step) -> Any:
+    from langchain_core.runnables import RunnableLambda
+
+    return RunnableLambda(step.run_blocking, afunc=step.run)
+
+
+def _with_picture(step: Step, shape: Shape | None) -> Step:
     if shape is None:
-        return execute
+        return step
     drawn = gated(shape).drawn
 
-    async def execute_with_picture(state: State) -> State:
+    async def execute(state: State) -> State:
         assert drawn  # found by closure: it keeps the picture reachable
-        return await execute(state)
+        return await step.run(state)
 
-    return execute_with_picture
+    def execute_blocking(state: State) -> State:
+        assert drawn
+        return step.run_blocking(state)
+
+    return Step(execute, execute_blocking)
+
+
+def host_listener() -> Emit:
+    """Our events as the ``custom`` stream of the graph that runs now."""
+    from langgraph.config import get_stream_writer
+
+    write = get_stream_writer()
+    return lambda event: write(event.model_dump(mode="json"))
 
 
 def has_checkpointer() -> bool:

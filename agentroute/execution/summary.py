@@ -51,9 +51,11 @@ def _artifacts(run: Run, ending: Ending) -> tuple[Artifact, ...]:
 
 
 def _usage(run: Run) -> RunUsage:
+    """Sums over all calls of the run, those of an earlier life included; shadows left out."""
+    made = run.history.all_outcomes
     return RunUsage(
-        calls=len(run.calls),
-        tokens=sum(t for t, _ in run.calls.values()),
-        cost_usd=sum(c for _, c in run.calls.values()),
+        calls=len(made),
+        tokens=sum(o.tokens for o in made),
+        cost_usd=sum(o.cost_usd for o in made),
         wall_s=time.monotonic() - run.began,
     )

@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
 
-from agentroute.errors import ConfigError
+from agentroute.errors import ConfigError, NestedLoopError
 from agentroute.planning.graphfile import plan_of_text
 
 DIAMOND = """
@@ -117,7 +117,8 @@ tasks:
   - {id: pay, prompt: pay 7, skills: [s], depends_on: [pre_pay]}
   - {id: mail, prompt: mail 7, skills: [s], depends_on: [pre_mail]}
 """)
-    graph = host(world.executor().as_graph(plan), InMemorySaver())
+    saver = InMemorySaver()
+    graph = host(world.executor().as_graph(plan), saver)
     config = {"configurable": {"thread_id": "t"}}
     out = await graph.ainvoke({}, config)
     (asked,) = out["__interrupt__"]
@@ -127,7 +128,7 @@ tasks:
     }  # fmt: skip
     delays["pay"], delays["mail"] = 0.0, 0.05
     answers = {k: q["task_id"] == "pay" for k, q in questions.items()}
-    world.executor()  # another life: nothing of the first is left in memory
+    graph = host(world.executor().as_graph(plan), saver)  # another life: an empty memory
     out = await graph.ainvoke(Command(resume=answers), config)
     assert [c.task.id for c in world.calls if c.task.id != "refine"] == ["pay"]
     assert out["result"]["replies"]["pay"]["text"] == "pay done"
@@ -153,7 +154,17 @@ async def test_updates_of_each_task_stream_to_the_host(world, plan_of):
     assert seen.index("a") < seen.index("d") < seen.index("execute") < seen.index("post")
 
 
-def test_a_sync_host_with_a_sqlite_saver(tmp_path, plan_of):
+async def test_our_events_are_the_hosts_custom_stream(world, plan_of):
+    world.agent("one")
+    graph = host(world.executor().as_graph(plan_of(DIAMOND)))
+    types = [e["type"] async for _, e in graph.astream({}, stream_mode="custom", subgraphs=True)]
+    assert types[0] == "run.started"
+    assert types.count("agent.finished") == 4
+    assert types[-1] == "run.finished"
+
+
+@pytest.mark.parametrize("approval", [False, True])
+def test_a_sync_host_with_a_sqlite_saver(tmp_path, plan_of, approval):
     import sqlite3
 
     from langgraph.checkpoint.sqlite import SqliteSaver
@@ -161,12 +172,30 @@ def test_a_sync_host_with_a_sqlite_saver(tmp_path, plan_of):
     from tests.execution.conftest import World
 
     world = World(tmp_path)
-    world.agent("one")
+    world.agent("one", requires_approval=approval)
     executor = world.executor()
     connection = sqlite3.connect(tmp_path / "checkpoints.db", check_same_thread=False)
     graph = host(executor.as_graph(plan_of(DIAMOND)), SqliteSaver(connection))
-    out = graph.invoke({}, {"configurable": {"thread_id": "t"}})
+    config = {"configurable": {"thread_id": "t"}}
+    out = graph.invoke({}, config)
+    rounds = 0
+    while "__interrupt__" in out:
+        rounds += 1
+        asked = out["__interrupt__"][0].value["approve"]
+        out = graph.invoke(Command(resume=dict.fromkeys(asked, True)), config)
+    assert rounds == (3 if approval else 0)
     assert out["after"] == "one(d)!"
+    assert sorted(world.starts()) == list("abcd")
     executor.close()
     connection.close()
     world.ledger.close()
+
+
+async def test_a_sync_call_in_the_executors_own_loop_is_a_typed_error(world, plan_of):
+    world.agent("one")
+    executor = world.executor()
+    await executor.run(plan_of(DIAMOND))
+    with pytest.raises(NestedLoopError):
+        executor.as_graph(plan_of(DIAMOND)).invoke({})
+    out = await asyncio.to_thread(executor.as_graph(plan_of(DIAMOND)).invoke, {})
+    assert out["output"] == "one(d)"
