@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.scores import F64, CardSet
-from agentroute.routers.words import STOP, tokens
+from agentroute.model.stopwords import STOP
+from agentroute.routers.words import tokens
 
 K1, B = 1.2, 0.75
 HALF = 5.0  # BM25 at which the evidence is one half

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.model.stopwords import STOP
 from agentroute.model.tasks import Task
 
 MAX_WORDS = 400
@@ -17,12 +18,6 @@ HISTORY_TURNS = 6
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly")
-_STOP = (
-    "a an the of to in on for and or is are was were be been it its this that these those with"
-    " from by at as my your me i you he she they them we us our do does did can could would will"
-    " what how which who when where there have has had please any all some into than then"
-)
-STOP = frozenset(_STOP.split())
 
 
 def stem(word: str) -> str:
