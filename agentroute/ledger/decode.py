@@ -11,7 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from agentroute.errors import LedgerError
-from agentroute.ledger.encode import VECTORS
+from agentroute.ledger.decisions import VECTORS
 from agentroute.ledger.pack import unpack
 from agentroute.model.decisions import Decision, DecisionRecord, Feedback, Note, Outcome
 from agentroute.model.scores import Bounds, Candidates, CardSet, Objective, Request, Scores

@@ -13,7 +13,8 @@ from agentroute.ledger.backup import backup
 from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.decode import Row
-from agentroute.ledger.encode import Appendable, Blob, Erasure, artefact_blob, text_blob
+from agentroute.ledger.encode import Appendable, Erasure
+from agentroute.ledger.entries import Blob, artefact_blob, text_blob
 from agentroute.ledger.lease import Lease, take_lease
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.tickets import Ticket, announce

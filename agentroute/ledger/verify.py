@@ -12,7 +12,7 @@ import orjson
 
 from agentroute.errors import LedgerTamperedError
 from agentroute.ledger.chain import GENESIS, TABLES, Anchor, link
-from agentroute.ledger.encode import COLUMNS, columns
+from agentroute.ledger.entries import COLUMNS, columns
 from agentroute.ledger.insert import head
 from agentroute.ledger.migrations import TRIGGERS
 from agentroute.ledger.reader import Reader
