@@ -12,6 +12,7 @@ from agentroute.refining.handover import locate
 from agentroute.refining.passages import Passage, document_files, passages_of, sentences, terms
 
 KNOWN = 0.5
+QUOTED = 0.5  # a passage with the right words need not answer: half as sure as a computation
 
 
 def agent(call: AgentCall) -> AgentReply:
@@ -50,8 +51,9 @@ def reply(
 ) -> AgentReply:
     """The two sentences of the best passage with most of the question's words, cited."""
     said = best_sentences(top[0], query)
+    confidence = round(share * QUOTED, 4)
     data = {
-        "answer": said, "left_out": left, "by": "BM25", "confidence": round(share, 4),
+        "answer": said, "left_out": left, "by": "BM25", "confidence": confidence,
         "passages": [
             {"source": p.source, "line": p.line, "text": p.text[:500], "score": s}
             for p, s in zip(top, scores, strict=True)
@@ -60,10 +62,10 @@ def reply(
     if share < KNOWN:
         return AgentReply(
             text="I do not know: no passage holds the words asked for.",
-            data=data, abstained=True, confidence=round(share, 4),
+            data=data, abstained=True, confidence=confidence,
         )  # fmt: skip
     cited = Citation(source=top[0].source, locator=f"line {top[0].line}", quote=said)
-    return AgentReply(text=said, data=data, citations=(cited,), confidence=round(share, 4))
+    return AgentReply(text=said, data=data, citations=(cited,), confidence=confidence)
 
 
 def best_sentences(passage: Passage, query: list[str], n: int = 2) -> str:
