@@ -40,6 +40,7 @@ from agentroute.model.runs import RunResult
 from agentroute.model.scores import Objective, Request
 from agentroute.model.tasks import Task
 from agentroute.planning.depth import make_depth
+from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.eligibility import Eligible, eligible
 from agentroute.registry.registry import Registry
@@ -289,7 +290,7 @@ class Orchestrator:
         """The run as a compiled LangGraph graph, to be a node of your own.
 
         State in: ``task`` (words, where ``work`` is None). State out: ``output`` (the answer),
-        ``run_id``, ``result``. The host's checkpointer is inherited; approvals are LangGraph interrupts.
+        ``run_id``, ``result``. The host's checkpointer is inherited; approvals are interrupts.
         """
         plan = None if work is None else self.plan(work)
         return self._running.as_graph(plan)
@@ -304,7 +305,7 @@ class Orchestrator:
         """
         self.registry.refresh()
         if isinstance(task, str):
-            task = self.plan(Task(prompt=task, skills=tuple(skills))).tasks[0]
+            task = plan_of_text(task, skills=tuple(skills)).tasks[0]
         who = self._eligible(task)
         policy, version = self._policies.get(self.settings.router)
         request = self._request(task, who)

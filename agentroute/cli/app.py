@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
 import traceback
+from typing import Any
 
-import click
 import typer
 
 from agentroute.cli import (
@@ -53,13 +54,13 @@ def run(argv: list[str] | None = None) -> int:
     try:
         code = typer.main.get_command(app).main(argv, "agentroute", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except click.exceptions.NoArgsIsHelpError as e:
+    except _click("NoArgsIsHelpError") as e:
         e.show()
         return 0
-    except click.ClickException as e:
-        _say(e.format_message(), _usage_hint(e))
+    except _click("ClickException") as e:
+        _say(e.format_message().removeprefix("Value error, "), _usage_hint(e))
         return 2
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _say("stopped", "")
         return 130
     except AgentRouteError as e:
@@ -77,10 +78,16 @@ def run(argv: list[str] | None = None) -> int:
         return 1
 
 
+def _click(name: str) -> Any:
+    """A class of the click that typer runs on: newer typers carry one of their own."""
+    home = importlib.import_module(typer.BadParameter.__module__)
+    return getattr(home, name)
+
+
 def _say(message: str, hint: str) -> None:
     print(f"agentroute: {message}" + (f" ({hint})" if hint else ""), file=sys.stderr)
 
 
-def _usage_hint(e: click.ClickException) -> str:
+def _usage_hint(e: Any) -> str:
     ctx = getattr(e, "ctx", None)
     return f"see {ctx.command_path} --help" if ctx else ""

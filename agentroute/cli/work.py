@@ -54,7 +54,7 @@ def route(
 
     found = asyncio.run(go())
     if as_json:
-        emit(found.to_json())
+        emit(found)
     else:
         show_route(found, why_not)
 
@@ -125,7 +125,7 @@ def run(
     with Progress(quiet=as_json) as progress:
         result = asyncio.run(go(progress))
     if as_json:
-        emit(result.to_json())
+        emit(result)
     else:
         show_run(result)
     if result.status in ("failed", "waiting") or result.goal_missed:

@@ -33,7 +33,7 @@ class Task(Part):
     """
 
     id: str = Field("task", min_length=1, max_length=200)
-    prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
+    prompt: str = Field(max_length=MAX_PROMPT)
     features: dict[str, str] = Field(default_factory=dict)
     history: tuple[Message, ...] = ()
     skills: tuple[str, ...] = ()

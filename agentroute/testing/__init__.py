@@ -1,1 +1,39 @@
-"""Fakes and conformance checks that users import too."""
+"""Fakes and conformance checks that users import too. Names are loaded when used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentroute.evaluation.environments import Environment, make_environment
+    from agentroute.evaluation.play import run_bandit
+    from agentroute.testing.chat import Say, ScriptedChatServer
+    from agentroute.testing.routers import check_router
+    from agentroute.testing.world import World
+
+_HOME = {
+    "Environment": "evaluation.environments",
+    "Say": "testing.chat",
+    "ScriptedChatServer": "testing.chat",
+    "World": "testing.world",
+    "check_router": "testing.routers",
+    "make_environment": "evaluation.environments",
+    "run_bandit": "evaluation.play",
+}
+
+__all__ = [
+    "Environment",
+    "Say",
+    "ScriptedChatServer",
+    "World",
+    "check_router",
+    "make_environment",
+    "run_bandit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'agentroute.testing' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"agentroute.{_HOME[name]}"), name)

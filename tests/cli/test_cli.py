@@ -1,0 +1,206 @@
+"""The command line as a person meets it: results, one-line errors, exit codes."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agentroute.cli.app import run
+
+CARD = "name: {0}\ndescription: echoes the words {0}\nskills: [echo]\nentrypoint: {0}.py:agent\n"
+CODE = "def agent(call):\n    return call.task.prompt.upper()\n"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder with two echo agents of its own, and a graph."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "graphs").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "agents" / f"{name}.yaml").write_text(CARD.format(name))
+        (tmp_path / "agents" / f"{name}.py").write_text(CODE)
+    (tmp_path / "graphs" / "shout.yaml").write_text(
+        "name: shout\ninputs: {text: {type: str, default: hello}}\n"
+        "tasks: [{id: a, prompt: '${inputs.text}', skills: [echo]}]\n"
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def cli(capsys):
+    def call(*argv, code=0):
+        got = run([str(a) for a in argv])
+        out = capsys.readouterr()
+        assert got == code, out.err or out.out
+        return out
+
+    return call
+
+
+def test_init_then_run_then_look_then_teach(tmp_path, monkeypatch, cli):
+    cli("init", tmp_path / "new")
+    monkeypatch.chdir(tmp_path / "new")
+    assert "settings: 1 ok" in cli("config", "check").out
+    result = json.loads(cli("run", "hello", "--json").out)
+    assert result["status"] == "completed"
+    assert result["topology"] == "single"
+    assert result["answer"].startswith("8 words")
+    assert {"run_id", "degraded", "decisions", "usage", "artifacts"} <= result.keys()
+    shown = json.loads(cli("runs", "show", "--json").out)
+    routed = [c for c in shown["choices"] if c["kind"] == "route"]
+    assert routed[0]["chosen"] == ["echo_words"]
+    assert json.loads(cli("feedback", routed[0]["id"], "--score", 0.8, "--json").out)["seq"] > 0
+    assert "hello" in cli("runs", "ls").out
+    assert cli("ledger", "verify").out
+    cli("init", tmp_path / "new", code=2)
+
+
+def test_a_run_in_words_and_plain_lines_in_a_pipe(here, cli):
+    out = cli("run", "shout", "--input", "text=good morning")
+    assert "GOOD MORNING" in out.out
+    assert "a: " in out.err
+    assert "run completed" in out.err
+
+
+@pytest.mark.checklist("TC4")
+def test_onboarding_by_config_is_immediate(here, cli):
+    cli("agents", "rm", "two")
+    assert not (here / "agents" / "two.py").exists()
+    before = json.loads(cli("route", "say it", "--skill", "echo", "--json").out)
+    assert [r["agent"] for r in before["ranked"]] == ["one"]
+    incoming = here / "incoming"
+    incoming.mkdir()
+    (incoming / "three.yaml").write_text(CARD.format("three"))
+    (incoming / "three.py").write_text(CODE)
+    cli("agents", "add", incoming / "three.yaml")
+    after = json.loads(cli("route", "say it", "--skill", "echo", "--json").out)
+    assert {r["agent"] for r in after["ranked"]} == {"one", "three"}
+    assert sum(r["propensity"] for r in after["ranked"]) == pytest.approx(1)
+    cli("agents", "rm", "three")
+    gone = json.loads(cli("route", "say it", "--skill", "echo", "--json").out)
+    assert [r["agent"] for r in gone["ranked"]] == ["one"]
+
+
+def test_promote_edits_the_users_card(here, cli):
+    cli("agents", "promote", "one", "shadow")
+    found = json.loads(cli("route", "say it", "--skill", "echo", "--json").out)
+    assert [r["agent"] for r in found["ranked"]] == ["two"]
+    assert found["excluded"]["one"].startswith("status is shadow")
+
+
+def test_a_malformed_card_is_refused_and_nothing_else_is_affected(here, cli):
+    bad = here / "bad.yaml"
+    bad.write_text("name: bad\ndescription: x\nskils: [echo]\n")
+    out = cli("agents", "add", bad, code=3)
+    assert "bad.yaml:3: skils: is not a known key (did you mean 'skills'?)" in out.err
+    assert not (here / "agents" / "bad.yaml").exists()
+    (here / "agents" / "bad.yaml").write_text(bad.read_text())
+    out = cli("run", "shout")
+    assert "card left out" in out.err
+    assert "HELLO" in out.out
+    cli("config", "check", code=3)
+    cli("agents", "check", code=3)
+
+
+BAD = [
+    (["run", "shuot"], 3, "did you mean 'shout'"),
+    (["run", "none.yaml"], 3, "cannot be read"),
+    (["run"], 2, "give a graph"),
+    (["run", "   "], 2, "empty"),
+    (["run", "shout", "--input", "text"], 2, "not K=V"),
+    (["run", "shout", "--input", "txt=1"], 2, "did you mean 'text'"),
+    (["run", "shout", "--router", "linubc"], 3, "did you mean 'linucb'"),
+    (["run", "shout", "--budget", "-1"], 2, "budget"),
+    (["run", "shout", "--budget", "nan"], 2, "budget"),
+    (["run", "shout", "--db", "postgres://x"], 2, "not a ledger URL"),
+    (["run", "shout", "--db", "sqlite:////nowhere/x/a.db"], 4, "folder"),
+    (["run", "shout", "--agents", "nowhere"], 2, "not a folder"),
+    (["run", "--resume", "nothing"], 2, "no run"),
+    (["route", ""], 2, "empty"),
+    (["route", "x", "--skill", "flying"], 1, "no agent is eligible"),
+    (["route", "x", "-k", "0"], 2, "k"),
+    (["plan", "none.yaml"], 3, "cannot be read"),
+    (["agents", "show", "noe"], 2, "no agent is called"),
+    (["agents", "add", "nowhere.yaml"], 3, "cannot be read"),
+    (["agents", "rm", "onee"], 2, "did you mean 'one'"),
+    (["agents", "promote", "one", "famous"], 2, "famous"),
+    (["graphs", "show", "shot"], 3, "did you mean 'shout'"),
+    (["runs", "ls"], 4, "no ledger"),
+    (["runs", "show", "x"], 4, "no ledger"),
+    (["ledger", "verify"], 4, "no ledger"),
+    (["config", "show", "--config", "none.yaml"], 3, "cannot be read"),
+    (["schema", "cards"], 2, "cards"),
+    (["eval", "--test", "nowhere"], 2, "needs rows to learn"),
+    (["eval", "--train", "nowhere", "--holdout", "0.5"], 3, "nowhere"),
+    (["eval", "--train", "nowhere", "--holdout", "2"], 2, "holdout"),
+    (["nothing"], 2, "nothing"),
+]
+
+
+@pytest.mark.parametrize(("argv", "code", "says"), BAD, ids=[" ".join(b[0]) for b in BAD])
+def test_bad_input_is_one_line_with_a_code_and_writes_nothing(here, cli, argv, code, says):
+    before = sorted(p.name for p in here.rglob("*"))
+    out = cli(*argv, code=code)
+    lines = out.err.strip().splitlines()
+    assert len(lines) == 1, out.err
+    assert lines[0].startswith("agentroute: ")
+    assert says in lines[0]
+    assert not out.out.strip()
+    after = [p for p in sorted(p.name for p in here.rglob("*")) if not p.startswith("agentroute")]
+    assert after == before
+
+
+def test_feedback_on_a_ledger_with_runs(here, cli):
+    run_id = json.loads(cli("run", "shout", "--json").out)["run_id"]
+    assert "between 0 and 1" in cli("feedback", run_id, "--score", 7, code=2).err
+    assert "no decision" in cli("feedback", "x", "--score", 1, code=2).err
+    first = cli("feedback", run_id, "--score", 1, "--key", "k").out
+    again = cli("feedback", run_id, "--score", 0, "--key", "k").out
+    assert "known already" not in first
+    assert "known already" in again
+
+
+def test_other_peoples_files_are_not_ledgers(here, cli):
+    (here / "x.db").write_text("this is not a database at all, but some text " * 50)
+    for argv in (["runs", "ls"], ["run", "shout"]):
+        assert "not a database" in cli(*argv, "--db", "sqlite:///x.db", code=4).err
+    assert (here / "x.db").read_text().startswith("this is not")
+
+
+def test_every_read_speaks_json(here, cli):
+    cli("run", "shout")
+    for argv in (
+        ["agents", "ls"], ["agents", "show", "one"], ["graphs", "ls"], ["graphs", "show", "shout"],
+        ["config", "show"], ["doctor"], ["route", "x", "--skill", "echo"], ["plan", "shout"],
+        ["runs", "ls"], ["runs", "show"], ["ledger", "verify"],
+    ):  # fmt: skip
+        json.loads(cli(*argv, "--json").out)
+    for kind in ("card", "graph", "config"):
+        assert json.loads(cli("schema", kind).out)["properties"]
+
+
+def test_learning_is_visible_in_runs_show(here, cli):
+    for _ in range(8):
+        done = json.loads(cli("run", "shout", "--json").out)
+        chosen = next(d for d in done["decisions"] if d["kind"] == "route")
+        score = 0.9 if chosen["chosen"] == ["two"] else 0.1
+        cli("feedback", chosen["id"], "--score", score)
+    out = cli("runs", "show", "last").out
+    assert "the latest 8 runs" in out
+    assert "of the last 4" in out
+
+
+@pytest.mark.bench
+def test_help_is_quick():
+    def seconds(code):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    ours = "from agentroute.cli.app import run; run(['--help'])"
+    pairs = [(seconds(ours), seconds("import typer, rich, pydantic")) for _ in range(7)]
+    ratio = sorted(a / b for a, b in pairs)[3]
+    assert ratio <= 1.5, ratio
