@@ -68,8 +68,7 @@ class ContextVector:
         x[1 : 1 + p] = embedding if r is None else embedding @ r
         x[1 : 1 + p] *= EMBEDDING**0.5
         self._write_features(task, x[1 + p :])
-        np.clip(x, -1.0, 1.0, out=x)
-        length = float(x @ x) ** 0.5
+        length = float(x @ x) ** 0.5  # at most 1 also bounds every entry
         return x if length <= 1.0 else x / length
 
     def observe(self, task: Task) -> bool:

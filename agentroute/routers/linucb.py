@@ -20,7 +20,7 @@ from agentroute.routers.drift import PageHinkley
 from agentroute.routers.index import ArmIndex
 from agentroute.routers.kin import Families, Ints, Kinship
 from agentroute.routers.noise import Noise
-from agentroute.routers.prior import CardPrior, cosines
+from agentroute.routers.prior import CardPrior, cosines, unit_interval
 from agentroute.routers.single import only
 
 Mode = Literal["disjoint", "shared", "hybrid"]
@@ -82,7 +82,7 @@ class LinUCB:
         x, rows = self._x(request), self.arms.rows(c)
         prior = self.prior.mean(request)
         learned, w2 = self._predict(x, rows, request)
-        q = np.clip(prior + learned, 0.0, 1.0)
+        q = unit_interval(prior + learned)
         share = objective.quality_share
         terms = {"prior": share * prior, "learned": share * learned}
         terms["clip"] = share * (q - prior - learned)
@@ -92,8 +92,9 @@ class LinUCB:
             terms |= more
             mean = mean + sum(more.values())
         width = np.sqrt(w2 / (1.0 + c.inflight * w2))
-        np.clip(mean, 0.0, 1.0, out=mean)
-        return Scores(mean, share * self.alpha_t(len(x)) * width, terms, "prior + learned")
+        return Scores(
+            unit_interval(mean), share * self.alpha_t(len(x)) * width, terms, "prior + learned"
+        )
 
     def alpha_t(self, d: int) -> float:
         """The factor of the width: ``alpha`` times the noise, or times beta_t with ``radius``.

@@ -24,14 +24,21 @@ class CardPrior:
 
     def mean(self, request: Request) -> F64:
         """(n,) expected quality by the cards, in [0, 1]."""
-        return np.clip(request.candidates.prior + self.shift(request), 0.0, 1.0)
+        return unit_interval(request.candidates.prior + self.shift(request))
 
     def shift(self, request: Request) -> F64:
         """(n,) slope (cos - centre): what similarity adds; 0 for an empty prompt or card."""
         if not self.slope or not request.embedding.any():
             return np.zeros(len(request.candidates))
         cos = cosines(request)
-        return np.where(cos == 0.0, 0.0, self.slope * (cos - self.centre))
+        shift = self.slope * (cos - self.centre)
+        shift[cos == 0.0] = 0.0
+        return shift
+
+
+def unit_interval(x: F64) -> F64:
+    """Values of ``x`` cut to [0, 1]; ``np.clip`` takes four times as long on short arrays."""
+    return np.minimum(np.maximum(x, 0.0), 1.0)
 
 
 def cosines(request: Request) -> F64:
