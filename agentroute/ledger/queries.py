@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import create_engine
@@ -67,8 +67,7 @@ def runs(
     with session(reader) as s:
         while len(found) < limit:
             page = _run_ids(s, before_seq)
-            summaries = [_summary(s, run_id, seq) for run_id, seq in page]
-            found += [r for r in summaries if status in (None, r.status)]
+            found += [r for r in _summaries(s, dict(page)) if status in (None, r.status)]
             if len(page) < _PAGE:
                 break
             before_seq = page[-1][1]
@@ -87,7 +86,7 @@ def run(reader: Reader, run_id: str) -> RunSummary:
             raise UnknownRunError(
                 f"no run '{run_id}' is in the ledger", hint="see: agentroute runs ls"
             )
-        return _summary(s, run_id, first)
+        return _summaries(s, {run_id: first})[0]
 
 
 def run_rows(reader: Reader, run_id: str) -> list[Row]:
@@ -120,54 +119,89 @@ def _run_ids(s: Session, before_seq: int | None) -> Sequence[tuple[str, int]]:
     return [(r, n) for r, n in s.exec(query.order_by(first.desc()).limit(_PAGE))]
 
 
-def _summary(s: Session, run_id: str, seq: int) -> RunSummary:
-    first = s.exec(select(DecisionRow.at).where(DecisionRow.seq == seq)).first()
-    first = first or s.exec(select(EventRow.at).where(EventRow.seq == seq)).one()
-    started = _last_event(s, run_id, "run.started")
-    finished = _last_event(s, run_id, "run.finished")
-    done = finished[1].get("status", "finished") if finished else UNFINISHED
-    calls, failed, cost, tokens = s.exec(
-        select(
-            func.count(), func.coalesce(func.sum(OutcomeRow.failed), 0),
-            func.coalesce(func.sum(OutcomeRow.cost_usd), 0.0),
-            func.coalesce(func.sum(OutcomeRow.tokens), 0),
-        ).where(_outcome_of(run_id))
-    ).one()  # fmt: skip
-    return RunSummary(
-        run_id=run_id, seq=seq, started_at=started[0] if started else first,
-        finished_at=finished[0] if finished else None, status=done, decisions=_decisions(s, run_id),
-        calls=calls, failed=int(failed), cost_usd=float(cost), tokens=int(tokens),
-        score=_score(s, run_id), agents=_agents(s, run_id), about=started[1] if started else {},
-    )  # fmt: skip
+def _summaries(s: Session, first: dict[str, int]) -> list[RunSummary]:
+    """The summaries of some runs (id -> first seq), a handful of queries for all of them."""
+    ids = list(first)
+    began = _times(s, list(first.values()))
+    started, finished = _notes(s, ids, "run.started"), _notes(s, ids, "run.finished")
+    decisions, calls, scores = _decisions(s, ids), _calls(s, ids), _scores(s, ids)
+    out = []
+    for run_id, seq in first.items():
+        start, end, did = started.get(run_id), finished.get(run_id), calls.get(run_id, [])
+        out.append(RunSummary(
+            run_id=run_id, seq=seq, started_at=start[0] if start else began[seq],
+            finished_at=end[0] if end else None,
+            status=end[1].get("status", "finished") if end else UNFINISHED,
+            decisions=decisions.get(run_id, 0), calls=sum(c.n for c in did),
+            failed=sum(c.failed for c in did), cost_usd=sum((c.cost for c in did), 0.0),
+            tokens=sum(c.tokens for c in did), score=scores.get(run_id),
+            agents={c.agent: c.n for c in did if not c.shadow}, about=start[1] if start else {},
+        ))  # fmt: skip
+    return out
 
 
-def _decisions(s: Session, run_id: str) -> int:
-    return int(s.exec(select(func.count()).where(DecisionRow.run_id == run_id)).one())
+class _Calls(NamedTuple):
+    agent: str
+    shadow: bool
+    n: int
+    failed: int
+    cost: float
+    tokens: int
 
 
-def _agents(s: Session, run_id: str) -> dict[str, int]:
-    """How often each agent was called in the run, shadows left out."""
-    query = (
-        select(OutcomeRow.agent, func.count())
-        .where(_outcome_of(run_id), col(OutcomeRow.shadow).is_(False))
-        .group_by(OutcomeRow.agent)
+def _times(s: Session, seqs: list[int]) -> dict[int, str]:
+    """When rows were written, by seq."""
+    tables = (DecisionRow, EventRow)
+    queries = [select(t.seq, t.at).where(col(t.seq).in_(seqs)) for t in tables]
+    return {seq: at for query in queries for seq, at in s.exec(query) if seq is not None}
+
+
+def _decisions(s: Session, ids: list[str]) -> dict[str, int]:
+    run = col(DecisionRow.run_id)
+    return {
+        r: int(n) for r, n in s.exec(select(run, func.count()).where(run.in_(ids)).group_by(run))
+    }
+
+
+def _calls(s: Session, ids: list[str]) -> dict[str, list[_Calls]]:
+    """What each agent did in each run."""
+    run, agent, shadow = col(DecisionRow.run_id), col(OutcomeRow.agent), col(OutcomeRow.shadow)
+    sums = (func.sum(c) for c in (OutcomeRow.failed, OutcomeRow.cost_usd, OutcomeRow.tokens))
+    query: Any = (
+        select(run, agent, shadow, func.count(), *sums)
+        .join(DecisionRow, col(DecisionRow.id) == OutcomeRow.decision_id)
+        .where(run.in_(ids))
+        .group_by(run, agent, shadow)
     )
-    return {agent: int(n) for agent, n in s.exec(query)}
+    out: dict[str, list[_Calls]] = {}
+    for run_id, *rest in s.exec(query):
+        out.setdefault(run_id, []).append(_Calls(*rest))
+    return out
 
 
-def _score(s: Session, run_id: str) -> float | None:
-    target = col(FeedbackRow.target_id)
-    about = (target == run_id) | target.in_(_decision_ids(run_id))
-    mean = s.exec(select(func.avg(FeedbackRow.score)).where(about)).one()
-    return None if mean is None else float(mean)
+def _scores(s: Session, ids: list[str]) -> dict[str, float]:
+    """The mean of all feedback on each run and its decisions."""
+    sums, target = (func.sum(FeedbackRow.score), func.count()), col(FeedbackRow.target_id)
+    run = col(DecisionRow.run_id)
+    direct = select(target, *sums).where(target.in_(ids)).group_by(target)
+    joined = (
+        select(run, *sums).join(FeedbackRow, target == DecisionRow.id).where(run.in_(ids))
+    ).group_by(run)
+    total: dict[str, tuple[float, int]] = {}
+    for query in (direct, joined):
+        for run_id, score, n in s.exec(query):
+            before = total.get(run_id, (0.0, 0))
+            total[run_id] = (before[0] + score, before[1] + n)
+    return {run_id: score / n for run_id, (score, n) in total.items()}
 
 
-def _last_event(s: Session, run_id: str, kind: str) -> tuple[str, dict[str, Any]] | None:
-    query = select(EventRow.at, EventRow.body).where(
-        EventRow.run_id == run_id, EventRow.type == kind
+def _notes(s: Session, ids: list[str], kind: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Time and data of the last event of a type, by run."""
+    query = select(EventRow.run_id, EventRow.at, EventRow.body).where(
+        EventRow.type == kind, col(EventRow.run_id).in_(ids)
     )
-    row = s.exec(query.order_by(col(EventRow.seq).desc()).limit(1)).first()
-    return None if row is None else (row[0], orjson.loads(row[1])["data"])
+    rows = s.exec(query.order_by(col(EventRow.seq)))
+    return {run_id: (at, orjson.loads(body)["data"]) for run_id, at, body in rows}
 
 
 def _decision_ids(run_id: str) -> Any:
