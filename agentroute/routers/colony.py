@@ -43,14 +43,19 @@ def proportional(
     uniform. ``floor`` g mixes in the uniform distribution, (1 - g) p + g / n: every agent stays
     within reach, whatever its trail.
     """
-    w = tau**alpha * eta**beta
+    w = pull(tau, eta, alpha=alpha, beta=beta)
     total = w.sum()
     p = w / total if total > 0 else np.full(len(w), 1.0 / len(w))
     return (1.0 - floor) * p + floor / len(w) if floor else p
 
 
+def pull(tau: F64, eta: F64, *, alpha: float = ALPHA, beta: float = BETA) -> F64:
+    """tau^alpha eta^beta (n,): the proportional rule before it is normalised."""
+    return (tau if alpha == 1.0 else tau**alpha) * eta**beta
+
+
 def pick(p: F64, rng: np.random.Generator) -> int:
-    """One draw of the roulette: a position with probability ``p`` (n,)."""
+    """One draw of the roulette: a position in proportion to ``p`` (n,), normalised or not."""
     return draw(p, rng)
 
 

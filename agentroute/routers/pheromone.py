@@ -62,7 +62,7 @@ class PheromoneRouter:
         alpha: float = ALPHA,
         beta: float = BETA,
         rho: float = 0.001,
-        eta: float = 0.02,
+        eta: float = 0.01,
         tau_min: float = 0.02,
         gate: float = 0.2,
         floor: float = 0.05,

@@ -43,7 +43,7 @@ class Trails:
     An edge nobody walked reads as the mean of the walked ones in its row, 0.5 in an empty row.
     """
 
-    def __init__(self, *, rho: float = 0.001, eta: float = 0.02, tau_min: float = 0.02) -> None:
+    def __init__(self, *, rho: float = 0.001, eta: float = 0.01, tau_min: float = 0.02) -> None:
         self.rho, self.eta, self.tau_min = rho, eta, tau_min
         self.kinds: dict[str, int] = {}
         self.rows: dict[tuple[str, str], int] = {}
@@ -51,8 +51,8 @@ class Trails:
         self.kind_of: list[int] = []
         self.sum: list[float] = []
         self.walked: list[int] = []
-        self.d = np.zeros((4, 16))
-        self.visits = np.zeros((4, 16))
+        self.d, self.visits = np.zeros((4, 16)), np.zeros((4, 16))
+        self._view()
 
     def row(self, kind: str, source: str) -> int | None:
         """The row of a kind and source; None before its first deposit."""
@@ -82,19 +82,22 @@ class Trails:
         """Walk an edge with what it brought; returns the change of tau. O(1)."""
         if slot >= self.d.shape[1]:
             self._grow(len(self.d), 2 * slot + 2)
-        s = self.scale[self.kind_of[row]]
-        v = self.visits.item(row, slot)
-        old = self.d.item(row, slot)
-        tau = self._clamp(old * s if v else self.unwalked(row))
-        step = weight * max(1.0 / (v + 2.0), self.eta)
-        change = step * (quality - tau)
-        if not gate and change > 0.0:
+        i, s, low = row * self.d.shape[1] + slot, self.scale[self.kind_of[row]], self.tau_min
+        d, visits = self._d, self._visits  # flat views: a scalar costs a third of an array's
+        v, old = visits[i], d[i]
+        tau = old * s if v else self.unwalked(row)
+        tau = low if tau < low else tau
+        step = 1.0 / (v + 2.0)
+        change = weight * (step if step > self.eta else self.eta) * (quality - tau)
+        if change > 0.0 and not gate:
             change = 0.0
-        new = self._clamp(tau + change)
-        self.d[row, slot] = new / s
-        self.visits[row, slot] = v + weight
+        new = tau + change
+        new = low if new < low else (1.0 if new > 1.0 else new)
+        d[i] = new / s
+        visits[i] = v + weight
         self.sum[row] += new / s - old
-        self.walked[row] += not v
+        if not v:
+            self.walked[row] += 1
         return new - tau
 
     def unwalked(self, row: int) -> float:
@@ -139,11 +142,10 @@ class Trails:
         self.kind_of, self.sum = arrays["kind_of"].tolist(), arrays["sum"].tolist()
         self.walked = arrays["walked"].tolist()
         n, slots = arrays["d"].shape
-        self.d, self.visits = (
-            np.zeros((max(4, n), max(16, slots))),
-            np.zeros((max(4, n), max(16, slots))),
-        )
+        size = (max(4, n), max(16, slots))
+        self.d, self.visits = np.zeros(size), np.zeros(size)
         self.d[:n, :slots], self.visits[:n, :slots] = arrays["d"], arrays["visits"]
+        self._view()
 
     def _kind(self, kind: str) -> int:
         if kind not in self.kinds:
@@ -166,3 +168,8 @@ class Trails:
         more = [(0, rows - len(self.d)), (0, slots - self.d.shape[1])]
         if more != [(0, 0), (0, 0)]:
             self.d, self.visits = np.pad(self.d, more), np.pad(self.visits, more)
+            self._view()
+
+    def _view(self) -> None:
+        self._d: Any = self.d.reshape(-1).data
+        self._visits: Any = self.visits.reshape(-1).data
