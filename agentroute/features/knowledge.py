@@ -49,11 +49,12 @@ QUERY: tuple[EdgeType, ...] = (
     ("task", "considers", "agent"),
     ("agent", "considered_by", "task"),
 )
-REVERSE: Mapping[str, str] = {
+_FORWARD = {
     "co_occurs": "co_occurs", "covers": "covered_by", "history": "history_of",
     "has_skill": "skill_of", "mentions": "mentioned_by", "considers": "considered_by",
     "head_of": "has_head", "tail_of": "has_tail",
 }  # fmt: skip
+REVERSE: Mapping[str, str] = _FORWARD | {back: there for there, back in _FORWARD.items()}
 
 
 class Edges(NamedTuple):

@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from agentroute.model.scores import F64
 
 
-def trust_in(z: F64, residual: F64) -> tuple[float, float]:
+def trust_in(z: F64, residual: F64, *, centred: bool = True) -> tuple[float, float]:
     """(trust in [0, 1], gamma): how much of z is signal, from z and f - expected (m, N).
 
-    gamma is the least-squares slope of residual on z, both centred over the agents, since only
+    gamma is the least-squares slope of residual on z, both ``centred`` over the agents, since only
     differences between agents matter to a choice. trust = gamma (1 - (s / gamma)^2)+ clipped to
     [0, 1], with s the standard error of gamma over tasks (positive-part James-Stein).
     """
-    r = residual - np.nanmean(residual, axis=1, keepdims=True)
-    c = z - z.mean(axis=1, keepdims=True)
+    r = residual - np.nanmean(residual, axis=1, keepdims=True) if centred else residual
+    c = z - z.mean(axis=1, keepdims=True) if centred else z
     total = max(float((c * c).sum()), 1e-12)
     gamma = float(np.nansum(r * c)) / total
     s = float(np.sqrt((np.nansum((r - gamma * c) * c, axis=1) ** 2).sum())) / total

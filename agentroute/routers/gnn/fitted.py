@@ -33,6 +33,7 @@ class TrainConfig:
     decay: float = 0.01
     clip: float = 1.0
     dropout: float = 0.2
+    hide: float = 0.15
     patience: int = 4
     folds: int = 4
     val_share: float = 0.2
@@ -72,7 +73,8 @@ def make_config(given: TrainConfig | Mapping[str, Any] | None) -> TrainConfig:
 class Fitted:
     """All that training found.
 
-    ``weights`` by parameter name; ``trust`` gamma in [0, 1] scales z; ``scope`` (slope, offset) of
+    ``weights`` by parameter name; ``trust`` gamma in [0, 1] scales z, ``trust_new`` that of
+    agents without outcomes; ``scope`` (slope, offset) of
     P(out of scope), None where no row was out of scope; ``prior`` mean of the trained cards'
     ``prior_quality``; ``metrics`` on held-out rows; ``data_sha256`` of the examples.
     """
@@ -82,6 +84,7 @@ class Fitted:
     knowledge: Knowledge
     weights: dict[str, F32]
     trust: float
+    trust_new: float
     scope: tuple[float, float] | None
     prior: float
     embedder_id: str
@@ -103,7 +106,7 @@ def to_state(fitted: Fitted) -> StateDict:
         "agents": list(k.agents),
         "vocabulary": list(k.vocabulary.keys),
         "cells": list(m.cells),
-        "trust": fitted.trust,
+        "trust": [fitted.trust, fitted.trust_new],
         "lambda": fitted.profile.lam,
         "scope": None if fitted.scope is None else list(fitted.scope),
         "prior": fitted.prior,
@@ -152,8 +155,10 @@ def _read(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Fitted
         for n, a in arrays.items()
         if n.startswith("w/")
     }
+    trust, trust_new = meta["trust"]
     scope = None if meta["scope"] is None else (meta["scope"][0], meta["scope"][1])
     return Fitted(
-        means, profile, knowledge, weights, meta["trust"], scope, meta["prior"], meta["embedder"],
-        TrainConfig(**meta["config"]), meta["seed"], meta["data_sha256"], meta["metrics"],
+        means, profile, knowledge, weights, trust, trust_new, scope, meta["prior"],
+        meta["embedder"], TrainConfig(**meta["config"]), meta["seed"], meta["data_sha256"],
+        meta["metrics"],
     )  # fmt: skip

@@ -12,7 +12,8 @@ from agentroute.model.scores import F64, Examples
 from agentroute.routers.gnn.calibrate import chosen_quality, fit_scope, trust_in
 from agentroute.routers.gnn.extra import load_torch, one_thread
 from agentroute.routers.gnn.fitted import Fitted, TrainConfig
-from agentroute.routers.gnn.loop import Progress, Run, epochs_for
+from agentroute.routers.gnn.labels import kl_divergence, soft_labels
+from agentroute.routers.gnn.loop import Progress, Run, as_new, epochs_for
 from agentroute.routers.gnn.prepare import Preparation, Rows, data_sha256
 
 
@@ -49,6 +50,7 @@ def fit_network(
         best = run.select(held, rng, epochs_for(config, len(train)))
         z = run.predict(held) if best else np.zeros_like(held.f)
         trust, gamma = trust_in(z, held.f - held.expected)
+        trust_new = _trust_new(run, held) if best else 0.0
         f_hat = held.expected + trust * z
         scope = fit_scope(f_hat.max(axis=1), examples.abstain[val])
         metrics = _metrics(run, held, f_hat) | {"gamma": gamma, "epochs": float(best)}
@@ -58,21 +60,36 @@ def fit_network(
     weights = {k: v.detach().numpy().copy() for k, v in final.net.state_dict().items()}
     prior = float(np.mean([c.prior_quality for c in examples.cards.cards]))
     return Fitted(
-        whole.means, whole.profile, whole.knowledge, weights, trust, scope, prior,
+        whole.means, whole.profile, whole.knowledge, weights, trust, trust_new, scope, prior,
         embedder.id, config, seed, data_sha256(examples), metrics,
     )  # fmt: skip
 
 
+def marginal(rows: Rows) -> F64:
+    """(N,) the mean soft label of training rows: the best distribution that ignores the task."""
+    p = soft_labels(rows.f).mean(axis=0)
+    return np.asarray(p / p.sum())
+
+
 def _metrics(run: Run, held: Rows, f_hat: F64) -> dict[str, float]:
     """What held-out rows say: KL in nats, mean quality of the agents chosen."""
+    p = marginal(run.prepared.rows)
     return {
         "kl_val": run.kl(held, f_hat),
         "kl_uniform": run.kl(held, np.zeros_like(f_hat)),
+        "kl_marginal": float(np.mean(kl_divergence(soft_labels(held.f), p))),
         "kl_expected": run.kl(held, held.expected),
         "quality": chosen_quality(f_hat, held.f),
         "quality_expected": chosen_quality(held.expected, held.f),
         "rows_held_out": float(len(held.x)),
     }
+
+
+def _trust_new(run: Run, held: Rows) -> float:
+    """Trust in z for agents without outcomes, measured on stand-ins whose outcomes are hidden."""
+    new = run.stand_ins
+    z = run.predict(held, new)[:, new]
+    return trust_in(z, (held.f - as_new(held.expected, new))[:, new], centred=False)[0]
 
 
 def _check(examples: Examples, embedder: Embedder) -> None:

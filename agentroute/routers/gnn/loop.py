@@ -1,4 +1,8 @@
-"""The training loop: KL to soft labels and squared error, AdamW, early stopping."""
+"""The training loop: KL to soft labels and squared error, AdamW, early stopping.
+
+Each step hides some agents (no identity, no history, an average expectation), so that the network
+learns to score agents that it has never seen from their cards and edges.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentroute.features.knowledge import I64
 from agentroute.model.scores import F64
@@ -18,7 +23,9 @@ from agentroute.routers.gnn.prepare import Prepared, Rows
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from agentroute.routers.gnn.net import Batch, RouterNet
+    from agentroute.routers.gnn.net import Batch, RouterNet, Statics
+
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,11 @@ class Progress:
     epochs: int
     loss: float
     kl_val: float | None
+
+
+def as_new(expected: F64, new: Bools) -> F64:
+    """(m, N) expected, where the agents ``new`` (N,) are expected to be like the average agent."""
+    return np.where(new, expected.mean(axis=1, keepdims=True), expected)
 
 
 def batch_size(config: TrainConfig, m: int) -> int:
@@ -54,6 +66,7 @@ class Run:
 
         self.config, self.prepared, self.progress = config, prepared, progress
         (_, e), (_, n) = prepared.rows.x.shape, prepared.rows.f.shape
+        self.stand_ins: Bools = np.arange(n) % 5 == 4 if n >= 5 else np.arange(n) == n - 1
         self.net: RouterNet = RouterNet(e, config.hidden, n, config.dropout)
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=config.lr, weight_decay=config.decay
@@ -62,14 +75,16 @@ class Run:
     def select(self, held: Rows, rng: np.random.Generator, epochs: int) -> int:
         """Trains until held rows no longer gain; returns the best epoch, whose weights it keeps.
 
-        0 means that no network beat none at all.
+        A held row counts twice: as it is, and with the ``stand_ins`` hidden, so that the network
+        kept is good for new agents too. 0 means that no network beat none at all.
         """
-        best, best_at = self._loss(held, held.expected), 0
-        state = self._copy()
+        new, state = self.stand_ins, self._copy()
+        alone = as_new(held.expected, new)
+        best, best_at = self._loss(held, held.expected) + self._loss(held, alone), 0
         for epoch in range(1, epochs + 1):
             loss = self._epoch(rng)
             f_hat = held.expected + self.predict(held)
-            now = self._loss(held, f_hat)
+            now = self._loss(held, f_hat) + self._loss(held, alone + self.predict(held, new))
             self._tell(Progress("select", epoch, epochs, loss, self.kl(held, f_hat)))
             if now < best:
                 best, best_at, state = now, epoch, self._copy()
@@ -107,8 +122,9 @@ class Run:
         torch = load_torch()
         self.net.train()
         rows = self.prepared.rows
-        z = self.net(self.prepared.graphs[fold], batch_of(rows, at))
-        f_hat = torch.tensor(rows.expected[at], dtype=torch.float32) + z
+        new = torch.rand(rows.f.shape[1]) < self.config.hide
+        z = self.net(self._hidden(self.prepared.graphs[fold], new), batch_of(rows, at))
+        f_hat = torch.tensor(as_new(rows.expected[at], new.numpy()), dtype=torch.float32) + z
         f, p = (torch.tensor(v[at], dtype=torch.float32) for v in (rows.f, rows.label))
         seen = ~torch.isnan(f)
         c = self.net.log_c.exp()
@@ -122,15 +138,21 @@ class Run:
         self.optimiser.step()
         return float(loss.detach())
 
-    def predict(self, rows: Rows) -> F64:
-        """(m, N) z of held rows over the graph of all training rows."""
+    def _hidden(self, graph: Statics, new: Tensor) -> Statics:
+        from agentroute.routers.gnn.net import hide
+
+        return hide(graph, new, len(self.net.identity) - 1)
+
+    def predict(self, rows: Rows, new: Bools | None = None) -> F64:
+        """(m, N) z of held rows over the graph of all training rows; agents ``new`` are hidden."""
         torch = load_torch()
         self.net.eval()
+        graph = self.prepared.graph
+        if new is not None:
+            graph = self._hidden(graph, torch.tensor(new))
         with torch.inference_mode():
             parts = [
-                self.net(
-                    self.prepared.graph, batch_of(rows, np.arange(i, min(i + 512, len(rows.x))))
-                )
+                self.net(graph, batch_of(rows, np.arange(i, min(i + 512, len(rows.x)))))
                 for i in range(0, len(rows.x), 512)
             ]
         return np.asarray(torch.cat(parts).numpy(), np.float64)

@@ -37,6 +37,7 @@ LAYER2: tuple[EdgeType, ...] = (
     ("entity", "history_of", "candidate"),
     ("entity", "covered_by", "candidate"),
 )
+HISTORY, HISTORY_OF = ("agent", "history", "entity"), ("entity", "history_of", "agent")
 Flow = tuple[Tensor, Tensor]
 
 
@@ -68,6 +69,17 @@ def statics(g: GraphArrays) -> Statics:
     return Statics(x, index, weight, torch.tensor(g.handles), torch.tensor(g.known))
 
 
+def hide(g: Statics, new: Tensor, unknown: int) -> Statics:
+    """The graph as it would be if the agents ``new`` (n,) had no identity and no history."""
+    weight = dict(g.weight)
+    for r, end in ((HISTORY, 0), (HISTORY_OF, 1)):
+        weight[r] = weight[r] * ~new[g.edge_index[r][end]]
+    handles = g.handles.clone()
+    handles[:, 0] *= ~new
+    known = torch.where(new, unknown, g.known)
+    return g._replace(weight=weight, handles=handles, known=known)
+
+
 def _layer(relations: tuple[EdgeType, ...], d: int) -> HeteroConv:
     with warnings.catch_warnings():
         # Entities only send in layer 2, which is meant.
@@ -79,8 +91,8 @@ class RouterNet(nn.Module):
     """z (B, n) for B tasks and the n agents of a graph, in units of quality.
 
     ``e`` width of the embeddings, ``d`` hidden width, ``agents`` how many have an identity of
-    their own. An agent without one is scored from its card and its edges alone; training drops
-    identities at random so that this works.
+    their own. An agent without one is scored from its card and its edges alone; training hides
+    agents at random (``hide``) so that this works.
     """
 
     def __init__(self, e: int, d: int, agents: int, dropout: float = 0.2) -> None:
@@ -106,8 +118,6 @@ class RouterNet(nn.Module):
 
     def _identity(self, known: Tensor) -> Tensor:
         last = len(self.identity) - 1
-        if self.training:
-            known = torch.where(torch.rand(len(known)) < self.dropout, last, known)
         return self.identity[known] * (known < last).unsqueeze(1)
 
     def forward(self, g: Statics, batch: Batch) -> Tensor:

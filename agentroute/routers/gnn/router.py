@@ -64,13 +64,14 @@ class Influence(NamedTuple):
 class _Ready:
     """One card set, ready to serve. ``known`` (n,) columns in training, the last one for others.
 
-    ``shift`` (n,) what a card's own prior says of an agent that has no outcomes yet; ``delta`` (n,)
-    what feedback says, kept up to date by ``update``.
+    ``shift`` (n,) what a card's own prior says of an agent that has no outcomes yet; ``trust``
+    (n,) the factor of z; ``delta`` (n,) what feedback says, kept up to date by ``update``.
     """
 
     served: Served
     known: np.ndarray[tuple[int], np.dtype[np.int64]]
     shift: F64
+    trust: F64
     delta: F64
     index: Mapping[str, int]
 
@@ -217,6 +218,7 @@ class GNNRouter:
             priors = np.array([c.prior_quality for c in cards.cards])
             ready = _Ready(
                 prepare(fitted.weights, graph), graph.known, new * (priors - fitted.prior),
+                np.where(new, fitted.trust_new, fitted.trust),
                 np.array([self._delta(str(a)) for a in cards.names]), cards.index,
             )  # fmt: skip
             while len(self._cache) >= CARD_SETS:
@@ -236,10 +238,11 @@ class GNNRouter:
         parts = score_parts(ready.served, request.embedding, entities)
         expected = fitted.means.expected(request.task)
         expected = np.append(expected, expected.mean())[ready.known] + ready.shift
-        profile = np.append(request.embedding @ fitted.profile.weight, 0.0)[ready.known]
+        profile = request.embedding @ fitted.profile.weight
+        profile = np.append(profile, profile.mean())[ready.known]
         terms = {"expected": expected[rows], "profile": profile[rows].astype(np.float64)}
         for name, part in parts._asdict().items():
-            terms[name] = fitted.trust * part[rows].astype(np.float64)
+            terms[name] = (ready.trust * part)[rows]
         terms["feedback"] = ready.delta[rows]
         return terms, entities
 
@@ -252,7 +255,7 @@ class GNNRouter:
     ) -> list[Influence]:
         ready = self._ready(fitted, request.candidates.cards)
         row = int(request.candidates.rows[position])
-        amounts = fitted.trust * influence(ready.served, request.embedding, entities, row)
+        amounts = ready.trust[row] * influence(ready.served, request.embedding, entities, row)
         order = np.argsort(-np.abs(amounts), kind="stable")
         keys = fitted.knowledge.vocabulary.keys
         return [Influence(keys[entities[i]], float(amounts[i])) for i in order]

@@ -50,6 +50,7 @@ def manifest(fitted: Fitted, source: str, ablation: Iterable[AblationRow] = ()) 
         "parameters": int(sum(a.size for a in fitted.weights.values())),
         "config": asdict(fitted.config),
         "trust": fitted.trust,
+        "trust_new": fitted.trust_new,
         "metrics": fitted.metrics,
         "ablation": [asdict(row) for row in ablation],
     }

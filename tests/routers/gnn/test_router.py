@@ -1,9 +1,181 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentroute.errors import NotFittedError, RouterStateError
 from agentroute.features.text import HashingEncoder
+from agentroute.model.decisions import Observation
+from agentroute.model.scores import Objective, StateDict
+from agentroute.model.tasks import Task
 from agentroute.routers.gnn import GNNRouter
+from agentroute.routers.gnn.prepare import data_sha256
 from agentroute.testing.routers import check_router
+from tests.routers.gnn.samples import EMBEDDER, TOPICS, card, cardset, examples, request
 
 SMALL = {"hidden": 8, "epochs": 3}
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    router = GNNRouter(EMBEDDER, config={"hidden": 16, "epochs": 12})
+    router.fit(examples(160), seed=0)
+    return router
+
+
+def again(router):
+    copy = GNNRouter(EMBEDDER)
+    copy.load_state_dict(router.state_dict())
+    return copy
+
+
+class Remembering(GNNRouter):
+    """Trains once on the same examples; that training repeats bit for bit has a test of its own."""
+
+    seen = {}
+
+    def fit(self, examples, *, seed=0, progress=None):
+        key = (data_sha256(examples), seed)
+        if key not in self.seen:
+            super().fit(examples, seed=seed)
+            self.seen[key] = self.state_dict()
+        self.load_state_dict(self.seen[key])
+
+
 def test_keeps_the_contract_of_routers():
-    check_router(lambda: GNNRouter(HashingEncoder(64), config=SMALL))
+    check_router(lambda: Remembering(HashingEncoder(64), config=SMALL))
+
+
+def asking(topic, **kw):
+    return Task(prompt=f"Explain the {topic} of Acme Corp in short words. Case 7.", **kw)
+
+
+async def test_chooses_the_agent_of_the_topic(fitted):
+    for i, topic in enumerate(TOPICS):
+        s = await fitted.score(request(asking(topic), cardset()))
+        assert s.mean.argmax() == i
+        assert topic in s.reason
+
+
+@pytest.mark.checklist("AR2")
+@given(order=st.permutations(range(len(TOPICS))), topic=st.sampled_from(TOPICS))
+@settings(max_examples=20)
+def test_a_distribution_over_all_agents_in_any_order(fitted, order, topic):
+    p = fitted.probabilities(request(asking(topic), cardset()))
+    assert p.shape == (len(TOPICS),)
+    assert p.min() > 0
+    assert p.sum() == pytest.approx(1, abs=1e-6)
+    turned = fitted.probabilities(request(asking(topic), cardset([TOPICS[i] for i in order])))
+    np.testing.assert_allclose(turned, p[list(order)], atol=1e-5)
+
+
+@pytest.mark.checklist("AR6", simulated=True)
+async def test_a_new_agent_is_scored_without_retraining(fitted):
+    cards = cardset(extra=[card("galaxy", "second galaxy agent")])
+    p = fitted.probabilities(request(asking("galaxy"), cards))
+    assert p.shape == (5,)
+    q = (await fitted.score(request(asking("galaxy"), cards))).mean
+    assert q[4] > max(q[0], q[1], q[3])  # below the proven one at most, above those off topic
+    r = (await fitted.score(request(asking("invoice"), cards))).mean
+    assert r.argmax() == 0
+    assert r[4] < q[4]
+
+
+@pytest.mark.checklist("AR6", simulated=True)
+async def test_a_removed_agent_is_not_there_to_be_chosen(fitted):
+    cards = cardset([t for t in TOPICS if t != "galaxy"])
+    s = await fitted.score(request(asking("galaxy"), cards))
+    assert s.mean.shape == (3,)
+    assert "galaxy agent" not in [str(n) for n in cards.names]
+    both = await fitted.score(request(asking("invoice"), cardset(), rows=[2, 0]))
+    assert both.mean.argmax() == 1  # a screened set keeps the rows of its agents
+
+
+async def test_a_new_card_with_a_better_prior_is_expected_to_be_better(fitted):
+    modest, proud = card("poem"), card("poem").model_copy(update={"prior_quality": 0.9})
+    low = await fitted.score(request(asking("poem"), cardset(extra=[modest])))
+    high = await fitted.score(request(asking("poem"), cardset(extra=[proud])))
+    assert high.mean[4] - low.mean[4] == pytest.approx(0.4, abs=0.01)
+
+
+async def test_the_graph_is_behind_the_score_and_is_named(fitted):
+    r = request(asking("galaxy"), cardset())
+    found = fitted.explain(r, "galaxy agent")
+    assert any("galaxy" in i.entity for i in found)
+    assert [abs(i.amount) for i in found] == sorted((abs(i.amount) for i in found), reverse=True)
+    s = await fitted.score(r)
+    assert {"expected", "profile", "graph", "history", "card", "feedback"} <= s.terms.keys()
+
+
+async def test_objective_weights_change_the_mean_with_no_refit(fitted):
+    r = request(asking("galaxy"), cardset())
+    half = replace(r, objective=Objective(1.0, 1.0, 0.0))
+    q, u = (await fitted.score(r)).mean, (await fitted.score(half)).mean
+    np.testing.assert_allclose(u, 0.5 * q + 0.25, atol=1e-9)  # unknown cost is neutral
+
+
+async def test_feedback_moves_one_agent_and_survives_saving(fitted):
+    router = again(fitted)
+    r = request(asking("galaxy"), cardset())
+    before = (await router.score(r)).mean
+    for seq in range(1, 26):
+        router.update(Observation(seq, f"d{seq}", r, "galaxy agent", quality=0.0))
+    after = await router.score(r)
+    f = before[2]
+    assert after.terms["feedback"][2] == pytest.approx(-25 * f / 75, abs=1e-6)
+    np.testing.assert_allclose(np.delete(after.mean, 2), np.delete(before, 2))
+    np.testing.assert_array_equal((await again(router).score(r)).mean, after.mean)
+
+
+async def test_unfitted_is_an_error_with_a_hint():
+    with pytest.raises(NotFittedError) as e:
+        await GNNRouter(EMBEDDER).score(request(asking("galaxy"), cardset()))
+    assert "train gnn" in e.value.hint
+
+
+def test_refuses_state_that_does_not_fit(fitted):
+    state = fitted.state_dict()
+    broken = {k: v for k, v in state.arrays.items() if k != "profile"}
+    short = state.arrays | {"graph/history": state.arrays["graph/history"][:-1]}
+    other = GNNRouter(EMBEDDER)
+    for bad in (
+        StateDict("linucb", 1, state.meta, state.arrays),
+        StateDict("gnn", 99, state.meta, state.arrays),
+        StateDict("gnn", 1, state.meta, broken),
+        StateDict("gnn", 1, state.meta, short),
+    ):
+        with pytest.raises(RouterStateError):
+            other.load_state_dict(bad)
+    assert other.fitted is None
+
+
+def test_importing_the_router_loads_neither_torch_nor_networkx():
+    code = (
+        "import sys, agentroute.routers.gnn as g; g.GNNRouter();"
+        "assert not {'torch', 'torch_geometric', 'networkx'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_serving_saved_state_loads_no_torch(fitted, tmp_path):
+    state = fitted.state_dict()
+    np.savez(tmp_path / "w.npz", **state.arrays)
+    (tmp_path / "m.json").write_text(__import__("json").dumps(state.meta))
+    code = f"""
+import asyncio, json, sys, numpy as np
+sys.path.insert(0, {str(tmp_path.parent)!r})
+from agentroute.model.scores import StateDict
+from agentroute.routers.gnn import GNNRouter
+from tests.routers.gnn.samples import TOPICS, cardset, request, Task
+r = GNNRouter()
+arrays = dict(np.load({str(tmp_path / "w.npz")!r}))
+r.load_state_dict(StateDict("gnn", 1, json.load(open({str(tmp_path / "m.json")!r})), arrays))
+s = asyncio.run(r.score(request(Task(prompt="Explain the galaxy of Acme Corp."), cardset())))
+assert s.mean.argmax() == 2
+assert not {{"torch", "torch_geometric"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -1,0 +1,233 @@
+import socket
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agentroute.errors import ConfigError, NotFittedError, RouterStateError
+from agentroute.features.text import HashingEncoder
+from agentroute.routers.gnn import GNNRouter, TrainConfig
+from agentroute.routers.gnn.ablation import ablation
+from agentroute.routers.gnn.arrays import VARIANTS
+from agentroute.routers.gnn.cache import AnswerCache
+from agentroute.routers.gnn.calibrate import fit_scope, trust_in
+from agentroute.routers.gnn.fitting import fit_network
+from agentroute.routers.gnn.profile import Profile
+from agentroute.routers.gnn.train import manifest, train
+from tests.routers.gnn.samples import EMBEDDER, TOPICS, examples
+
+QUICK = TrainConfig(hidden=16, epochs=12)
+TINY = TrainConfig(hidden=8, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Trained once, with no way to open a connection."""
+
+    def refuse(*_):
+        raise AssertionError("training opened a connection")
+
+    start = time.process_time()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        found = fit_network(examples(160), EMBEDDER, seed=0, config=QUICK)
+    found.metrics["cpu_s_in_test"] = time.process_time() - start
+    return found
+
+
+@pytest.mark.checklist("AR4", simulated=True)
+def test_held_out_kl_beats_uniform_and_marginal(fitted):
+    m = fitted.metrics
+    assert m["kl_val"] < 0.5 * m["kl_uniform"]
+    assert m["kl_val"] < 0.5 * m["kl_marginal"]
+    assert m["rows_held_out"] == 32
+
+
+def test_the_network_is_trusted_for_agents_without_outcomes(fitted):
+    assert fitted.metrics["epochs"] > 0
+    assert 0.3 < fitted.trust_new <= 1
+
+
+@pytest.mark.checklist("AR11")
+def test_training_takes_under_20_cpu_seconds_on_160_tasks_and_needs_no_network(fitted):
+    assert fitted.metrics["cpu_s_in_test"] < 20
+
+
+def test_training_leaves_torch_as_it_was():
+    import torch
+
+    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
+    fit_network(examples(40), EMBEDDER, config=TINY)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def arrays(fitted):
+    router = GNNRouter(EMBEDDER)
+    router.fitted = fitted
+    return router.state_dict().arrays
+
+
+def test_the_same_seed_gives_the_same_checkpoint_bit_for_bit():
+    one, two = (arrays(fit_network(examples(60), EMBEDDER, seed=3, config=TINY)) for _ in "12")
+    assert one.keys() == two.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+@pytest.mark.checklist("AR8")
+def test_gold_of_held_out_items_changes_neither_graph_nor_checkpoint():
+    """The table's test rows are scrambled; what is fitted on its train rows stays bit-equal."""
+    table = examples(120)
+    shuffled = table.quality.copy()
+    shuffled[80:] = np.random.default_rng(9).random(shuffled[80:].shape)
+
+    def part(quality):
+        return replace(
+            table,
+            tasks=table.tasks[:80],
+            embedding=table.embedding[:80],
+            quality=quality[:80],
+            abstain=table.abstain[:80],
+        )
+
+    one, two = (
+        fit_network(part(q), EMBEDDER, seed=1, config=TINY) for q in (table.quality, shuffled)
+    )
+    a, b = arrays(one), arrays(two)
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+    assert one.data_sha256 == two.data_sha256
+
+
+@pytest.mark.checklist("AR8")
+def test_validation_gold_reaches_no_graph_that_selects_the_model(monkeypatch):
+    """What the selection stage learned is bit-equal when the gold of its held-out rows changes."""
+    from agentroute.routers.gnn import fitting
+
+    seen = []
+    prepare = fitting.Preparation.prepare
+
+    def spy(self, at, rng):
+        out = prepare(self, at, rng)
+        seen.append((at, out))
+        return out
+
+    monkeypatch.setattr(fitting.Preparation, "prepare", spy)
+    table = examples(60)
+    fit_network(table, EMBEDDER, seed=1, config=TINY)
+    train_rows = seen[0][0]
+    held = np.setdiff1d(np.arange(60), train_rows)
+    changed = table.quality.copy()
+    changed[held] = 1 - changed[held]
+    fit_network(replace(table, quality=changed), EMBEDDER, seed=1, config=TINY)
+    one, two = seen[0][1], seen[2][1]
+    np.testing.assert_array_equal(seen[0][0], seen[2][0])
+    np.testing.assert_array_equal(one.knowledge.history, two.knowledge.history)
+    np.testing.assert_array_equal(one.means.total, two.means.total)
+    np.testing.assert_array_equal(one.profile.weight, two.profile.weight)
+
+
+@pytest.mark.checklist("AR7", simulated=True)
+def test_ablation_gives_five_rows():
+    rows = list(ablation(examples(60), EMBEDDER, config=TINY))
+    assert [r.variant for r in rows] == list(VARIANTS)
+    assert len({r.kl_uniform for r in rows}) == 1 or all(r.kl_uniform > 0 for r in rows)
+    assert all(0 <= r.quality <= 1 and 0 <= r.trust <= 1 and r.kl >= 0 for r in rows)
+
+
+@pytest.mark.checklist("AR9")
+def test_a_second_training_run_asks_no_agent(tmp_path):
+    table, calls = examples(30), []
+    names = [str(n) for n in table.cards.names]
+    row = {t.prompt: i for i, t in enumerate(table.tasks)}
+
+    def ask(task, agent):
+        calls.append(agent)
+        return float(table.quality[row[task.prompt], names.index(agent)])
+
+    states = []
+    for _ in range(2):
+        cache = AnswerCache(tmp_path / "answers.jsonl")
+        quality = cache.scores(table.tasks, names, ask)
+        states.append(arrays(fit_network(replace(table, quality=quality), EMBEDDER, config=TINY)))
+    assert len(calls) == 30 * len(TOPICS)
+    assert cache.calls == 0
+    np.testing.assert_array_equal(states[0]["w/w"], states[1]["w/w"])
+
+
+def test_the_cache_is_addressed_by_content_not_by_id():
+    table = examples(1)
+    task = table.tasks[0]
+    cache = AnswerCache()
+    assert cache.score(task, "a", lambda *_: 0.5) == 0.5
+    assert cache.score(task.model_copy(update={"id": "other"}), "a", lambda *_: 0.9) == 0.5
+    assert cache.score(task.model_copy(update={"prompt": "else"}), "a", lambda *_: 0.9) == 0.9
+    with pytest.raises(ValueError, match="not in"):
+        cache.score(task, "b", lambda *_: 7.0)
+
+
+def test_train_tells_of_every_epoch_and_the_manifest_says_on_what():
+    told = []
+    router = train(examples(60), EMBEDDER, seed=5, config=TINY, progress=told.append)
+    assert [p.stage for p in told][:1] == ["select"]
+    assert all(p.kl_val is not None for p in told if p.stage == "select")
+    page = manifest(router.fitted, "sample", ablation(examples(60), EMBEDDER, config=TINY))
+    assert page["source"] == "sample"
+    assert page["seed"] == 5
+    assert page["features"] == ["desk"]
+    assert len(page["data_sha256"]) == 64
+    assert len(page["ablation"]) == 5
+
+
+def test_trust_by_hand():
+    z = np.array([[1.0, -1.0]] * 8)
+    trust, gamma = trust_in(z, 0.5 * z)
+    assert (trust, gamma) == pytest.approx((0.5, 0.5))
+    assert trust_in(z, -z)[0] == 0
+    noise = np.array([[1.0, -1.0], [-1.0, 1.0]] * 4)
+    assert trust_in(z, noise)[0] == 0
+
+
+def test_profile_finds_a_linear_rule_and_predicts_a_row_without_it():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 5)).astype(np.float32)
+    w = rng.standard_normal((5, 3))
+    r = x @ w
+    r -= r.mean(axis=1, keepdims=True)
+    fold = np.arange(200) % 4
+    profile, out = Profile.learn(x, r, fold)
+    np.testing.assert_allclose(out, r, atol=0.1)
+    changed = r.copy()
+    changed[0] = 99.0
+    np.testing.assert_allclose(Profile.learn(x, changed, fold)[1][0], out[0], atol=5)
+    assert profile.weight.shape == (5, 3)
+
+
+def test_out_of_scope_line_separates():
+    best = np.r_[np.linspace(0.7, 1, 50), np.linspace(0, 0.3, 50)]
+    slope, offset = fit_scope(best, np.arange(100) >= 50)
+    p = 1 / (1 + np.exp(-(slope * best + offset)))
+    assert ((p >= 0.5) == (np.arange(100) >= 50)).all()
+    assert fit_scope(best, np.zeros(100, bool)) is None
+
+
+def test_rows_with_no_outcome_are_left_out():
+    table = examples(60)
+    quality = table.quality.copy()
+    quality[:5] = np.nan
+    quality[5:30, 1:] = np.nan
+    fitted = fit_network(replace(table, quality=quality), EMBEDDER, config=TINY)
+    assert all(np.isfinite(a).all() for a in fitted.weights.values())
+
+
+def test_refuses_what_it_cannot_learn_from():
+    with pytest.raises(NotFittedError, match="5 rows"):
+        fit_network(examples(5), EMBEDDER)
+    with pytest.raises(RouterStateError, match="hashing-32"):
+        fit_network(examples(20), HashingEncoder(32))
+    with pytest.raises(ConfigError, match="no setting"):
+        GNNRouter(config={"hiden": 3})
+    with pytest.raises(ConfigError, match="unknown variant"):
+        GNNRouter(config={"variant": "half"})
