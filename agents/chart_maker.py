@@ -27,6 +27,8 @@ def agent(call: AgentCall) -> AgentReply:
 def chart_of(column: dict[str, Any]) -> dict[str, Any] | None:
     """A histogram of a numeric column that varies, bars of a column of few words, or nothing."""
     name, distinct = column["name"], column["distinct"]
+    if column["type"] == "date" or numbered(column):
+        return None
     if column["type"] == "number" and column.get("histogram") and distinct > 2:
         title = f"{name} (median {number(column['median'])}, mean {number(column['mean'])})"
         return {"kind": "histogram", "title": title, **column["histogram"]}
@@ -36,6 +38,15 @@ def chart_of(column: dict[str, Any]) -> dict[str, Any] | None:
     if 1 < distinct <= 0.5 * column["count"] and len(top) > 1:
         return {"kind": "bars", "title": f"{name}: commonest values", "items": top}
     return None
+
+
+def numbered(column: dict[str, Any]) -> bool:
+    """Whether a column only numbers the rows: n different whole numbers in a span of n."""
+    if column["type"] != "number" or not column.get("histogram"):
+        return False
+    seen = sum(column["histogram"]["counts"])
+    span = column["max"] - column["min"] + 1
+    return bool(seen > 20 and column["distinct"] == seen == span)
 
 
 def share(column: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def agent(call: AgentCall) -> AgentReply:
     shown = list(nodes)[:most]
     edges = [[a, b] for a in shown for b in needs[a] if b in nodes and b in shown]
     chart = {"kind": "network", "title": "Who needs whom", "nodes": shown, "edges": edges}
+    chart["levels"] = {n: nodes[n] for n in shown}
     chart["marks"] = [t for t in top if t in nodes]
     left = len(nodes) - len(shown)
     tail = f" ({left} more are not drawn)" if left else ""

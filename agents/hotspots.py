@@ -31,7 +31,11 @@ def agent(call: AgentCall) -> AgentReply:
     left = len(names) - done
     return AgentReply(
         text=said(rows, left, history["repository"]),
-        data={"hotspots": rows[:100], "left_out": left, "blocks": blocks(rows, left)},
+        data={
+            "hotspots": rows[:100],
+            "left_out": left,
+            "blocks": blocks(rows, left, history["repository"]),
+        },
     )
 
 
@@ -61,13 +65,16 @@ def said(rows: list[dict[str, Any]], left: int, repository: bool) -> str:
     )
 
 
-def blocks(rows: list[dict[str, Any]], left: int) -> list[dict[str, Any]]:
-    """A scatter of churn against complexity, and the top of the list."""
-    points = [[r["complexity"], r["commits"], r["file"]] for r in rows]
-    chart = {"kind": "points", "title": "Churn and complexity of each file", "points": points}
-    chart |= {"x": "complexity", "y": "commits"}
+def blocks(rows: list[dict[str, Any]], left: int, repository: bool) -> list[dict[str, Any]]:
+    """Churn against complexity (or complexity alone), and the top of the list."""
+    chart: dict[str, Any] = {"kind": "points", "x": "complexity", "y": "commits"}
+    chart["title"] = "Churn and complexity of each file"
+    chart["points"] = [[r["complexity"], r["commits"], r["file"]] for r in rows]
+    if not repository:
+        items = [[r["file"], r["complexity"]] for r in rows[:12]]
+        chart = {"kind": "bars", "title": "Most complex files", "items": items}
     columns = ["file", "commits", "complexity", "worst function", "score"]
     body = [[r["file"], r["commits"], r["complexity"], r["worst"], r["score"]] for r in rows[:20]]
-    out: list[dict[str, Any]] = [{"kind": "chart", "chart": chart}] if len(points) > 1 else []
+    out: list[dict[str, Any]] = [{"kind": "chart", "chart": chart}] if len(rows) > 1 else []
     note = f"{left} files were left out (time cap)" if left else ""
     return [*out, {"kind": "table", "columns": columns, "rows": body, "note": note}]

@@ -29,7 +29,7 @@ def agent(call: AgentCall) -> AgentReply:
     i, j = np.triu_indices(len(names), 1)
     order = np.argsort(-cosine[i, j], kind="stable")[:50]
     pairs = [[names[i[k]], names[j[k]], round(float(cosine[i[k], j[k]]), 3)] for k in order]
-    few = names[:SHOWN]
+    few = [Path(n).stem for n in names[:SHOWN]]
     values = [[round(float(v), 3) for v in row[: len(few)]] for row in cosine[: len(few)]]
     chart = {"kind": "heat", "title": "Likeness of documents", "rows": few, "columns": few}
     a, b, c = pairs[0]

@@ -5,7 +5,7 @@ A chart is a mapping with ``kind`` and ``title``:
     bars       items [[label, value], ...]              horizontal bars, longest first as given
     histogram  edges [n + 1], counts [n]
     heat       rows [r], columns [c], values [r][c] in [-1, 1] or [0, 1], None for unknown
-    network    nodes [name], edges [[from, to]], marks [name] (drawn in the warning colour)
+    network    nodes [name], edges [[from, to]], levels {name: column}, marks [name] (highlighted)
     points     points [[x, y, label]], x, y (axis names)
 
 Colours come from CSS variables of the page, with fallbacks, so that a chart also stands alone.
@@ -102,13 +102,15 @@ def _bars(chart: Chart) -> tuple[Markup, float]:
 
 def _histogram(chart: Chart) -> tuple[Markup, float]:
     edges, counts = list(chart.get("edges", [])), list(chart.get("counts", []))
-    top, n, base, tall = max(counts, default=1) or 1, max(len(counts), 1), 150, 130
+    top, n, base, tall = max(counts, default=1) or 1, max(len(counts), 1), 160, 130
     step = (WIDTH - 40) / n
     out = [_line(20, base, WIDTH - 20, base)]
     for i, c in enumerate(counts):
         h = c / top * tall
         tip = f"{number(edges[i])} to {number(edges[i + 1])}: {number(c)}"
         out.append(_rect(20 + i * step + 1, base - h, step - 2, h, ACCENT, tip))
+        if n <= 12:
+            out.append(_text(20 + (i + 0.5) * step, base - h - 5, number(c), anchor="middle"))
     if edges:
         out += [
             _text(20, base + 16, number(edges[0])),
@@ -138,39 +140,37 @@ def _cell(x: float, y: float, step: float, v: float | None, where: str) -> Marku
         '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="24" rx="2" fill="{}" '
         'fill-opacity="{:.2f}"><title>{}: {:.3f}</title></rect>'
     ).format(x, y, step - 2, Markup(ACCENT if v >= 0 else WARN), min(1.0, abs(v)), where, v)
-    label = _text(x + step / 2 - 1, y + 16, f"{v:.2f}", anchor="middle") if step > 34 else Markup()
-    return box + label
+    ink = "var(--paper,#fff)" if abs(v) > 0.6 else INK
+    label = _text(x + step / 2 - 1, y + 16, f"{v:.2f}", anchor="middle", fill=ink)
+    return box + (label if step > 34 else Markup())
 
 
 def _network(chart: Chart) -> tuple[Markup, float]:
-    nodes = [str(n) for n in chart.get("nodes", [])][:48]
-    marks, at = set(chart.get("marks", [])), {}
-    cx, cy, radius = WIDTH / 2, 210.0, 150.0
-    for i, name in enumerate(nodes):
-        a = 2 * math.pi * i / max(len(nodes), 1) - math.pi / 2
-        at[name] = (cx + radius * 1.25 * math.cos(a), cy + radius * math.sin(a), math.cos(a))
-    out = [_curve(at[a], at[b], (cx, cy)) for a, b in chart.get("edges", []) if a in at and b in at]
-    for name, (x, y, side) in at.items():
+    levels, marks = dict(chart.get("levels", {})), set(chart.get("marks", []))
+    columns: dict[int, list[str]] = {}
+    for name in map(str, list(chart.get("nodes", []))[:60]):
+        columns.setdefault(int(levels.get(name, 0)), []).append(name)
+    tall = max((len(c) for c in columns.values()), default=1) * 17.0 + 16
+    step = (WIDTH - 150) / max(len(columns) - 1, 1)
+    at: dict[str, tuple[float, float]] = {}
+    for i, level in enumerate(sorted(columns)):
+        names = columns[level]
+        for k, name in enumerate(names):
+            at[name] = (12 + i * step, (k + 0.5) * tall / len(names))
+    edges = [(at[a], at[b]) for a, b in chart.get("edges", []) if a in at and b in at]
+    out = [_curve(a, b) for a, b in edges]
+    for name, (x, y) in at.items():
         dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4" fill="{}"><title>{}</title></circle>')
         out.append(dot.format(x, y, Markup(WARN if name in marks else ACCENT), name))
-        dx, anchor = (8, "start") if side > 0.05 else (-8, "end") if side < -0.05 else (0, "middle")
-        dy = 4 if dx else (-8 if y < cy else 16)
-        out.append(_text(x + dx, y + dy, _short(name, 18), anchor=anchor))
-    return _join(out), 400
+        out.append(_text(x + 8, y + 4, _short(name, 20)))
+    return _join(out), tall
 
 
-def _curve(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, float]) -> Markup:
-    return Markup(
-        '<path d="M{:.1f} {:.1f}Q{:.1f} {:.1f} {:.1f} {:.1f}" stroke="{}" fill="none"/>'
-    ).format(
-        a[0],
-        a[1],
-        (a[0] + b[0] + 2 * c[0]) / 4,
-        (a[1] + b[1] + 2 * c[1]) / 4,
-        b[0],
-        b[1],
-        Markup(FAINT),
-    )
+def _curve(a: tuple[float, float], b: tuple[float, float]) -> Markup:
+    middle = (a[0] + b[0]) / 2 if a[0] != b[0] else a[0] - 30
+    points = (*a, middle, a[1], middle, b[1], *b)
+    path = "M{:.1f} {:.1f}C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f}".format(*points)
+    return Markup('<path d="{}" stroke="{}" fill="none"/>').format(path, Markup(FAINT))
 
 
 def _points(chart: Chart) -> tuple[Markup, float]:

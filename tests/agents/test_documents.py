@@ -34,6 +34,25 @@ def test_an_invented_sentence_costs_the_summary_its_score(run):
     assert run("verify_summary", files | {"s": forged}).data["scores"][0]["score"] == 0
 
 
+def test_a_summary_in_other_words_is_scored_by_its_words(run):
+    files = listed(run, DOCS)
+    good = AgentReply(
+        text="Riders unlock bikes at the station; the dock and the lock report errors."
+    )
+    bad = AgentReply(text="Quantum chromodynamics explains gluon confinement.")
+    rows = run("verify_summary", files | {"summary": good, "x": bad}, task="summary").data["scores"]
+    assert [r["task_id"] for r in rows] == ["summary"]
+    worse = run("verify_summary", files | {"summary": bad}, task="summary").data["scores"][0]
+    assert rows[0]["score"] > 0.05 > worse["score"]
+
+
+def test_a_model_is_shown_every_document(run):
+    reply = run("document_reader", listed(run, DOCS), max_chars=2_000)
+    assert all(f"[{p.name}]" in reply.text for p in DOCS.glob("*.md"))
+    assert len(reply.text) < 2_500
+    assert reply.data["cut"]
+
+
 def test_odd_folders(run, tmp_path):
     (tmp_path / "empty.md").write_text("")
     (tmp_path / "bin.txt").write_bytes(b"\x00" * 5000)

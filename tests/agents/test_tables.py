@@ -89,7 +89,7 @@ def test_the_exact_profile_beats_the_sample_where_rows_differ_later(run, tmp_pat
 def test_the_report_escapes_what_it_shows(run, tmp_path):
     path = tmp_path / "t.csv"
     bad = "<script>alert(1)</script>"
-    path.write_text(f"{bad},n\n" + "".join(f"{bad}{i % 3},{i}\n" for i in range(30)))
+    path.write_text(f"{bad},n\n" + "".join(f"{bad}{i % 3},{i * i}\n" for i in range(30)))
     replies = chain(run, path)
     replies["chart"] = run("chart_maker", {"analyse": replies["analyse"]})
     report = run("report_writer", replies, title=bad, depends_on=[*replies, "gone"])
@@ -97,6 +97,13 @@ def test_the_report_escapes_what_it_shows(run, tmp_path):
     assert "<script" not in html
     assert html.count("<svg") == 2
     assert "These steps gave no result: Gone" in html
+
+
+def test_a_column_that_only_numbers_the_rows_is_no_chart(run, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,n\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
+    chart = run("chart_maker", {"analyse": chain(run, path)["analyse"]})
+    assert [b["chart"]["title"].split(" ")[0] for b in chart.data["blocks"]] == ["n"]
 
 
 def test_an_analyst_without_input_fails_in_words(run):
