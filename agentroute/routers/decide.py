@@ -62,7 +62,7 @@ def decide(
     free = np.ones(n, np.bool_) if explorable is None else explorable
     views = _views(u, canary)
     law = _Law(exploration, free, rng.permutation(n) if exploration.greedy else None)
-    first = np.asarray(sum(w * law(v) for w, v in views))
+    first = law(u) if len(views) == 1 else np.asarray(sum(w * law(v) for w, v in views))
     positions, propensity = _draw_team(views, law, first, k, rng)
     status: DecisionStatus = "ambiguous" if _close(u, k, margin) else "selected"
     explored = bool(u[positions[0]] < u.max() - TIE)
@@ -74,8 +74,10 @@ View = tuple[float, F64]  # the share of decisions that see it, and the utilitie
 
 def _views(u: F64, canary: Mask | None) -> list[View]:
     """The mixture over who is seen: everybody in a tenth of the decisions, else no canary."""
+    if canary is None or not canary.any():
+        return [(1.0, u)]
     seen = u > -np.inf
-    if canary is None or not (canary & seen).any() or not (seen & ~canary).any():
+    if not (canary & seen).any() or not (seen & ~canary).any():
         return [(1.0, u)]
     return [(CANARY_SHARE, u), (1.0 - CANARY_SHARE, np.where(canary, -np.inf, u))]
 
@@ -130,5 +132,5 @@ def _close(u: F64, k: int, margin: float) -> bool:
     """Whether the last one in and the first one out are within ``margin``."""
     if np.count_nonzero(u > -np.inf) <= k:
         return False
-    top = np.partition(u, len(u) - k - 1)[len(u) - k - 1 :]
-    return bool(top[1:].min() - top[0] <= margin)
+    last = u.max() if k == 1 else np.partition(u, len(u) - k)[len(u) - k]
+    return bool(np.count_nonzero(u >= last - margin) > k)

@@ -1,0 +1,93 @@
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agentroute.errors import ConfigError, RouterStateError
+from agentroute.model.ids import keyed_rng
+from agentroute.routers.ensemble import Ensemble
+from agentroute.routers.hedge import Hedge
+from agentroute.routers.policy import Policy
+from agentroute.testing.routers import RULES, check_router
+
+_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
+t = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(t)
+
+
+def test_it_conforms():
+    assert len(check_router(Ensemble)) == len(RULES)
+
+
+def fixed(*agents):
+    return [{"name": "fixed_best", "agent": a} for a in agents]
+
+
+def test_trust_goes_to_the_member_that_is_right_for_the_kind():
+    cards, rng = t.cardset(3), np.random.default_rng(0)
+    policy = Policy(Ensemble(members=fixed("a0", "a1")))
+    hits = []
+    for step in range(600):
+        kind = int(rng.integers(2))
+        r = t.request(t.candidates(cards), features={"kind": str(kind)})
+        _, c = t.run(policy.choose(r, rng=keyed_rng(3, step)))
+        i = c.positions[0]
+        hits.append(i == kind)
+        q = 0.9 if i == kind else 0.2
+        policy.router.update(t.observe(step, r, f"a{i}", q, propensity=c.propensity))
+    assert np.mean(hits[300:]) > 0.85
+    pi = policy.router.hedge.trust("kind=0")
+    assert pi[0] > 0.7
+    assert policy.router.hedge.trust("kind=1")[1] > 0.7
+
+
+def test_charges_are_importance_weighted():
+    hedge = Hedge(2, eta=0.1, share=0.0)
+    advice = np.array([[1.0, 0.0], [0.0, 1.0]])
+    hedge.learn("k", advice, 0, quality=0.4, propensity=0.2)
+    ratio = hedge.of_kind["k"][1] - hedge.of_kind["k"][0]
+    assert ratio == pytest.approx(0.1 * 0.6 / (0.2 + 0.05))
+    np.testing.assert_allclose(hedge.trust("new").sum(), 1.0)
+
+
+def test_disagreement_is_explored_while_trust_is_open():
+    cards = t.cardset(3)
+    r = t.request(t.candidates(cards))
+    router = Ensemble(members=fixed("a0", "a1"))
+    even = t.score(router, r)
+    np.testing.assert_allclose(even.bonus, [0.5, 0.5, 0.0])
+    assert set(even.terms) == {"fixed_best.0", "fixed_best.1"}
+    for _ in range(50):
+        router.hedge.learn("", np.array([[1.0, 0, 0], [0, 1.0, 0]]), 1, 0.0, 0.5)
+    sure = t.score(router, r)
+    assert sure.bonus.max() < 0.2 < even.bonus.max()
+
+
+def test_members_are_judged_by_what_they_had_said():
+    cards = t.cardset(3)
+    r = t.request(t.candidates(cards), features={"kind": "1"})
+    early, late = Ensemble(), Ensemble()
+    evidence = t.score(early, r).evidence
+    assert evidence is not None
+    for router in (early, late):
+        for seq in range(10):
+            router.update(t.observe(seq, r, "a1", 0.9))
+    recorded = replace(r, recorded=evidence)
+    early.update(t.observe(20, recorded, "a0", 0.1))
+    late.update(t.observe(20, r, "a0", 0.1))
+    assert early.hedge.meta() != late.hedge.meta()
+    s, again = t.score(early, r), t.score(early, replace(r, recorded=evidence))
+    np.testing.assert_array_equal(s.mean, again.mean)
+
+
+def test_bad_ensembles():
+    with pytest.raises(ConfigError, match="members"):
+        Ensemble(members=[])
+    with pytest.raises(ConfigError, match="unknown router"):
+        Ensemble(members=["nobody"])
+    with pytest.raises(ConfigError, match="eta"):
+        Ensemble(eta=0)
+    with pytest.raises(RouterStateError, match="ensemble of"):
+        Ensemble(members=["uniform"]).load_state_dict(Ensemble().state_dict())
