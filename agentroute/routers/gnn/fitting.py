@@ -50,6 +50,7 @@ def fit_network(
         best = run.select(held, rng, epochs_for(config, len(train)))
         z = run.predict(held) if best else np.zeros_like(held.f)
         trust, gamma = trust_in(z, held.f - held.expected)
+        trust *= _chooses_no_worse(held, held.expected + trust * z)
         trust_new = _trust_new(run, held) if best else 0.0
         f_hat = held.expected + trust * z
         scope = fit_scope(f_hat.max(axis=1), examples.abstain[val])
@@ -83,6 +84,11 @@ def _metrics(run: Run, held: Rows, f_hat: F64) -> dict[str, float]:
         "quality_expected": chosen_quality(held.expected, held.f),
         "rows_held_out": float(len(held.x)),
     }
+
+
+def _chooses_no_worse(held: Rows, f_hat: F64) -> bool:
+    """Whether held-out choices by f_hat are at least as good as without the network."""
+    return chosen_quality(f_hat, held.f) >= chosen_quality(held.expected, held.f)
 
 
 def _trust_new(run: Run, held: Rows) -> float:
