@@ -1,0 +1,134 @@
+"""The shipped pipelines through the front door: they learn, and they survive any one agent."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agentroute import Orchestrator, Registry
+from agentroute.config.paths import bundled
+from agentroute.refining.handover import locate
+
+HOME = locate("shipped:pedalworks")
+INPUTS = {
+    "audit_project": {"path": str(HOME / "code/service")},
+    "review_code": {"path": str(HOME / "code/service")},
+    "report_table": {"path": str(HOME / "tables/rentals.csv")},
+    "answer_questions": {},
+    "research_report": {"folder": str(HOME / "docs")},
+}
+SKILL, BETTER, WORSE = "analyse_table", "table_profile_sql", "table_profile_sample"
+
+
+async def learn(tmp_path, seed, runs=30):
+    """Who did the contested step of ``report_table`` in each run, and the verifier's score."""
+    registry = Registry.from_folder(bundled("agents"))
+    url = f"sqlite:///{tmp_path}/a{seed}.db"
+    picks, took = [], []
+    async with Orchestrator(registry, ledger=url, out=tmp_path, seed=seed) as orc:
+        for i in range(runs):
+            inputs = INPUTS["report_table"]
+            run = await orc.run("report_table", inputs=inputs, seed=1000 * seed + i)
+            step = next(d for d in run.decisions if d.task_id == "analyse")
+            scored = next(s for s in run.scores if s["task_id"] == "analyse")
+            picks.append((step.chosen[0], scored["score"]))
+            took.append(run.usage.wall_s)
+    return picks, sorted(took)[len(took) // 2]
+
+
+async def check_learning(tmp_path, seed):
+    picks, median_s = await learn(tmp_path, seed)
+    seen = {a: [s for b, s in picks if a == b] for a in (BETTER, WORSE)}
+    assert min(seen[BETTER], default=1) > max(seen[WORSE], default=0) + 0.1
+    late = [a for a, _ in picks[20:]]
+    assert late.count(BETTER) >= 8, late
+    return median_s
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+async def test_thirty_runs_move_the_choice_to_the_better_agent(tmp_path, seed):
+    await check_learning(tmp_path, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+async def test_thirty_runs_on_ten_seeds(tmp_path, seed):
+    await check_learning(tmp_path, seed)
+
+
+@pytest.mark.bench
+async def test_a_run_takes_under_half_a_second(tmp_path):
+    assert (await learn(tmp_path, 0, runs=10))[1] < 0.5
+
+
+BROKEN = {
+    "raises": "def agent(call):\n    raise RuntimeError('broken')\n",
+    "hangs": "import time\ndef agent(call):\n    time.sleep(60)\n",
+    "exits": "import os\ndef agent(call):\n    os._exit(3)\n",
+}
+
+
+async def run_with_broken(tmp_path, graph, agent, how):
+    """Run a graph while one agent of the catalogue is broken in one way."""
+    folder = tmp_path / "agents"
+    shutil.copytree(bundled("agents"), folder)
+    card = folder / f"{agent}.yaml"
+    code = card.read_text().split("entrypoint: ")[1].split(".py")[0]
+    (folder / f"{code}_broken.py").write_text(BROKEN[how])
+    text = card.read_text().replace(f"entrypoint: {code}.py", f"entrypoint: {code}_broken.py")
+    lines = [line for line in text.splitlines() if not line.startswith("limits:")]
+    card.write_text("\n".join(lines) + "\nlimits: {timeout_s: 0.5}\n")
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with Orchestrator(
+        Registry.from_folder(folder), ledger=url, out=tmp_path, deadline_s=60
+    ) as orc:
+        run = await orc.run(graph, inputs=INPUTS[graph])
+        assert orc.ledger.verify().ok
+        called = any(o.agent == agent for o in orc.ledger.outcomes(run.run_id))
+    return run, called
+
+
+def users_of(graph, agent):
+    """Whether the graph could call the agent."""
+    from agentroute.planning.graphfile import load_graph
+
+    spec = load_graph(bundled("graphs") / f"{graph}.yaml")
+    skills = {s for t in spec.tasks for s in t.skills}
+    named = {v.name for v in spec.verifier} | {spec.refine.name if spec.refine else "refiner"}
+    card = Registry.from_folder(bundled("agents")).card(agent)
+    return bool(card.skill_ids & skills) or agent in named
+
+
+def pairs():
+    names = sorted(p.stem for p in bundled("agents").glob("*.yaml") if "chat" not in p.stem)
+    return [(g, a) for g in INPUTS for a in names if users_of(g, a)]
+
+
+async def check_broken(tmp_path, graph, agent, how):
+    run, called = await run_with_broken(tmp_path, graph, agent, how)
+    assert run.status in ("completed", "degraded", "failed")
+    if called:
+        assert any(agent in words for words in run.degraded), run.degraded
+    return run
+
+
+@pytest.mark.parametrize("how", sorted(BROKEN))
+@pytest.mark.parametrize(
+    ("graph", "agent"),
+    [
+        ("audit_project", "imports_ast"),
+        ("review_code", "inspect_ast"),
+        ("report_table", "table_profile_sql"),
+        ("research_report", "summarise_cover"),
+    ],
+)
+async def test_a_broken_competitor_degrades_and_the_artefact_is_there(tmp_path, graph, agent, how):
+    run = await check_broken(tmp_path, graph, agent, how)
+    assert any(a.name.endswith(".html") and Path(a.path).is_file() for a in run.artifacts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", sorted(BROKEN))
+@pytest.mark.parametrize(("graph", "agent"), pairs())
+async def test_any_broken_agent_still_ends_every_pipeline(tmp_path, graph, agent, how):
+    await check_broken(tmp_path, graph, agent, how)
