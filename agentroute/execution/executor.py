@@ -55,6 +55,7 @@ class Executor:
         self._bounds = bounds or Bounds()
         self._workroot = workroot
         self._portal = Portal()
+        self._runners: dict[bool, Any] = {}
         self._attempts = Attempts(desk, Caller(directory, self.pool, chat=chat), directory)
         self._stages = Stages(
             desk,
@@ -105,7 +106,7 @@ class Executor:
     async def _invoke(self, run: Run) -> RunResult:
         state = {"run_id": run.run_id, "plan": run.plan.model_dump(mode="json")}
         limit = {"recursion_limit": 4 * len(run.plan.tasks) + 16}
-        out = await self._outer(run.plan).ainvoke(state, limit)
+        out = await self._runner(run.plan.topology is Topology.HIERARCHICAL).ainvoke(state, limit)
         return run.result or RunResult.model_validate(out["result"])
 
     def as_graph(self, plan: Plan | None = None) -> Any:
@@ -148,22 +149,30 @@ class Executor:
             self._workroot = Path(tempfile.mkdtemp(prefix="agentroute-"))
         return self._workroot.absolute()
 
+    def _runner(self, led: bool) -> Any:
+        """The outer graph that ``run`` uses: no picture, so one for each of two forms."""
+        if led not in self._runners:
+            self._runners[led] = build_outer(self._steps(self._stages.plan), lead=led)
+        return self._runners[led]
+
     def _outer(self, plan: Plan | None) -> Any:
         async def planned(state: State) -> State:
             given: State = {"plan": plan.model_dump(mode="json")} if plan is not None else {}
             return await self._stages.plan({**given, **state})
 
+        if plan is None:
+            return build_outer(self._steps(planned))
+        led = plan.topology is Topology.HIERARCHICAL
+        return build_outer(self._steps(planned), run_shape(plan), lead=led)
+
+    def _steps(self, plan: Callable[[State], Any]) -> dict[str, Step]:
         s = self._stages
-        steps = {
-            "plan": self._both(planned),
+        return {
+            "plan": self._both(plan),
             "execute": Step(s.execute, s.execute_blocking),
             "lead": self._both(s.lead),
             "refine": self._both(s.refine),
         }
-        if plan is None:
-            return build_outer(steps)
-        led = plan.topology is Topology.HIERARCHICAL
-        return build_outer(steps, run_shape(plan), lead=led)
 
     def _both(self, step: Callable[[State], Any]) -> Step:
         return Step(step, lambda state: self._portal.run(lambda: step(state)))

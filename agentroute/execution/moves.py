@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agentroute.execution.call import Called
 from agentroute.model.cards import CapabilityCard
 
-MAX_REROUTES = 2
+MAX_REROUTES = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class WorkerPool:
     ``max_workers`` calls at a time, ``max_idle`` warm processes kept, ``spare`` unbound ones.
     """
 
-    def __init__(self, *, max_workers: int = 8, max_idle: int = 8, spare: int = 1) -> None:
+    def __init__(self, *, max_workers: int = 8, max_idle: int = 16, spare: int = 1) -> None:
         self._busy = asyncio.Semaphore(max_workers)
         self._bulkheads = Bulkheads()
         self._idle: OrderedDict[Worker, Key] = OrderedDict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,9 +78,20 @@ class GraphSpec(Part):
 def load_graph(path: Path | str) -> GraphSpec:
     """Read and check a graph file; its ``name`` defaults to the file's.
 
+    A file that has not changed (by time and size) is not read again.
+
     Raises:
         GraphError: with file, line, field and hint.
     """
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return _load(str(path), 0, 0)  # says what is wrong with it
+    return _load(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=64)
+def _load(path: str, mtime_ns: int, size: int) -> GraphSpec:
     return _checked(load_yaml(path, error=GraphError), Path(path).stem)
 
 

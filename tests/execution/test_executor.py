@@ -144,17 +144,31 @@ async def test_no_task_starts_before_its_inputs_ended(world, seed, topology):
     "seed", [0, 1, *(pytest.param(s, marks=pytest.mark.slow) for s in range(2, 10))]
 )
 async def test_no_barrier_makespan_is_near_the_critical_path(world, seed):
-    world.agent("one", limits={"max_concurrency": 99})
+    took = {}
+
+    async def agent(call):
+        began = time.perf_counter()
+        await asyncio.sleep(call.task.params["sleep"])
+        took[call.task.id] = time.perf_counter() - began
+        return "x"
+
+    world.registry.agent(name="one", description="d", skills=["s"], limits={"max_concurrency": 99})(
+        agent
+    )
     p = random_plan(seed, 10, Topology.HYBRID, sleep=0.4)
     await world.run(p)  # builds and caches the graph of this shape
-    began = time.perf_counter()
-    await world.run(p, bounds=Bounds(max_concurrency=99))
-    makespan = time.perf_counter() - began
-    end: dict[str, float] = {}
-    for v in p.graph().order:
-        start = max((end[u] for u in p.graph().parents(v)), default=0.0)
-        end[v] = start + p.graph()[v].params["sleep"]
-    assert makespan <= 1.15 * max(end.values()) + 0.1
+    ratios = []
+    for _ in range(3):  # the best of three: the machine may be busy with other things
+        began = time.perf_counter()
+        await world.run(p, bounds=Bounds(max_concurrency=99))
+        makespan = time.perf_counter() - began
+        end: dict[str, float] = {}
+        for v in p.graph().order:
+            end[v] = max((end[u] for u in p.graph().parents(v)), default=0.0) + took[v]
+        ratios.append(makespan / max(end.values()))
+        if ratios[-1] <= 1.15:
+            break
+    assert min(ratios) <= 1.15
 
 
 @pytest.mark.parametrize("limit", [1, 2])
