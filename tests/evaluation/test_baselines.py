@@ -57,7 +57,7 @@ def test_nearest_neighbours_find_the_neighbour_and_who_is_out_of_scope():
 
 
 def test_every_baseline_that_sees_the_feature_solves_a_separable_table():
-    t = table(300, n=4, flip=0.0)
+    t = table(160, n=4, flip=0.0)
     problem = make_problem(split_cut(t, t), E)
     scores = baseline_scores(problem, [*BASELINES, "random", "oracle"], rng())
     means = {name: s.mean() for name, s in scores.items()}

@@ -37,12 +37,12 @@ def test_the_optimum_is_what_the_oracle_gets_and_nobody_gets_more(name):
     from agentroute.routers.policy import Policy
 
     env = make_environment(name)
-    oracle = run_bandit(Policy(Oracle(env), exploration=Epsilon(0.0)), env, 300, 1)
-    uniform = run_bandit(make_router("uniform"), env, 300, 1)
+    oracle = run_bandit(Policy(Oracle(env), exploration=Epsilon(0.0)), env, 200, 1)
+    uniform = run_bandit(make_router("uniform"), env, 200, 1)
     assert oracle.regret[-1] == pytest.approx(0)
     assert np.array_equal(oracle.kind, uniform.kind), "both meet the same tasks"
-    assert (uniform.best >= uniform.expected).all() and uniform.regret[-1] > 30
-    assert oracle.reward.mean() == pytest.approx(oracle.best.mean(), abs=0.08)
+    assert (uniform.best >= uniform.expected).all() and uniform.regret[-1] > 20
+    assert oracle.reward.mean() == pytest.approx(oracle.best.mean(), abs=0.1)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -121,6 +121,19 @@ def test_traffic_to_the_dead_and_deadlocks_by_hand():
     assert steps_until_left(np.ones(80, bool)) is None
     assert steps_until_left(np.zeros(80, bool)) == 0
     assert deadlocks(np.array([0, 0, 0, 0, 1, 0, 0])) == 2
+
+
+@pytest.mark.checklist("SC9", simulated=True)
+@pytest.mark.checklist("LB7", simulated=True)
+def test_after_an_agent_dies_linucb_leaves_it_and_recovers():
+    """Under 5 % of tasks 51 to 100 after the death go to it; the frozen twin never comes back."""
+    row = bench_drift(["linucb"], seeds=2, tasks=1_000)["routers"]["linucb"]
+    live, frozen = row["adaptive"], row["frozen"]
+    assert row["ok"] and live["dead_share_before"] > 0.4
+    assert live["dead_share_51_to_100"] < 0.05 < frozen["dead_share_51_to_100"]
+    assert live["recovered"] == 1.0 and frozen["recovered"] == 0.0
+    assert max(live["recovery_steps"]) <= 250
+    assert live["after"] > frozen["after"] + 0.2
 
 
 def test_bench_drift_sets_adaptive_beside_frozen():

@@ -51,11 +51,11 @@ def test_estimates_of_the_logging_policy_itself_are_its_mean():
 
 def test_intervals_cover_the_truth_and_the_mean_is_unbiased():
     """Truth: context 0 gets arm 1 (0.2), context 1 gets arm 0 (0.1): 0.15."""
-    many = [estimate(logged(1500, s)) for s in range(100)]
+    many = [estimate(logged(1000, s)) for s in range(60)]
     for name in ("ips", "snips", "dr"):
         found = [getattr(e, name) for e in many]
-        assert np.mean([e.value for e in found]) == pytest.approx(0.15, abs=0.01)
-        assert np.mean([e.lo <= 0.15 <= e.hi for e in found]) >= 0.88
+        assert np.mean([e.value for e in found]) == pytest.approx(0.15, abs=0.012)
+        assert np.mean([e.lo <= 0.15 <= e.hi for e in found]) >= 0.85
 
 
 def test_the_direct_model_makes_doubly_robust_tighter_than_ips():

@@ -45,7 +45,7 @@ def test_a_sweep_over_real_costs_is_monotone_and_beats_single_agents():
     spec = EvalSpec(
         train=DATA / "coderouterbench", routers=["linucb"], holdout=0.5, train_split=["val"]
     )
-    sweep = cost_sweep(spec, (0.0, 0.1, 0.35, 1.0, 2.0, 4.0, 16.0))[0]
+    sweep = cost_sweep(spec, (0.0, 0.1, 0.35, 1.0, 16.0))[0]
     assert sweep.rows > 450 and len(sweep.arms) == 8
     assert sweep.monotone
     assert sweep.curve[-1].cost_usd < 0.5 * sweep.curve[0].cost_usd
