@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,6 +37,38 @@ class Scripted:
         mean = np.where(names == wanted, 0.9, np.linspace(0.5, 0.1, len(names)))
         out = 1.0 if request.task.id in self.out_of_scope else 0.0
         return Scores(mean, np.zeros(len(names)), {"script": mean}, out_of_scope=out)
+
+
+class Memory:
+    """A ledger in memory whose commits take no time: for tests of timing, not of durability."""
+
+    def __init__(self):
+        self.rows, self.texts = [], {}
+
+    def append(self, row, *, at=None):
+        self.rows.append(row)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(len(self.rows))
+        return done
+
+    def put_text(self, text):
+        sha = str(hash(text))
+        self.texts[sha] = text
+        return sha
+
+    def text(self, sha):
+        return self.texts.get(sha)
+
+    def decisions(self, run_id):
+        return []
+
+    outcomes = notes = decisions
+
+    def take_lease(self, run_id):
+        return SimpleNamespace(release=lambda: None)
+
+    def close(self):
+        """Nothing to close."""
 
 
 class World:
