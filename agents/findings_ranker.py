@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import leave
+from agentroute.refining.handover import leave, missing_inputs
 
 ORDER = {"high": 0, "medium": 1, "low": 2}
 COLUMNS = ["severity", "file", "line", "rule", "text", "found by"]
@@ -16,15 +16,15 @@ COLUMNS = ["severity", "file", "line", "rule", "text", "found by"]
 
 def agent(call: AgentCall) -> AgentReply:
     """``data``: findings (ranked), counts, ``failed`` (any at or above ``params.threshold``)."""
-    rows = ranked(call)
+    rows, gaps = ranked(call), left_out(call)
     count = Counter(r["severity"] for r in rows)
     threshold = str(call.params.get("threshold", "high"))
     failed = [r for r in rows if ORDER[r["severity"]] <= ORDER.get(threshold, -1)]
     data = {
         "findings": rows[:1000], "counts": {k: count[k] for k in ORDER}, "failed": len(failed),
-        "threshold": threshold, "blocks": blocks(rows, count),
+        "threshold": threshold, "left_out": gaps, "blocks": blocks(rows, count, gaps),
     }  # fmt: skip
-    lines = [f"{r['file']}:{r['line']}: {r['severity']}: {r['text']}" for r in rows[:10]]
+    lines = gaps + [f"{r['file']}:{r['line']}: {r['severity']}: {r['text']}" for r in rows[:10]]
     head = f"{len(rows)} findings: " + ", ".join(f"{count[k]} {k}" for k in ORDER) + "."
     files = (leave(call, "findings.csv", as_csv(rows), "text/csv"),)
     return AgentReply(text="\n".join([head, *lines]), data=data, artifacts=files)
@@ -41,6 +41,18 @@ def ranked(call: AgentCall) -> list[dict[str, Any]]:
     return sorted(seen.values(), key=lambda f: (ORDER[f["severity"]], f["file"], f["line"]))
 
 
+def left_out(call: AgentCall) -> list[str]:
+    """What the inspectors did not see, in words."""
+    said = [f"{t} gave no result" for t in missing_inputs(call)]
+    for task_id, reply in call.inputs.items():
+        data = reply.data if isinstance(reply.data, dict) else {}
+        if n := data.get("left_out", 0):
+            said.append(f"{task_id}: {n} files were left out (2 s)")
+        if n := len(data.get("unreadable", [])):
+            said.append(f"{task_id}: {n} files do not parse and were not seen")
+    return said
+
+
 def as_csv(rows: list[dict[str, Any]]) -> str:
     """The findings as a table; a cell that a spreadsheet would run is quoted."""
     out = io.StringIO()
@@ -52,10 +64,14 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
-def blocks(rows: list[dict[str, Any]], count: Counter[str]) -> list[dict[str, Any]]:
-    """Figures, bars of the rules, and the table."""
+def blocks(
+    rows: list[dict[str, Any]], count: Counter[str], gaps: list[str]
+) -> list[dict[str, Any]]:
+    """Figures, gaps, bars of the rules, and the table."""
     rules = Counter(r["rule"] for r in rows).most_common(12)
     out: list[dict[str, Any]] = [{"kind": "figures", "items": [[k, count[k]] for k in ORDER]}]
+    if gaps:
+        out.append({"kind": "notes", "title": "Not seen", "items": gaps})
     if rules:
         chart = {"kind": "bars", "title": "Findings by rule", "items": [list(r) for r in rules]}
         out.append({"kind": "chart", "chart": chart})

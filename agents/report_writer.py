@@ -65,6 +65,9 @@ def scalars(data: Any) -> dict[str, Any]:
 def summary(call: AgentCall, title: str, missing: list[str]) -> str:
     """The report in a few lines, for a terminal."""
     lines = [f"{title}."] + [r.text.split("\n")[0] for r in call.inputs.values() if r.text]
+    for r in call.inputs.values():
+        gaps = r.data.get("left_out") if isinstance(r.data, dict) else None
+        lines += gaps if isinstance(gaps, list) else []
     if missing:
         lines.append("Missing: " + ", ".join(missing) + ".")
     return "\n".join(lines)

@@ -77,8 +77,12 @@ def test_churn_and_hotspots_from_a_repository(run, project):
 def test_real_projects(run, name):
     if not (SITE / name).is_dir():
         pytest.skip(f"{name} is not installed here")
-    r = audit(run, SITE / name, max_files=12)
+    r = {"files": run("file_lister", path=str(SITE / name), max_files=8)}
+    r["project"] = run("project_reader", r)
+    r["imports"] = run("imports_ast", r)
+    r["hotspots"] = run("hotspots", r | {"churn": run("churn_git", r)})
     assert r["project"].data["kind"] == "installed"
+    assert r["hotspots"].data["hotspots"]
     assert run("verify_imports", r).data["scores"][0]["score"] == 1.0
     assert r["files"].data["left_out"] > 0
     assert "left out" in r["files"].text
@@ -163,6 +167,7 @@ def test_findings_are_ranked_and_counted(run, tmp_path):
     assert run("findings_ranker", replies, threshold="never").data["failed"] == 0
     assert "q8Zx0LmW2pRt7vKs" not in ranked.model_dump_json()
     assert sum(r["file"] == "key.py" for r in rows) == 1
+    assert ranked.data["left_out"] == ["inspect_ast: 1 files do not parse and were not seen"]
 
 
 def test_shipped_fixtures_are_where_they_are_looked_for():

@@ -36,7 +36,7 @@ def test_imports_by_tokens():
 
 
 def test_tokens_agree_with_bytecode_on_this_project():
-    for path in sorted(Path(dis.__file__).parent.glob("[a-d]*.py")):
+    for path in sorted(Path(dis.__file__).parent.glob("[a-b]*.py")):
         text = path.read_text(encoding="utf-8")
         code = compile(text, path.name, "exec")
         top = {
