@@ -39,6 +39,16 @@ def evaluate_command(
     ] = None,
     cost: Annotated[float, typer.Option("--cost-weight", min=0)] = 0.0,
     latency: Annotated[float, typer.Option("--latency-weight", min=0)] = 0.0,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Also sweep the cost weight: Pareto, hypervolume.")
+    ] = False,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Also score after 50, 200, 1000, ... train rows.")
+    ] = False,
+    ledger: Annotated[
+        str | None,
+        typer.Option("--off-policy", metavar="URL", help="Estimate from a ledger instead."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write an HTML report.", metavar="FILE")
     ] = None,
@@ -49,9 +59,13 @@ def evaluate_command(
     The form of a table is in the README. Score is the mean quality over rows that somebody should
     get; learning and tuning see train rows alone.
     """
+    from agentroute.cli.evaluation import learning, off_policy, show_curve, show_sweeps, sweeps
     from agentroute.evaluation.runner import EvalSpec, evaluate
     from agentroute.model.scores import Objective
 
+    if ledger is not None:
+        off_policy(ledger, tuple(router or ("default",)), embedder, as_json=as_json)
+        return
     spec = EvalSpec(
         test=test,
         train=train,
@@ -68,14 +82,17 @@ def evaluate_command(
         objective=Objective(1.0, cost, latency),
     )
     result = evaluate(spec)
+    swept = sweeps(spec) if sweep else []
+    learned = learning(spec) if curve else None
     if report is not None:
         from agentroute.inspector.evalpage import eval_page
         from agentroute.inspector.page import write
 
-        path = write(report, eval_page(result))
+        path = write(report, eval_page(result, swept, learned))
         typer.echo(f"report: {path}", err=True)
     if as_json:
-        emit(result.to_json())
+        extra = {"sweeps": [s.to_json() for s in swept]} if swept else {}
+        emit({**result.to_json(), **extra, **({"learning_curve": learned} if learned else {})})
         return
     header, rows = result.table()
     numeric = [header[0], *(f">{h}" for h in header[1:])]
@@ -86,3 +103,6 @@ def evaluate_command(
     table(title, numeric, rows)
     for note in result.notes:
         typer.echo(note)
+    show_sweeps(swept)
+    if learned is not None:
+        show_curve(learned)

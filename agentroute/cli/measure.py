@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -56,8 +56,38 @@ def routing(as_json: Json = False) -> None:
 
 
 @bench_app.command("drift")
-def drift(as_json: Json = False) -> None:
+def drift(
+    router: Annotated[list[str] | None, typer.Option("--router", help="Repeat for more.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1)] = 10,
+    as_json: Json = False,
+) -> None:
     """The best agent dies: traffic to it, and recovery, beside a frozen policy."""
     from agentroute.evaluation.bench_drift import bench_drift
 
-    _show("drift", _rows(bench_drift), as_json)
+    found = bench_drift(tuple(router or ("default",)), seeds=seeds)
+    if as_json:
+        emit(found)
+    else:
+        rows = [
+            (
+                name,
+                how,
+                f"{r[how]['before']:.3f}",
+                f"{r[how]['after']:.3f}",
+                f"{r[how]['dead_share_51_to_100']:.1%}",
+                f"{r[how]['recovered']:.0%}",
+                _steps(r[how]["recovery_steps"]),
+            )
+            for name, r in found["routers"].items()
+            for how in ("adaptive", "frozen")
+        ]
+        title = f"{found['environment']}: {found['tasks']} tasks, shock at {found['shock_at']}"
+        columns = ("router", "policy", ">before", ">after", ">dead 51-100", ">recovered", ">steps")
+        table(f"{title}, {found['seeds']} seeds (simulated)", columns, rows)
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
+def _steps(steps: Sequence[int | None]) -> str:
+    known = sorted(s for s in steps if s is not None)
+    return f"median {known[len(known) // 2]}" if known else "never"

@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from markupsafe import Markup
 
-from agentroute.evaluation.results import EvalResult, RouterResult
+from agentroute.evaluation.reportdata import charts
+from agentroute.evaluation.results import EvalResult
+from agentroute.evaluation.sweep import Sweep
 from agentroute.inspector.charts import bars, lines, scatter
 from agentroute.inspector.page import Section, render
 
 
-def eval_page(result: EvalResult) -> str:
-    """Scores with intervals, differences to each baseline, cost, learning curves, settings."""
-    sections = [_scores(result), _differences(result)]
-    if any(r.curve for r in result.routers.values()):
-        sections.append(_curves(result))
-    if any(r.cost_usd is not None for r in result.routers.values()):
-        sections.append(_costs(result))
+def eval_page(
+    result: EvalResult, sweeps: Sequence[Sweep] = (), curve: Mapping[str, Any] | None = None
+) -> str:
+    """Scores with intervals, differences to each baseline, curves, Pareto, settings."""
+    drawn = charts(result, sweeps, curve)
+    sections = [_scores(result, drawn[0]), _differences(result)]
+    sections += [Section(c["title"], chart=draw(c)) for c in drawn[1:]]
     sections.append(_settings(result))
     lead = (
         f"{result.mode} mode: {result.train_rows} rows learned from, {result.rows} rows scored, "
         f"{len(result.arms)} arms, {result.repetitions} repetitions. "
         "Score is the mean quality over rows in scope."
     )
-    return render(
-        f"Routers on {result.test}", sections, lead=lead, footer="Made by agentroute eval."
-    )
+    title = f"Routers on {result.test}"
+    return render(title, sections, lead=lead, footer="Made by agentroute eval.")
 
 
-def _scores(result: EvalResult) -> Section:
-    rows = sorted(result.bars(), key=lambda r: -r[1])
-    chart = bars(
-        [(name, s, (lo, hi)) for name, s, lo, hi, _ in rows],
-        title="Score by router and baseline, 95 % interval",
-        marked=[name for name, *_, ours in rows if ours],
-    )
+def draw(chart: Mapping[str, Any]) -> Markup:
+    """One chart of ``evaluation.reportdata`` as SVG."""
+    if chart["kind"] == "bars":
+        ours = [b["name"] for b in chart["bars"] if b["ours"]]
+        rows = [(b["name"], b["value"], (b["lo"], b["hi"])) for b in chart["bars"]]
+        return bars(rows, title=chart["title"], marked=ours)
+    words = {"title": chart["title"], "xlabel": chart["x"], "ylabel": chart["y"]}
+    if chart["kind"] == "lines":
+        return lines({s["name"]: (s["x"], s["y"]) for s in chart["series"]}, **words)
+    groups = {
+        s["name"]: list(zip(s["x"], s["y"], s["labels"], strict=True)) for s in chart["series"]
+    }
+    return scatter(groups, joined=[n for n in groups if n != "arms"], **words)
+
+
+def curve_charts(result: EvalResult) -> Markup:
+    """Mean quality and cumulative regret of the routers that learned online."""
+    return Markup("").join(draw(c) for c in charts(result)[1:])
+
+
+def _scores(result: EvalResult, chart: Mapping[str, Any]) -> Section:
     header, table = result.table()
     columns = (header[0], *(f">{h}" for h in header[1:]))
     return Section(
         "Score",
         "Blue bars are routers, grey bars baselines (in brackets in the table). The oracle knows "
         "the best arm of every single row and is out of reach.",
-        chart,
+        draw(chart),
         columns,
         [tuple(r) for r in table],
     )
@@ -58,43 +76,6 @@ def _differences(result: EvalResult) -> Section:
         columns=("router", "baseline", ">points", ">from", ">to"),
         rows=rows,
     )
-
-
-def _curves(result: EvalResult) -> Section:
-    return Section("While learning", chart=curve_charts(result))
-
-
-def curve_charts(result: EvalResult) -> Markup:
-    """Mean quality and cumulative regret of the routers that learned online."""
-    learned = {n: r.curve for n, r in result.routers.items() if r.curve}
-    quality = lines(
-        {n: (c["at"], c["mean"]) for n, c in learned.items()},
-        title="Mean quality while learning",
-        xlabel="tasks seen",
-        ylabel="mean quality so far",
-    )
-    regret = lines(
-        {
-            f"{n} vs {ref}": (c["at"], values)
-            for n, c in learned.items()
-            for ref, values in c["regret"].items()
-        },
-        title="Cumulative regret while learning",
-        xlabel="tasks seen",
-        ylabel="quality lost against the reference (below 0: better than it)",
-    )
-    return quality + regret
-
-
-def _costs(result: EvalResult) -> Section:
-    def cost(r: RouterResult) -> float:
-        return r.cost_usd or 0.0
-
-    points = [(cost(r), r.score, n) for n, r in result.routers.items() if r.cost_usd is not None]
-    chart = scatter(
-        {"routers": points}, title="Quality by cost", xlabel="USD a task", ylabel="score"
-    )
-    return Section("Quality by cost", chart=chart)
 
 
 def _settings(result: EvalResult) -> Section:

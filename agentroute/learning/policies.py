@@ -40,7 +40,7 @@ class Policies:
         Raises:
             ConfigError: an unknown router or parameter.
         """
-        full = {"name": spec} if isinstance(spec, str) else dict(spec)
+        full: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
         full = {**self._defaults, **full}
         if exploration is not None:
             full["exploration"] = exploration

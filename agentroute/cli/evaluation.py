@@ -1,0 +1,84 @@
+"""The parts of ``eval`` beyond the table of scores: sweeps, curves, estimates from a ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from agentroute.cli.common import emit, table, usd
+
+if TYPE_CHECKING:
+    from agentroute.evaluation.runner import EvalSpec
+    from agentroute.evaluation.sweep import Sweep
+
+
+def sweeps(spec: EvalSpec) -> list[Sweep]:
+    """The cost sweep of each router of the spec."""
+    from agentroute.evaluation.sweep import cost_sweep
+
+    return cost_sweep(spec)
+
+
+def learning(spec: EvalSpec) -> dict[str, Any]:
+    """Scores by the number of train rows."""
+    from agentroute.evaluation.learning import learning_curve
+
+    return asyncio.run(learning_curve(spec))
+
+
+def show_sweeps(found: Sequence[Sweep]) -> None:
+    """The curve of each router beside the single arms."""
+    for s in found:
+        rows = [(p.label, f"{100 * p.quality:.2f}", usd(p.cost_usd)) for p in s.curve]
+        table(f"{s.router}: cost weight", ["weight", ">score", ">usd a task"], rows)
+        arms = [(p.label, f"{100 * p.quality:.2f}", usd(p.cost_usd)) for p in s.arms]
+        table("single arms", ["arm", ">score", ">usd a task"], arms)
+        typer.echo(
+            f"cost {'never rises' if s.monotone else 'RISES SOMEWHERE'} with its weight; dominates "
+            f"{len(s.dominated)} of {len(s.arms)} arms; hypervolume {s.hypervolume:.4f}, "
+            f"single arms {s.arms_hypervolume:.4f}"
+        )
+
+
+def show_curve(found: Mapping[str, Any]) -> None:
+    """Score x 100 by train rows."""
+    rows = [(n, *(f"{100 * v:.2f}" for v in values)) for n, values in found["routers"].items()]
+    rows += [
+        (f"({n})", *(f"{100 * v:.2f}" for v in values)) for n, values in found["baselines"].items()
+    ]
+    table("score by train rows", ["who", *(f">{n}" for n in found["at"])], rows)
+
+
+def off_policy(url: str, routers: Sequence[str], embedder: str, *, as_json: bool) -> None:
+    """What each router would have earned on the logged decisions: IPS, SNIPS, doubly robust."""
+    from agentroute.evaluation.logged import from_ledger_async
+    from agentroute.evaluation.offpolicy import estimate
+    from agentroute.features.text import make_embedder
+    from agentroute.ledger import Ledger
+    from agentroute.routers.catalog import make_policy
+
+    out = {}
+    with Ledger.open(url, read_only=True) as ledger:
+        for name in routers:
+            policy = make_policy(name, embedder=make_embedder(embedder))
+            logged = asyncio.run(from_ledger_async(ledger, policy))
+            out[name] = {**asdict(estimate(logged.rows)), "left_out": logged.left_out}
+    if as_json:
+        emit(out)
+        return
+    rows = []
+    for name, e in out.items():
+        for kind in ("logged", "ips", "snips", "dr"):
+            v = e[kind]
+            rows.append((name, kind, f"{v['value']:.4f}", f"{v['lo']:.4f}", f"{v['hi']:.4f}"))
+    table("expected reward, 95 % interval", ["router", "estimate", ">value", ">from", ">to"], rows)
+    for name, e in out.items():
+        typer.echo(f"{name}: {e['rows']} decisions, effective sample size {e['effective']:.1f}")
+        for words in e["warnings"]:
+            typer.echo(f"{name}: {words}")
+        for why, n in e["left_out"].items():
+            typer.echo(f"{name}: {n} left out ({why})")
