@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from agentroute.errors import UsageError
+from agentroute.evaluation.bench_drift import bench_drift, dead_agent
 from agentroute.evaluation.drift import (
-    bench_drift,
-    dead_agent,
     deadlocks,
     recovery,
     rolling_mean,
