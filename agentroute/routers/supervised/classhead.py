@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.model.scores import F32, F64, Examples
+from agentroute.routers.supervised.margins import add_margins
 from agentroute.routers.supervised.network import Network, Recipe, softmax, train_network
 from agentroute.routers.supervised.ngrams import NGrams, fit_ngrams
 from agentroute.routers.supervised.threshold import NEVER, choose_threshold
@@ -25,6 +26,7 @@ from agentroute.routers.supervised.zeroshot import (
 
 CALIBRATE_FROM = 400  # rows below which the defaults stand
 HELD_ROWS, HELD_ARMS, HELD_ABSTAIN = 0.12, 0.1, 0.5
+NEW_WEIGHT = 0.25  # of a withheld agent's row: all of them are held out, of others one in eight
 QUICK = Recipe(hidden=256, epochs=6)
 Rows = NDArray[np.int64]
 
@@ -64,7 +66,7 @@ class ClassHead:
         if len(texts) >= CALIBRATE_FROM:
             said = [spoken(examples.cards.cards[j].text()) for j in known]
             self._calibrate(s, x, target, cards, texts, said, rng)
-        self.network = train_network(s, x, target, recipe=Recipe(), rng=rng)
+        self.network = _trained(s, x, target, Recipe(), rng)
         self.map = fit_card_map(x, target[:, :-1], cards)
 
     def _calibrate(
@@ -90,7 +92,7 @@ class ClassHead:
         held = rng.random(len(x)) < share
         fit, test = np.flatnonzero(~held), np.flatnonzero(held)
         columns = np.append(old, n)
-        net = train_network(s[fit], x[fit], target[np.ix_(fit, columns)], recipe=QUICK, rng=rng)
+        net = _trained(s[fit], x[fit], target[np.ix_(fit, columns)], QUICK, rng)
         p = softmax(net.all_logits(s[test], x[test]))[:, :-1].astype(np.float64)
         mine = ~foreign[test]
         earned = target[np.ix_(test, old)][np.arange(len(test)), p.argmax(axis=1)]
@@ -103,8 +105,8 @@ class ClassHead:
                 [card_map.similarity(x[i], spoken(texts[i]), cards, said) for i in test.tolist()]
             )
             inputs = gate_inputs(p.max(axis=1), sims[:, new].max(axis=1), sims[:, old].max(axis=1))
-            use = ~nobody[test]
-            self.gate = fit_gate(inputs[use], foreign[test][use])
+            weight = np.where(foreign[test], NEW_WEIGHT, 1.0)
+            self.gate = fit_gate(inputs, foreign[test], weight)
 
     def predict(
         self, text: str, embedding: F32, cards: F32, rows: Rows, said: list[frozenset[str]]
@@ -142,6 +144,11 @@ class ClassHead:
         self.grams = NGrams(arrays["keys"], arrays["idf"])
         self.map = CardMap(arrays["map"], arrays["centre"])
         self.gate, self.threshold = Gate(tuple(meta["gate"])), float(meta["threshold"])
+
+
+def _trained(s: Any, x: F32, target: F32, recipe: Recipe, rng: np.random.Generator) -> Network:
+    net = train_network(s, x, target, recipe=recipe, rng=rng)
+    return add_margins(net, s, x, target, seed=int(rng.integers(2**31)))
 
 
 def shares(examples: Examples, known: Rows) -> F32:

@@ -14,6 +14,7 @@ from agentroute.model.scores import F64
 KAPPA = (1.0, 3.0, 10.0)
 MAX_LEVELS = 4
 FIRST = -1.0  # the first feature is taken unless it clearly harms: owners name what matters
+SPREAD = 1e-3  # of scores, below which a difference counts as rounding
 SEP = "\x1f"  # between the values of a cell's name
 Features = Sequence[Mapping[str, str]]
 
@@ -93,7 +94,7 @@ def _merit(loo: F64, before: F64, y: F64) -> tuple[float, float]:
     filled = np.where(np.isnan(y), before, y)
     earned = filled[rows, loo.argmax(axis=1)] - filled[rows, before.argmax(axis=1)]
     fall = np.nansum((y - before) ** 2, axis=1) - np.nansum((y - loo) ** 2, axis=1)
-    t = [d.mean() * np.sqrt(len(d)) / max(float(d.std()), 1e-9) for d in (earned, fall)]
+    t = [d.mean() * np.sqrt(len(d)) / max(float(d.std()), SPREAD) for d in (earned, fall)]
     return float(t[0] + t[1]), float(t[1])
 
 

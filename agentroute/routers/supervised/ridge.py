@@ -54,16 +54,21 @@ def _decomposed(z: F64) -> tuple[F64, F64, F64]:
 def best_ridge(z: F32, r: F64, quality: F64, base: F64) -> tuple[Ridge, F64] | None:
     """The ridge whose left-out choices gain most over ``base`` (m, n), with its predictions.
 
-    ``quality`` (m, n) is what a choice earns. None where the gain is not ``MIN_T`` standard
-    errors above 0: noise is not worth a weight.
+    ``quality`` (m, n) is what a choice earns. None where the gain, or the fall of the squared
+    error, is not ``MIN_T`` standard errors above 0: noise is not worth a weight.
     """
     rows = np.arange(len(z))
     before = quality[rows, base.argmax(axis=1)]
     best: tuple[Ridge, F64] | None = None
     for penalty, weights, loo in ridge_path(z, r):
         d = quality[rows, (base + loo).argmax(axis=1)] - before
-        gain = float(d.mean())
-        t = gain / max(float(d.std()), 0.1) * np.sqrt(len(d))
-        if t > MIN_T and (best is None or gain > best[0].gain):
-            best = Ridge(weights.astype(np.float32), penalty, gain, float(t)), loo
+        fall = (r * r).sum(axis=1) - ((r - loo) ** 2).sum(axis=1)
+        gain, t = float(d.mean()), _t(d, 0.1)
+        if t > MIN_T and _t(fall, 1e-9) > MIN_T and (best is None or gain > best[0].gain):
+            best = Ridge(weights.astype(np.float32), penalty, gain, t), loo
     return best
+
+
+def _t(d: F64, floor: float) -> float:
+    """The mean over its standard error, whose spread is at least ``floor``."""
+    return float(d.mean() / max(float(d.std()), floor) * np.sqrt(len(d)))

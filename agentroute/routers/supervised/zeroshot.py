@@ -15,6 +15,7 @@ from agentroute.routers.words import content
 MIX = 0.5  # of the learned map in the similarity; the rest is the plain cosine
 WORD = 0.3  # what a full overlap of words adds to the cosine
 RIDGE = 20.0
+STEPS = 30
 SHARP = 12.0  # of the softmax over new agents
 
 
@@ -82,13 +83,25 @@ def gate_inputs(p: F64 | float, new: F64 | float, old: F64 | float) -> F64:
     return np.stack(parts, axis=-1).astype(np.float64)
 
 
-def fit_gate(x: F64, new: NDArray[np.bool_], *, ridge: float = 1.0, steps: int = 30) -> Gate:
-    """Logistic regression of ``new`` (m,) on ``gate_inputs`` (m, 4), by Newton's method."""
-    w = np.array(Gate().w)
-    prior = w.copy()
-    for _ in range(steps):
+def fit_gate(x: F64, new: NDArray[np.bool_], weight: F64, *, ridge: float = 1.0) -> Gate:
+    """Logistic regression of ``new`` (m,) on ``gate_inputs`` (m, 4), from the default as prior.
+
+    ``weight`` (m,) of the rows. Newton's method; a step that does not lower the loss is halved
+    until it does.
+    """
+    prior = np.array(Gate().w)
+
+    def loss(w: F64) -> float:
+        z = x @ w
+        fit = weight @ np.logaddexp(0.0, z) - (weight * z)[new].sum()
+        return float(fit + ridge * ((w - prior) ** 2).sum() / 2)
+
+    w = prior.copy()
+    for _ in range(STEPS):
         p = 1.0 / (1.0 + np.exp(-np.clip(x @ w, -30, 30)))
-        g = x.T @ (p - new) + ridge * (w - prior)
-        h = (x * (p * (1 - p))[:, None]).T @ x + ridge * np.eye(len(w))
-        w -= np.linalg.solve(h, g)
+        h = (x * (weight * p * (1 - p))[:, None]).T @ x + ridge * np.eye(len(w))
+        step = np.linalg.solve(h, x.T @ (weight * (p - new)) + ridge * (w - prior))
+        while loss(w - step) > loss(w) and np.abs(step).max() > 1e-9:
+            step /= 2
+        w -= step
     return Gate(tuple(float(v) for v in w))
