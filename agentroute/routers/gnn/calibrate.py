@@ -35,12 +35,12 @@ def fit_scope(best: F64, abstain: NDArray[np.bool_]) -> tuple[float, float] | No
     """(slope, offset) of P(out of scope) = sigmoid(slope best + offset), by 50 Newton steps.
 
     ``best`` (m,) the largest expected quality of each row. Out-of-scope rows weigh as much as the
-    rest together, up to four times their number. None where there are none.
+    rest together, up to twenty times their number. None where there are none.
     """
     if not abstain.any() or abstain.all():
         return None
     y = abstain.astype(np.float64)
-    w = np.where(abstain, min(4.0, (~abstain).sum() / abstain.sum()), 1.0)
+    w = np.where(abstain, min(20.0, (~abstain).sum() / abstain.sum()), 1.0)
     x = np.column_stack([best, np.ones(len(best))])
     theta = np.zeros(2)
     for _ in range(50):

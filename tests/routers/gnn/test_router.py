@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agentroute.errors import NotFittedError, RouterStateError
 from agentroute.features.text import HashingEncoder
+from agentroute.learning.state import StateStore
 from agentroute.model.decisions import Observation
 from agentroute.model.scores import Objective, StateDict
 from agentroute.model.tasks import Task
@@ -179,3 +180,12 @@ assert s.mean.argmax() == 2
 assert not {{"torch", "torch_geometric"}} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+async def test_survives_the_store_of_learned_state(fitted, tmp_path):
+    store = StateStore(tmp_path)
+    store.save("gnn", fitted.state_dict())
+    copy = GNNRouter(EMBEDDER)
+    copy.load_state_dict(store.load("gnn").state)
+    r = request(asking("galaxy"), cardset())
+    np.testing.assert_array_equal((await copy.score(r)).mean, (await fitted.score(r)).mean)

@@ -7,6 +7,8 @@ import pytest
 
 from agentroute.errors import ConfigError, NotFittedError, RouterStateError
 from agentroute.features.text import HashingEncoder
+from agentroute.model.scores import Examples
+from agentroute.model.tasks import Task
 from agentroute.routers.gnn import GNNRouter, TrainConfig
 from agentroute.routers.gnn.ablation import ablation
 from agentroute.routers.gnn.arrays import VARIANTS
@@ -15,7 +17,7 @@ from agentroute.routers.gnn.calibrate import fit_scope, trust_in
 from agentroute.routers.gnn.fitting import fit_network
 from agentroute.routers.gnn.profile import Profile
 from agentroute.routers.gnn.train import manifest, train
-from tests.routers.gnn.samples import EMBEDDER, TOPICS, examples
+from tests.routers.gnn.samples import EMBEDDER, TOPICS, cardset, examples, request
 
 QUICK = TrainConfig(hidden=16, epochs=12)
 TINY = TrainConfig(hidden=8, epochs=2)
@@ -231,3 +233,18 @@ def test_refuses_what_it_cannot_learn_from():
         GNNRouter(config={"hiden": 3})
     with pytest.raises(ConfigError, match="unknown variant"):
         GNNRouter(config={"variant": "half"})
+
+
+@pytest.mark.parametrize("agents", [1, 3])
+def test_no_known_entity_at_all_and_few_agents(agents):
+    words = ["ash", "elm", "fir", "oak", "yew", "bay", "fig", "box", "gum", "haw", "ivy", "koa"]
+    tasks = tuple(Task(id=w, prompt=w) for w in words)
+    cards = cardset(TOPICS[:agents])
+    f = np.random.default_rng(0).random((12, agents))
+    x = EMBEDDER.encode(words)
+    table = Examples(tasks, x, cards, f, None, None, np.zeros(12, bool))
+    fitted = fit_network(table, EMBEDDER, config=TINY)
+    assert not [k for k in fitted.knowledge.vocabulary.keys if not k.startswith("shape")]
+    p = GNNRouter(EMBEDDER)
+    p.fitted = fitted
+    assert p.probabilities(request(tasks[0], cards)).sum() == pytest.approx(1)
