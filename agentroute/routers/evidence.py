@@ -17,6 +17,7 @@ from agentroute.routers.index import ArmIndex
 from agentroute.routers.words import columns, content, grams, task_text
 
 WORD_COLUMNS, FEATURE_COLUMNS = 8192, 512
+NEWCOMER = 0.7  # how far a card's own prior counts against the typical record
 ALPHA, KAPPA = 5.0, 8.0  # smoothing of word counts and of feature means, in observations
 
 # Trust in each kind of evidence before anything is learned.
@@ -103,13 +104,17 @@ class Evidence:
     """What is known of the agents: records, prototypes, words and feature values.
 
     For agent a, over observations i with quality q_i and weight w_i:
-    record r_a = (sum w q + 2 prior) / (sum w + 2);
+    record r_a = (sum w q + 2 prior_a) / (sum w + 2), where prior_a = m + 0.7 (card's prior - m)
+    and m is the typical quality of all agents (0.5 at first): where quality is rare, a newcomer is
+    not taken for a marvel;
     prototypes p+_a = card + sum w q x, p-_a = sum w (1 - q) x (x the prompt's embedding);
     words: sum over the prompt's words t of log P(t | good a) / P(t), over sqrt(#t) and 20, with
     P(t | good a) = (good_ta + alpha P(t)) / (n_a + alpha) (naive Bayes against the traffic; the
     root tempers words that repeat each other); unwords: the same of the bad outcomes;
     features: mean over the task's feature values of their shrunken mean quality less r_a.
-    Row 0 of every array is the agent nobody has observed.
+    Row 0 of every array is the agent nobody has observed. In what only observation can show
+    (unlike, words, unwords) such an agent counts as the mean of the known candidates: silence is
+    neither praise nor blame.
     """
 
     def __init__(self) -> None:
@@ -132,7 +137,10 @@ class Evidence:
         like, unlike = self._meaning(embedding, c.embedding, slots)
         good, bad = self._words(at, slots)
         claimed = card.claimed(words)[c.rows]
-        record = (self.good[slots] + 2.0 * c.prior) / (self.seen[slots] + 2.0)
+        known = self.seen[slots] > 0.0
+        unlike, good, bad = (_like_the_known(part, known) for part in (unlike, good, bad))
+        expected = np.clip(self._typical() + NEWCOMER * (c.prior - self._typical()), 0.0, 1.0)
+        record = (self.good[slots] + 2.0 * expected) / (self.seen[slots] + 2.0)
         parts = (
             np.ones(len(c)), record, like, unlike, good, bad, claimed,
             self._skilled(request, card, words), card.refused(words)[c.rows],
@@ -261,6 +269,10 @@ class Evidence:
         n, m = self.good[slots], self.seen[slots]
         return _log_lift(good, n, p), _log_lift(seen - good, m - n, p)
 
+    def _typical(self) -> float:
+        """Mean quality over all observations, shrunk to 0.5 by ten of them."""
+        return float((self.good.sum() + 5.0) / (self.seen.sum() + 10.0))
+
     def _skilled(self, request: Request, card: CardWords, words: tuple[str, ...]) -> F64:
         """1 where the task names skills (a candidate has them all), else by the card's tags."""
         if request.task.skills:
@@ -284,6 +296,13 @@ class Evidence:
     @staticmethod
     def _feature_columns(task: Task) -> NDArray[np.int64]:
         return np.unique(columns((f"{k}={v}" for k, v in task.features.items()), FEATURE_COLUMNS))
+
+
+def _like_the_known(part: F64, known: NDArray[np.bool_]) -> F64:
+    """``part`` (n,) with the mean of the known where an agent is unknown."""
+    if known.all() or not known.any():
+        return part
+    return np.where(known, part, part[known].mean())
 
 
 def _log_lift(hits: NDArray[Any], n: F64, p: F64) -> F64:
