@@ -122,7 +122,7 @@ def test_draws_follow_the_recorded_propensities(exploration):
     canary = np.array([0, 0, 0, 0, 0, 1], bool)
     free = np.array([1, 1, 0, 1, 1, 1], bool)
     counts = np.zeros(6)
-    for t in range(10_000):
+    for t in range(6_000):
         rng = keyed_rng(7, "chi", t)
         c = decide(s, exploration=exploration, explorable=free, canary=canary, rng=rng)
         counts[c.positions[0]] += 1
@@ -136,7 +136,7 @@ def test_team_propensities_by_enumeration(exploration, canary):
     s = scores([0.7, 0.6, 0.2, 0.5])
     seen: dict[tuple[int, ...], float] = {}
     counts: dict[tuple[int, ...], int] = {}
-    draws = 6_000
+    draws = 2_500
     for t in range(draws):
         rng = keyed_rng(1, "team", t)
         c = decide(s, k=2, exploration=exploration, canary=canary, rng=rng)
