@@ -13,7 +13,7 @@ from agentroute.model.scores import F64
 
 KAPPA = (1.0, 3.0, 10.0)
 MAX_LEVELS = 4
-FIRST = -1.0  # the first feature is taken unless it clearly harms: owners name what matters
+FIRST = -2.0  # the first feature is taken unless it clearly harms: owners name what matters
 SPREAD = 1e-3  # of scores, below which a difference counts as rounding
 SEP = "\x1f"  # between the values of a cell's name
 Features = Sequence[Mapping[str, str]]
@@ -67,8 +67,9 @@ class FeatureMeans:
 def fit_means(features: Features, y: F64) -> tuple[FeatureMeans, F64]:
     """Choose features greedily while they help; also returns the left-out means (m, n).
 
-    A level is added where leaving rows out says that it lowers the squared error, or that the
-    arm with the largest mean earns more. ``y`` (m, n) with NaN where not observed; an arm never
+    A level is added where leaving rows out says that it lowers the squared error and that the
+    arm with the largest mean earns more, in sum; the first one unless that arm earns less by two
+    standard errors. ``y`` (m, n) with NaN where not observed; an arm never
     observed gets the mean of the others.
     """
     out = FeatureMeans(values=arm_means(y)[None])
@@ -78,7 +79,8 @@ def fit_means(features: Features, y: F64) -> tuple[FeatureMeans, F64]:
         trials = [_level(_codes(names, features, k), y, best) for k in left]
         at = max(range(len(left)), key=lambda i: _merit(trials[i][1], best, y))
         kappa, loo = trials[at]
-        if _merit(loo, best, y)[0] <= (0.0 if out.chain else FIRST):
+        both, fall = _merit(loo, best, y)
+        if both <= 0.0 and (out.chain or both - fall <= FIRST):
             break
         names, parent = _extend(out, features, names, y, parent, left.pop(at), kappa)
         best = loo
