@@ -86,10 +86,14 @@ class ReasoningRouter:
         return self._by_model(request, opinion, choice, record)
 
     def choose_set(self, scores: Scores) -> NDArray[np.int64]:
-        """Positions of the agents to call, best first; empty where the task is out of scope."""
-        if scores.out_of_scope >= 0.5:
+        """Positions of the agents to call, best first; empty where the task is out of scope.
+
+        In scope there is always one: ``tau_in`` bounds who joins the best.
+        """
+        if scores.out_of_scope >= 0.5 or np.isnan(scores.mean).all():
             return np.empty(0, np.int64)
-        return agent_set(scores.mean, tau_in=self.tau_in, delta=self.delta, cap=self.max_agents)
+        tau = min(self.tau_in, float(np.nanmax(scores.mean)))
+        return agent_set(scores.mean, tau_in=tau, delta=self.delta, cap=self.max_agents)
 
     def update(self, observation: Observation) -> None:
         """See ``Router.update``."""
