@@ -200,7 +200,7 @@ def decision(n: int, *, screening: Screening | None = None) -> Callable[[], obje
         agent = str(candidates.names[i])
         router.update(Observation(i, f"d{i}", requests[i % 32], agent, quality=0.5))
     policy = Policy(router, screening=screening)
-    queue: deque[DecisionRecord] = deque(maxlen=1_024)
+    queue: deque[DecisionRecord] = deque(maxlen=32)  # what a writer leaves waiting
     turn = iter(range(1 << 60))
 
     def run() -> None:
