@@ -165,10 +165,14 @@ class NoCandidateError(RoutingError):
 
     def __init__(self, task_id: str, excluded: Mapping[str, str]) -> None:
         self.task_id, self.excluded = task_id, dict(excluded)
-        shown = "; ".join(f"{k}: {v}" for k, v in list(self.excluded.items())[:5])
-        more = len(self.excluded) - 5
-        if more > 0:
-            shown += f"; and {more} more"
+        by_reason: dict[str, list[str]] = {}
+        for agent, reason in self.excluded.items():
+            by_reason.setdefault(reason, []).append(agent)
+        few_first = sorted(by_reason.items(), key=lambda r: len(r[1]))
+        shown = "; ".join(
+            f"{', '.join(who) if len(who) <= 3 else f'{len(who)} agents'}: {reason}"
+            for reason, who in few_first
+        )
         super().__init__(
             f"no agent is eligible for task '{task_id}' ({shown or 'the registry is empty'})",
             hint="agentroute agents ls shows skills and status",

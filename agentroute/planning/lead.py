@@ -56,7 +56,7 @@ class RuleLead:
     """
 
     graph: TaskGraph
-    again: int = 1
+    again: int = 2
     name: str = "rule_lead"
 
     def next(self, reports: Mapping[str, Report]) -> tuple[Order, ...]:
