@@ -14,7 +14,7 @@ from agentroute.model.decisions import Observation
 from agentroute.model.scores import F64, Candidates, Request, Scores, StateDict, Taxonomy
 from agentroute.routers.baselines import check_kind, total
 from agentroute.routers.binding import Space
-from agentroute.routers.colony import ALPHA, BETA, desirability, proportional, stagnation
+from agentroute.routers.colony import ALPHA, BETA, desirability, proportional, stagnation, top_paths
 from agentroute.routers.index import ArmIndex
 from agentroute.routers.intent import GENERAL, Intent
 from agentroute.routers.prior import CardPrior
@@ -172,17 +172,16 @@ class PheromoneRouter:
     def show(self, kind: str | None = None, *, top: int = 10) -> dict[str, Any]:
         """The trails of one kind (of every kind without a name) as JSON, for people.
 
+        ``code`` names ``lang=code`` or ``skill:code`` where only one kind ends so.
         For each kind: ``sources``, ``agents``, the matrix ``tau`` (sources by agents), ``visits``,
-        ``p`` (trails alone, since eta belongs to a task), ``stagnation`` of each row, and the
-        ``top`` edges by p.
+        ``p`` (trails alone, since eta belongs to a task), ``stagnation`` of each row, the ``top``
+        edges and the most probable ``paths`` from the first stage to the last, by p.
 
         Raises:
             ConfigError: no such kind.
         """
         kinds = list(self.trails.kinds)
-        if kind is not None and kind not in self.trails.kinds:
-            raise ConfigError(f"no trails of kind '{kind}'", hint=f"known: {', '.join(kinds)}")
-        shown = kinds if kind is None else [kind]
+        shown = kinds if kind is None else [self._named(kind)]
         return {"folded": self.folded, "kinds": {k: self._shown(k, top) for k in shown}}
 
     # -- inside ------------------------------------------------------------------------------
@@ -198,6 +197,14 @@ class PheromoneRouter:
             part = weight if source == ANY else weight / len(edges)
             self.trails.deposit(self.trails.open_row(kind, source), slot, quality, part, gate=good)
 
+    def _named(self, word: str) -> str:
+        kinds = list(self.trails.kinds)
+        ends = [k for k in kinds if k.endswith((f"={word}", f":{word}"))]
+        found = [word] if word in kinds else ends
+        if len(found) != 1:
+            raise ConfigError(f"no trails of kind '{word}'", hint=f"known: {', '.join(kinds)}")
+        return found[0]
+
     def _shown(self, kind: str, top: int) -> dict[str, Any]:
         agents = self.index.names
         slots = np.arange(1, len(agents) + 1)
@@ -205,6 +212,8 @@ class PheromoneRouter:
         read = {s: self.trails.read(r, slots) for s, r in rows.items()}
         p = {s: proportional(tau, tau, alpha=self.alpha, beta=0.0) for s, (tau, _) in read.items()}
         edges = [(s, a, float(x)) for s in p for a, x in zip(agents, p[s], strict=True)]
+        depth = 1 + max((int(s.partition("|")[0]) for s in rows if s != ANY), default=0)
+        paths = top_paths([agents] * depth, lambda s, i: p.get(f"{s}|{i}", p[ANY]), k=top)
         return {
             "agents": agents,
             "sources": list(rows),
@@ -213,6 +222,7 @@ class PheromoneRouter:
             "p": [x.round(4).tolist() for x in p.values()],
             "stagnation": [round(stagnation(x), 4) for x in p.values()],
             "top": sorted(edges, key=lambda e: -e[2])[:top],
+            "paths": [{"agents": list(path), "p": round(x, 6)} for path, x in paths],
         }
 
 

@@ -406,9 +406,20 @@ def test_show_reads_like_the_trails():
     assert sum(report["p"][at]) == pytest.approx(1, abs=1e-3)
     assert report["top"][0][1] == "a" and 0 < report["stagnation"][at] < 1
     assert set(router.show()["kinds"]) == {"kind=math", GENERAL}
+    assert router.show("math")["kinds"].keys() == {"kind=math"}
+    assert report["paths"][0]["agents"] == ["a"]
     with pytest.raises(ConfigError) as e:
         router.show("nope")
     assert "kind=math" in e.value.hint
+
+
+def test_show_follows_paths_over_stages():
+    router = PheromoneRouter()
+    second = request(stage=1, upstream=("a",))
+    feed(router, [(request(), "a", 0.9), (second, "b", 0.9), (second, "a", 0.1)] * 6)
+    shown = router.show("math")["kinds"]["kind=math"]
+    assert shown["paths"][0]["agents"] == ["a", "b"]
+    assert sum(x["p"] for x in shown["paths"]) == pytest.approx(1, abs=1e-4)
 
 
 def test_parameters_by_name_and_their_limits():
