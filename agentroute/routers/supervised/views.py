@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentroute.features.text import HashingEncoder
 from agentroute.model.scores import F32
@@ -95,6 +94,3 @@ def scaled(block: F32, centre: F32, scale: F32) -> F32:
     """(block - centre) / scale, clipped so that one odd text cannot run away."""
     z = (block - centre) / scale
     return np.asarray(np.clip(z, -1.0, 1.0), np.float32)
-
-
-Rows = NDArray[np.int64]
