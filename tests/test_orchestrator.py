@@ -254,3 +254,36 @@ async def test_from_config(tmp_path, monkeypatch):
     async with orc:
         assert (tmp_path / "agentroute.db").exists()
     json.dumps(orc.settings.model_dump(mode="json"))
+
+
+@pytest.mark.checklist("TC5")
+async def test_a_team_runs_side_by_side_and_one_hanging_member_does_not_fail_it(url, tmp_path):
+    registry = Registry()
+    started = []
+
+    def member(name, seconds, timeout):
+        @registry.agent(name=name, skills=["s"], limits={"timeout_s": timeout, "max_attempts": 1})
+        async def agent(call):
+            """Answers after a while."""
+            started.append(name)
+            await asyncio.sleep(seconds)
+            return name
+
+    member("quick", 0.3, 5.0)
+    member("steady", 0.3, 5.0)
+    member("hanging", 60.0, 0.3)
+    depth = {"name": "fixed", "k": 3}
+    async with Orchestrator(registry, ledger=url, out=tmp_path, depth=depth) as orc:
+        began = asyncio.get_running_loop().time()
+        run = await orc.run(Task(id="t", prompt="x", skills=("s",)))
+        took = asyncio.get_running_loop().time() - began
+        outcomes = {o.agent: o.error for o in orc.ledger.outcomes(run.run_id)}
+    assert sorted(started) == ["hanging", "quick", "steady"]
+    assert took < 0.3 + 0.3 + 2.0
+    assert run.status in ("completed", "degraded")
+    assert "quick" in run.answer
+    assert "steady" in run.answer
+    assert outcomes["quick"] is None
+    assert "no answer within" in outcomes["hanging"]
+    assert any("hanging failed" in words for words in run.degraded)
+    assert len(run.decisions[-1].chosen) == 3

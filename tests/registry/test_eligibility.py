@@ -80,6 +80,9 @@ def test_breaker_opens_and_lets_one_probe_through(cards):
     assert "good" not in eligible(cards, live, task, now_s=120.0).candidates.names
     assert "good" in eligible(cards, live, task, now_s=161.0).candidates.names
     assert live.half_open("good", 161.0)
+    live.decided("good")
+    assert "good" not in eligible(cards, live, task, now_s=161.0).candidates.names
+    live.settled("good")
     live.finished("good", cost_usd=0.1, latency_s=1, error=False, at_s=162.0)
     assert not live.half_open("good", 170.0)
 
