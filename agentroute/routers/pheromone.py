@@ -21,6 +21,7 @@ from agentroute.routers.prior import CardPrior
 from agentroute.routers.trails import Trails
 
 ANY = "*"
+GENERAL_VISITS = 2.0  # what holds for all kinds never outweighs what the card says of this task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,17 +122,17 @@ class PheromoneRouter:
     ) -> tuple[F64, F64]:
         """Tau (n,) = sum_t w_t tau^t over the kinds, mean over the sources; visits likewise."""
         rows = [
-            (weight / len(edges_from), r)
+            (weight / len(edges_from), r, GENERAL_VISITS if kind == GENERAL else np.inf)
             for kind, weight in w.items()
             if weight > 0.0
             for source in edges_from
             if (r := self._row(kind, source)) is not None
         ]
         tau, visits, known = np.zeros(len(slots)), np.zeros(len(slots)), 0.0
-        for weight, r in rows:  # at most kinds x inputs, never agents
+        for weight, r, most in rows:  # at most kinds x inputs, never agents
             t, v = self.trails.read(r, slots)
             tau += weight * t
-            visits += weight * v
+            visits += weight * np.minimum(v, most)
             known += weight
         return tau + max(0.0, 1.0 - known) * 0.5, visits
 
