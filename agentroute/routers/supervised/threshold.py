@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from agentroute.model.scores import F64
 
-MAX_LOSS = 0.0075  # score in scope that may be given up for refusing
+MAX_LOSS = 0.004  # score in scope that may be given up for refusing
 MIN_ABSTAIN = 5  # rows marked abstain below which nothing is ever refused
 NEVER = 0.0
 
