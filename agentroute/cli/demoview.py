@@ -10,7 +10,7 @@ import typer
 from agentroute.cli.common import seconds, table, usd
 from agentroute.cli.progress import plain
 from agentroute.cli.views import show_choices, show_route
-from agentroute.evaluation.demo import REPEATS, SMALL, Contest, Learning, picks
+from agentroute.evaluation.demo import REPEATS, Contest, Learning, picks
 from agentroute.evaluation.results import EvalResult
 from agentroute.inspector.charts import sparkline
 from agentroute.model.runs import RunResult
@@ -45,9 +45,7 @@ class Teller:
         show_route(contest.found)
         for agent, words in contest.why_not.items():
             typer.echo(f"why not {agent}: {words}")
-        typer.echo(
-            f"\n3. The same step {REPEATS} times on {SMALL} files, each verified and learned from\n"
-        )
+        typer.echo(f"\n3. The same step {REPEATS} times on code that no longer parses\n")
 
     def _repeat(self, step: tuple[int, Learning]) -> None:
         i, learning = step

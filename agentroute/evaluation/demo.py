@@ -1,7 +1,8 @@
 """The story of ``agentroute demo`` as data. Every number is computed while it is told.
 
-1. A pipeline on this environment. 2. Its contested choice. 3. The same step again and again: the
-verifier's scores move the choice. 4. A recorded table, streamed through the learner.
+1. A pipeline on this environment. 2. Its contested choice. 3. The same step again and again, on
+code that no longer parses: the verifier's scores move the choice. 4. A recorded table, streamed
+through the learner.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from agentroute.registry.registry import Registry
 
 GRAPH = "audit_project"
 REPEATS = 20
-SMALL = 20  # files a repeat looks at, so that twenty of them take seconds
-COST_WEIGHT = 0.3
+LEGACY = "shipped:pedalworks/code/legacy"  # Python 2, which the syntax tree cannot read
+COST_WEIGHT = 0.1
 TABLE = "coderouterbench"
 
 
@@ -104,8 +105,8 @@ async def run_demo(out: Path, *, seed: int, tell: Tell) -> Story:
         tell("run", run)
         contest = _contest(orc, run)
         tell("contest", contest)
-        small = orc.plan(GRAPH, inputs={**where, "max_files": SMALL})
-        learning = await _learn(orc, _step_alone(small, contest.task_id), contest, seed, tell)
+        legacy = orc.plan(GRAPH, inputs={"path": LEGACY})
+        learning = await _learn(orc, _step_alone(legacy, contest.task_id), contest, seed, tell)
         tell("learning", learning)
     table = await _stream(seed)
     tell("table", table)

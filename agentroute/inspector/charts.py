@@ -5,6 +5,7 @@ Colours come from CSS variables of the page, so that a chart follows light and d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -48,16 +49,23 @@ def _number(v: float) -> str:
     return f"{v:.3g}"
 
 
+def ticks(lo: float, hi: float, most: int = 5) -> list[float]:
+    """At most ``most`` round numbers in [lo, hi]: 1, 2 or 5 times a power of ten apart."""
+    raw = (hi - lo) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw)
+    first = math.ceil(lo / step)
+    return [round(k * step, 12) for k in range(first, math.floor(hi / step + 1e-9) + 1)]
+
+
 def _axes(x: tuple[float, float], y: tuple[float, float], xlabel: str, ylabel: str) -> str:
     out = []
-    for i in range(5):
-        v = y[0] + (y[1] - y[0]) * i / 4
-        py = H - BOTTOM - (H - TOP - BOTTOM) * i / 4
+    for v in ticks(*y):
+        py = _py(v, y)
         out.append(f'<line class="grid" x1="{LEFT}" x2="{W - RIGHT}" y1="{py:.1f}" y2="{py:.1f}"/>')
         out.append(_text(LEFT - 6, py + 4, _number(v), "end"))
-    for i in range(3):
-        v = x[0] + (x[1] - x[0]) * i / 2
-        px = LEFT + (W - LEFT - RIGHT) * i / 2
+    for v in ticks(*x):
+        px = _px(v, x)
         out.append(_text(px, H - BOTTOM + 16, _number(v), "middle"))
     out.append(_text((LEFT + W - RIGHT) / 2, H - 4, xlabel, "middle", 'class="dim"'))
     out.append(_text(LEFT, TOP - 3, ylabel, "start", 'class="dim"'))

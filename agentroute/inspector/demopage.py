@@ -75,7 +75,8 @@ def _learning(story: Story) -> Section:
     )
     return Section(
         "3. The same step again: the verifier's score moves the choice",
-        f"{len(learned.agents)} runs in {learned.seconds:.1f} s. Above: the probability with which "
+        f"{len(learned.agents)} runs in {learned.seconds:.1f} s, on legacy code that a syntax tree "
+        "cannot read; run 1 is the choice of part 2. Above: the probability with which "
         "each agent would be chosen. Below: the mean score of the runs it did.",
         chart + scored,
     )

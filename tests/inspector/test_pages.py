@@ -1,6 +1,6 @@
 """Charts and pages: everything from outside is escaped, the numbers are there."""
 
-from agentroute.inspector.charts import bars, dag, lines, scatter, sparkline
+from agentroute.inspector.charts import bars, dag, lines, scatter, sparkline, ticks
 from agentroute.inspector.page import Section, render
 
 EVIL = "<script>alert(1)</script>"
@@ -38,3 +38,9 @@ def test_sparkline_and_empty_charts():
     assert sparkline([0, 0.5, 1]) == "▁▅█"
     assert lines({}, title="t") == ""
     assert bars([], title="t") == ""
+
+
+def test_ticks_are_round_and_inside():
+    assert ticks(0.37, 0.53) == [0.4, 0.45, 0.5]
+    assert ticks(0, 6067) == [0, 2000, 4000, 6000]
+    assert ticks(-758, 656) == [-500, 0, 500]
