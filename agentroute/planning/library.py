@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentroute.planning.graphfile import load_graph
-
 from agentroute.config.paths import Place
 from agentroute.errors import AgentRouteError, GraphError, did_you_mean
+from agentroute.planning.graphfile import load_graph
 
 if TYPE_CHECKING:
     from agentroute.planning.graphfile import GraphSpec
