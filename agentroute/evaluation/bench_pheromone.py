@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from agentroute.errors import NestedLoopError
-from agentroute.evaluation.stream import everyone
 from agentroute.features.text import HashingEncoder
 from agentroute.features.threads import one_thread
 from agentroute.model.cards import CapabilityCard
@@ -20,6 +19,7 @@ from agentroute.model.scores import F64, Candidates, Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.colony import pick, pull
+from agentroute.routers.lessons import everyone
 from agentroute.routers.pheromone import PheromoneRouter
 from agentroute.routers.trails import Trails
 

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.errors import UsageError, did_you_mean
-from agentroute.evaluation.stream import everyone
 from agentroute.evaluation.wordbank import TOPICS, card, prompt
 from agentroute.features.text import Embedder, HashingEncoder
 from agentroute.model.scores import F64, Candidates, CardSet, Objective, Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
+from agentroute.routers.lessons import everyone
 
 GOOD, BAD = 0.9, 0.2
 

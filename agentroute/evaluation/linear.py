@@ -6,17 +6,21 @@ a class of its own for 'nobody'; elsewhere a ridge regression for every arm at o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from agentroute.errors import MissingExtraError
+from agentroute.evaluation.outcomes import Ints
 from agentroute.evaluation.problem import Inputs, Labels
 from agentroute.evaluation.splits import folds
 from agentroute.model.scores import F64
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 NOBODY = -1
+DUAL_ROWS = 5_000
+Solve = Callable[[float, Ints, Ints | None], F64]  # (penalty, rows to fit, rows to guess or test)
 
 
 def linear_guess(
@@ -84,19 +88,48 @@ def _classified(x: Any, known: Labels, z: Any, n: int) -> tuple[F64, F64]:
 
 def _ridge(x: Any, known: Labels, z: Any, prior: F64, rng: np.random.Generator) -> F64:
     """Ridge on the residual to each arm's mean; the penalty is chosen on a fifth of train."""
-    y = np.where(np.isnan(known.quality), 0.0, known.quality - prior)
     use = np.flatnonzero(~known.abstain)
-    fit, held = (use[part] for part in folds(len(use), 5, rng)[0])
-    truth = np.nan_to_num(known.quality[held])
+    y = np.where(np.isnan(known.quality), 0.0, known.quality - prior)[use]
+    solve = _dual(x[use], z, y) if len(use) <= DUAL_ROWS else _primal(x[use], z, y)
+    fit, held = folds(len(use), 5, rng)[0]
+    truth = np.nan_to_num(known.quality[use][held])
     gains = []
     for a in PENALTIES:
-        pick = (prior + _solve(x[fit], y[fit], x[held], a)).argmax(axis=1)
+        pick = (prior + solve(a, fit, held)).argmax(axis=1)
         gains.append(truth[np.arange(len(held)), pick].mean())
-    return np.asarray(prior + _solve(x[use], y[use], z, PENALTIES[int(np.argmax(gains))]))
+    return np.asarray(prior + solve(PENALTIES[int(np.argmax(gains))], np.arange(len(use)), None))
 
 
-def _solve(x: Any, y: F64, z: Any, penalty: float) -> F64:
+def _dual(x: Any, z: Any, y: F64) -> Solve:
+    """Ridge through the Gram matrix, computed once for all penalties: exact, O(m^3) in rows.
+
+    Features and labels are centred by the rows of the fit, as an intercept would:
+    (x_i - mu)(x_j - mu) = K_ij - r_i - r_j + mean r, where r_i is the mean of K_ij over the fit.
+    """
+    from scipy.linalg import cho_factor, cho_solve
+
+    k, k_z = (x @ x.T).toarray(), (z @ x.T).toarray()
+
+    def solve(penalty: float, fit: Ints, held: Ints | None) -> F64:
+        gram = k[np.ix_(fit, fit)]
+        cross = k_z[:, fit] if held is None else k[np.ix_(held, fit)]
+        r, mean = gram.mean(axis=0), y[fit].mean(axis=0)
+        cross = cross - cross.mean(axis=1, keepdims=True) - r + r.mean()
+        gram = gram - r[:, None] - r + r.mean()
+        gram[np.diag_indices(len(fit))] += penalty
+        factor = cho_factor(gram, lower=True, overwrite_a=True)
+        return np.asarray(cross @ cho_solve(factor, y[fit] - mean) + mean)
+
+    return solve
+
+
+def _primal(x: Any, z: Any, y: F64) -> Solve:
+    """The same by conjugate gradients, where there are too many rows for their Gram matrix."""
     from sklearn.linear_model import Ridge
 
-    model = Ridge(alpha=penalty, solver="sparse_cg", tol=1e-4, max_iter=300)
-    return np.asarray(model.fit(x, y).predict(z)).reshape(z.shape[0], -1)
+    def solve(penalty: float, fit: Ints, held: Ints | None) -> F64:
+        model = Ridge(alpha=penalty, solver="sparse_cg", tol=1e-4, max_iter=300)
+        rows = z if held is None else x[held]
+        return np.asarray(model.fit(x[fit], y[fit]).predict(rows)).reshape(rows.shape[0], -1)
+
+    return solve

@@ -7,30 +7,8 @@ import numpy as np
 from agentroute.evaluation.outcomes import Ints, OutcomeTable
 from agentroute.features.text import Embedder
 from agentroute.model.decisions import Observation
-from agentroute.model.scores import F64, Bounds, Candidates, CardSet, Objective, Request
-
-
-def everyone(cards: CardSet) -> Candidates:
-    """All agents of the set, idle, with what their cards say (NaN where they say nothing)."""
-    n = len(cards)
-    return Candidates(
-        cards=cards,
-        rows=np.arange(n),
-        names=cards.names,
-        embedding=cards.embedding,
-        prior=np.array([c.prior_quality for c in cards.cards]),
-        load=np.zeros(n),
-        latency_s=_known([c.latency_s for c in cards.cards]),
-        cost_usd=_known([c.pricing.expected_usd for c in cards.cards]),
-        success=np.ones(n),
-        inflight=np.zeros(n),
-        explorable=np.ones(n, np.bool_),
-        canary=np.zeros(n, np.bool_),
-    )
-
-
-def _known(values: list[float | None]) -> F64:
-    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+from agentroute.model.scores import F64, Bounds, Candidates, Objective, Request
+from agentroute.routers.lessons import everyone
 
 
 def objective_bounds(table: OutcomeTable, rows: Ints, candidates: Candidates) -> Bounds:

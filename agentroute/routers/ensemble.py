@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import orjson
 
-from agentroute.errors import ConfigError, RouterStateError, RoutingError
+from agentroute.errors import ConfigError, NotFittedError, RouterStateError, RoutingError
 from agentroute.model.decisions import Observation
 from agentroute.model.embedding import Embedder
-from agentroute.model.scores import F64, Request, Scores, StateDict, Taxonomy
+from agentroute.model.scores import F64, Examples, Request, Scores, StateDict, Taxonomy
+from agentroute.routers.advice import Said, advice, for_member, pack, unpack
 from agentroute.routers.base import Router
 from agentroute.routers.baselines import check_kind
 from agentroute.routers.hedge import Hedge
+from agentroute.routers.lessons import fifth, requests, take, teach
 
-MEMBERS = ("linucb", "knn", "skill_match")
+MEMBERS = ("linucb", "knn", "linear")
 
 
 class Ensemble:
@@ -28,6 +29,10 @@ class Ensemble:
     2015), a table of weights for each kind of task (see ``Hedge``). Bonus = the trusted
     members' bonuses plus h times the spread of their means, where h in [0, 1] is the entropy of
     the trust: as long as it is open whom to trust, their disagreement is worth a try.
+
+    A member that was never fitted is silent: it has no say, and its share of the trust waits.
+    ``fit`` teaches every member by the labels; trust then starts from what each would have earned
+    on a fifth of the rows that it had not seen (full information: Hedge), kind by kind.
 
     Evidence is every member's means (and its own evidence): what is learned later is judged by
     what the members said at the decision, in a replay as live.
@@ -46,31 +51,68 @@ class Ensemble:
         embedder: Embedder | None = None,
         seed: int = 0,
     ) -> None:
-        from agentroute.routers.catalog import make_router
-
         specs = [m if isinstance(m, str) else dict(m) for m in members]
         if not specs:
             raise ConfigError("an ensemble needs members", field="router.members")
-        self.members: list[Router] = [make_router(m, embedder=embedder, seed=seed) for m in specs]
+        self._specs, self._embedder, self._seed = specs, embedder, seed
+        self.members: list[Router] = self._make()
         self.labels = _labels([m.name for m in self.members])
         self.by = tuple(by)
         self.hedge = Hedge(len(self.members), eta=eta, share=share)
 
+    def _make(self) -> list[Router]:
+        from agentroute.routers.catalog import make_router
+
+        return [make_router(m, embedder=self._embedder, seed=self._seed) for m in self._specs]
+
     async def score(self, request: Request) -> Scores:
         """See ``Router.score``."""
-        said = [await m.score(_for_member(request, i)) for i, m in enumerate(self.members)]
-        pi = self.hedge.trust(self.kind(request))
-        means = np.array([s.mean for s in said])
+        said = [await self._ask(i, request) for i in range(len(self.members))]
+        spoke = [s for s in said if s is not None]
+        if not spoke:
+            raise NotFittedError("no member of the ensemble was fitted", hint="fit it on labels")
+        pi = self.hedge.trust(self.kind(request), np.array([s is not None for s in said]))
+        pi = pi[pi > 0.0]
+        means = np.array([s.mean for s in spoke])
         parts = pi[:, None] * means
         mean = parts.sum(axis=0)
-        h = _entropy(pi)
         spread = np.sqrt(np.maximum((pi[:, None] * (means - mean) ** 2).sum(axis=0), 0.0))
-        bonus = pi @ np.array([s.bonus for s in said]) + h * spread
-        oos = float(pi @ np.array([s.out_of_scope for s in said]))
-        terms = dict(zip(self.labels, parts, strict=True))
+        bonus = pi @ np.array([s.bonus for s in spoke]) + _entropy(pi) * spread
+        oos = float(pi @ np.array([s.out_of_scope for s in spoke]))
+        labels = [n for n, s in zip(self.labels, said, strict=True) if s is not None]
+        reason = ", ".join(f"{n} {p:.2f}" for n, p in zip(labels, pi, strict=True))
+        terms = dict(zip(labels, parts, strict=True))
         clipped = np.minimum(mean, 1.0)
-        reason = ", ".join(f"{n} {p:.2f}" for n, p in zip(self.labels, pi, strict=True))
-        return Scores(clipped, bonus, terms, f"trust: {reason}", min(oos, 1.0), _pack(said))
+        return Scores(clipped, bonus, terms, f"trust: {reason}", min(oos, 1.0), pack(said))
+
+    async def _ask(self, i: int, request: Request) -> Scores | None:
+        """The scores of a member, None from one that was not fitted."""
+        try:
+            return await self.members[i].score(for_member(request, i))
+        except NotFittedError:
+            return None
+
+    def fit(self, examples: Examples, *, seed: int = 0) -> None:
+        """Learn from labels, from scratch; the members twice, once without a fifth of the rows.
+
+        Raises:
+            MissingExtraError, ConfigError: from the members.
+        """
+        self.hedge.clear()
+        self.members = self._make()
+        rest, held = fifth(len(examples), seed)
+        held = held[~examples.abstain[held]]
+        if len(rest) and len(held):
+            self._teach(take(examples, rest), seed)
+            unseen = take(examples, held)
+            for request, quality in zip(requests(unseen), unseen.quality, strict=True):
+                self.hedge.learn_all(self.kind(request), self._advice(request), quality)
+            self.members = self._make()
+        self._teach(examples, seed)
+
+    def _teach(self, examples: Examples, seed: int) -> None:
+        for member in self.members:
+            teach(member, examples, seed=seed)
 
     def update(self, observation: Observation) -> None:
         """Charge the members by what they had said, then let each of them learn."""
@@ -78,10 +120,11 @@ class Ensemble:
         if o.quality is not None:
             position = _position(o)
             if position is not None:
-                advice = self._advice(o.request)
-                self.hedge.learn(self.kind(o.request), advice, position, o.quality, o.propensity)
+                said = self._advice(o.request)
+                self.hedge.learn(self.kind(o.request), said, position, o.quality, o.propensity)
         for i, member in enumerate(self.members):
-            member.update(replace(o, request=_for_member(o.request, i)))
+            with suppress(NotFittedError):
+                member.update(replace(o, request=for_member(o.request, i)))
 
     def kind(self, request: Request) -> str:
         """The kind of a task: its values of the features ``by`` (of all, where none is named)."""
@@ -115,11 +158,12 @@ class Ensemble:
 
     def _advice(self, request: Request) -> F64:
         """Means (members, n) as they were at the decision; else as they are now."""
-        recorded = _unpack(request.recorded, len(self.members), len(request.candidates))
+        n = len(request.candidates)
+        recorded = unpack(request.recorded, len(self.members), n)
         if recorded is not None:
             return recorded
-        said = [_now(m.score(_for_member(request, i))) for i, m in enumerate(self.members)]
-        return np.array([s.mean for s in said])
+        said: Said = [_now(self._ask(i, request)) for i in range(len(self.members))]
+        return advice(said, n)
 
 
 def _labels(names: list[str]) -> list[str]:
@@ -140,51 +184,14 @@ def _position(o: Observation) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def _now(coroutine: Coroutine[Any, Any, Scores]) -> Scores:
+def _now(coroutine: Coroutine[Any, Any, Scores | None]) -> Scores | None:
     """The scores of a member that does not wait for anything."""
     try:
         coroutine.send(None)
     except StopIteration as done:
-        scores: Scores = done.value
+        scores: Scores | None = done.value
         return scores
     coroutine.close()
     raise RoutingError(
         "a member of the ensemble waits for a model", hint="fold rows with their evidence"
     )
-
-
-def _pack(said: Sequence[Scores]) -> bytes:
-    """Members' means as float32 and their own evidence, as JSON."""
-    members = [
-        {"mean": _b64(s.mean.astype(np.float32).tobytes()), "evidence": _b64(s.evidence)}
-        for s in said
-    ]
-    return orjson.dumps({"ensemble": members})
-
-
-def _b64(data: bytes | None) -> str | None:
-    return None if data is None else base64.b64encode(data).decode()
-
-
-def _read(recorded: bytes | None) -> list[dict[str, str | None]]:
-    """The members' records, [] where the bytes are not an ensemble's."""
-    if not recorded or not recorded.startswith(b'{"ensemble":'):
-        return []
-    members: list[dict[str, str | None]] = orjson.loads(recorded)["ensemble"]
-    return members
-
-
-def _unpack(recorded: bytes | None, m: int, n: int) -> F64 | None:
-    rows = [np.frombuffer(base64.b64decode(r["mean"] or ""), np.float32) for r in _read(recorded)]
-    if len(rows) != m or any(len(r) != n for r in rows):
-        return None
-    return np.array(rows, np.float64)
-
-
-def _for_member(request: Request, i: int) -> Request:
-    """The request with the i-th member's own evidence in place of the ensemble's."""
-    members = _read(request.recorded)
-    if not members:
-        return request
-    own = members[i]["evidence"] if i < len(members) else None
-    return replace(request, recorded=None if own is None else base64.b64decode(own))

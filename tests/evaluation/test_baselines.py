@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from agentroute.evaluation import linear as linear_module
 from agentroute.evaluation.baselines import BASELINES, best_single, global_means, knn
 from agentroute.evaluation.featuremeans import best_grouping, group_means
 from agentroute.evaluation.problem import Inputs, Labels, make_problem
@@ -87,3 +88,15 @@ def test_an_intent_table_is_classified_with_a_class_for_nobody():
     guess = BASELINES["linear"](inputs, labels, inputs, rng())
     assert (guess.out_of_scope == (kinds == 2)).all()
     assert picked_scores(guess, labels)[kinds < 2].mean() == 1.0
+
+
+def test_ridge_through_the_gram_matrix_equals_conjugate_gradients():
+    sparse = pytest.importorskip("scipy.sparse")
+    x, z = (sparse.random(m, 200, 0.1, random_state=m).tocsr() for m in (60, 20))
+    y = rng().random((60, 3))
+    fit, held = np.arange(40), np.arange(40, 60)
+    for penalty in (0.3, 3.0):
+        for rows, wanted in ((fit, held), (np.arange(60), None)):
+            exact = linear_module._dual(x, z, y)(penalty, rows, wanted)
+            near = linear_module._primal(x, z, y)(penalty, rows, wanted)
+            np.testing.assert_allclose(exact, near, atol=1e-3)

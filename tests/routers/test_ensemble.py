@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentroute.errors import ConfigError, RouterStateError
+from agentroute.errors import ConfigError, NotFittedError, RouterStateError
 from agentroute.model.ids import keyed_rng
+from agentroute.model.scores import Examples
 from agentroute.routers.ensemble import Ensemble
 from agentroute.routers.hedge import Hedge
 from agentroute.routers.policy import Policy
@@ -91,3 +92,61 @@ def test_bad_ensembles():
         Ensemble(eta=0)
     with pytest.raises(RouterStateError, match="ensemble of"):
         Ensemble(members=["uniform"]).load_state_dict(Ensemble().state_dict())
+
+
+def labelled(cards, m=60):
+    """Agent 0 is right where kind is 0, agent 1 where it is 1."""
+    rng, kinds = np.random.default_rng(4), np.arange(m) % 2
+    requests = [t.request(t.candidates(cards), features={"kind": str(k)}) for k in kinds]
+    quality = np.where(np.arange(len(cards)) == kinds[:, None], 0.9, 0.2)
+    quality[rng.random(quality.shape) < 0.2] = np.nan
+    return Examples(
+        tasks=tuple(r.task for r in requests),
+        embedding=np.array([r.embedding for r in requests]),
+        cards=cards,
+        quality=quality,
+        cost_usd=None,
+        latency_s=None,
+        abstain=np.zeros(m, bool),
+    )
+
+
+def test_fit_teaches_every_member_and_trusts_who_was_right_on_unseen_rows():
+    cards = t.cardset(3)
+    examples = labelled(cards)
+    members = [*fixed("a0", "a1"), "linucb"]
+    router, again = Ensemble(members=members), Ensemble(members=members)
+    router.fit(examples, seed=3)
+    again.fit(examples, seed=3)
+    for kind in (0, 1):
+        r = t.request(t.candidates(cards), features={"kind": str(kind)})
+        pi = router.hedge.trust(f"kind={kind}")
+        assert pi[kind] > pi[1 - kind]
+        assert t.score(router, r).mean.argmax() == kind
+        np.testing.assert_array_equal(t.score(router, r).mean, t.score(again, r).mean)
+    assert router.members[2].folded == int((~np.isnan(examples.quality)).sum())
+
+
+def test_a_member_that_was_not_fitted_is_silent_until_it_is():
+    cards = t.cardset(3)
+    r = t.request(t.candidates(cards), features={"kind": "0"})
+    router = Ensemble(members=["linucb", "linear"])
+    s = t.score(router, r)
+    assert set(s.terms) == {"linucb"}
+    router.update(t.observe(1, replace(r, recorded=s.evidence), "a0", 0.1, propensity=0.5))
+    np.testing.assert_allclose(router.hedge.trust("kind=0"), [0.5, 0.5], atol=1e-3)
+    router.fit(labelled(cards))
+    assert set(t.score(router, r).terms) == {"linucb", "linear"}
+    with pytest.raises(NotFittedError, match="no member"):
+        t.score(Ensemble(members=["linear"]), r)
+
+
+def test_who_sleeps_keeps_its_share():
+    hedge = Hedge(3, eta=0.5, share=0.0)
+    advice = np.array([[1.0, 0.0], [0.0, 1.0], [np.nan, np.nan]])
+    hedge.learn_all("k", advice, np.array([0.2, 1.0]))
+    own = np.exp(hedge.of_kind["k"])
+    assert own[2] / own.sum() == pytest.approx(1 / 3)
+    pi = hedge.trust("k")
+    assert pi[1] > pi[2] > pi[0]
+    np.testing.assert_allclose(hedge.trust("k", np.array([True, False, True]))[1], 0.0)
