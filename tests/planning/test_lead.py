@@ -38,13 +38,16 @@ def test_rounds_follow_the_dag_and_end():
 
 
 @pytest.mark.parametrize("status", ["failed", "abstained"])
-def test_a_failed_task_goes_once_to_others_before_its_dependants(status):
+def test_a_failed_task_goes_twice_to_others_before_its_dependants(status):
     lead = RuleLead(GRAPH)
     reports = {"a": Report("a", status, ("x",)), "b": Report("b", "ok", ("y",))}
     (again,) = lead.next(reports)
     assert (again.task_id, again.exclude) == ("a", ("x",))
     assert status in again.reason
     reports["a"] = Report("a", status, ("x", "z"), issued=2)
+    (third,) = lead.next(reports)
+    assert third.exclude == ("x", "z")
+    reports["a"] = Report("a", status, ("x", "z", "w"), issued=3)
     assert ids(lead.next(reports)) == ["end"]
     reports["end"] = Report("end", "ok", ("y",))
     assert lead.next(reports) == ()
