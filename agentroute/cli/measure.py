@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,30 +21,38 @@ def register(app: typer.Typer) -> None:
     app.add_typer(bench_app, name="bench")
 
 
-def _show(name: str, rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+def show(name: str, rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """The goals as a table or JSON; exit 1 when one is missed."""
     if as_json:
         emit(rows)
     else:
-        cells = [
-            (r["name"], f"{r['value']:.4g}", f"{r['limit']:.4g}", "ok" if r["ok"] else "MISSED")
-            for r in rows
-        ]
-        table(name, ["goal", ">measured", ">limit", ""], cells)
+        table(name, ["goal", ">measured", "limit", ""], [_cells(r) for r in rows])
     if not all(r["ok"] for r in rows):
         raise typer.Exit(1)
 
 
-def _rows(*benches: Callable[[], Sequence[Any]]) -> list[dict[str, Any]]:
-    out = []
-    for bench in benches:
-        for r in bench():
-            row = (
-                r
-                if isinstance(r, dict)
-                else {k: getattr(r, k) for k in ("name", "value", "limit", "ok")}
-            )
-            out.append(row)
-    return out
+def _cells(r: dict[str, Any]) -> tuple[str, ...]:
+    if r["limit"] is None:
+        return r["name"], f"{r['value']:.4g} {r['unit']}", "", ""
+    sign = "<=" if r["at_most"] else ">="
+    mark = "ok" if r["ok"] else "MISSED"
+    return r["name"], f"{r['value']:.4g} {r['unit']}", f"{sign} {r['limit']:.4g}", mark
+
+
+def goals(*benches: Callable[[], Sequence[Any]]) -> list[dict[str, Any]]:
+    """The rows of several benches in one form."""
+    return [
+        {
+            "name": r.name,
+            "value": float(r.value),
+            "limit": r.limit,
+            "unit": getattr(r, "unit", ""),
+            "at_most": getattr(r, "at_most", r.limit is None or r.ok == (r.value <= r.limit)),
+            "ok": bool(r.ok),
+        }
+        for bench in benches
+        for r in bench()
+    ]
 
 
 @bench_app.command("routing")
@@ -52,7 +62,31 @@ def routing(as_json: Json = False) -> None:
     from agentroute.evaluation.bench_pheromone import bench_pheromone
     from agentroute.evaluation.bench_routing import bench_routing
 
-    _show("routing", _rows(bench_routing, bench_gnn, bench_pheromone), as_json)
+    show("routing", goals(bench_routing, bench_gnn, bench_pheromone), as_json=as_json)
+
+
+@bench_app.command("recruiting")
+def recruiting(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="An outcome table.")],
+    k: Annotated[int, typer.Option("--k", min=1, help="Size of a team.")] = 3,
+    holdout: Annotated[float, typer.Option("--holdout", min=0.01, max=0.99)] = 0.3,
+    cuts: Annotated[int, typer.Option("--cuts", min=1)] = 3,
+    as_json: Json = False,
+) -> None:
+    """Recruiting at random, fixed or for the task; aggregating at random, by the best, by vote."""
+    from agentroute.evaluation.bench_recruiting import recruiting_ablation
+
+    rows = recruiting_ablation(data, k=k, holdout=holdout, cuts=cuts)
+    if as_json:
+        emit([asdict(r) for r in rows])
+        return
+    cells = [
+        (r.recruiter, r.aggregator, f"{100 * r.accuracy:.2f}",
+         f"{100 * r.ci95[0]:.2f} to {100 * r.ci95[1]:.2f}")
+        for r in rows
+    ]  # fmt: skip
+    columns = ("experts", "aggregator", ">right x 100", ">95 % interval")
+    table(f"{data.name}: teams of {k}, {cuts} cuts", columns, cells)
 
 
 @bench_app.command("drift")
