@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,11 +98,12 @@ async def learn_bandit(
     for t, i in enumerate(order):
         request = stream.request(i)
         start = time.perf_counter()
-        _, choice = await policy.choose(request, rng=rng)
+        scores, choice = await policy.choose(request, rng=rng)
         us[t] = 1e6 * (time.perf_counter() - start)
         if choice.positions:
             j = chosen[t] = choice.positions[0]
-            policy.router.update(stream.observation(request, i, j, t + 1, choice.propensity))
+            recorded = replace(request, recorded=scores.evidence)  # as the ledger keeps it
+            policy.router.update(stream.observation(recorded, i, j, t + 1, choice.propensity))
     return Picks(chosen, us)
 
 
