@@ -5,46 +5,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from agentroute.adapters.client import endpoint_configured
 from agentroute.config.paths import Place, search_order
 from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
 from agentroute.errors import (
-    AgentFailedError,
     ExecutionError,
     NestedLoopError,
-    NoCandidateError,
     UnknownRunError,
     UsageError,
 )
 from agentroute.execution.artefacts import keep_artifacts
 from agentroute.execution.desk import Desk, Rules
+from agentroute.execution.dryrun import dry_run
 from agentroute.execution.run import Bounds
+from agentroute.execution.typed import typed
 from agentroute.features.text import make_embedder
 from agentroute.learning.policies import Policies
+from agentroute.learning.teaching import feedback_row
 from agentroute.ledger import Ledger
-from agentroute.model.decisions import Decision, DecisionRecord, Feedback
 from agentroute.model.events import Event
-from agentroute.model.ids import keyed_rng, uuid7
+from agentroute.model.ids import uuid7
 from agentroute.model.plans import AgentUse, Plan
-from agentroute.model.routes import RouteFound, route_found
+from agentroute.model.routes import RouteFound
 from agentroute.model.runs import RunResult
-from agentroute.model.scores import Objective, Request
+from agentroute.model.scores import Objective
 from agentroute.model.tasks import Task
 from agentroute.planning.depth import make_depth
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work, plan_of
-from agentroute.registry.eligibility import Eligible, eligible
 from agentroute.registry.registry import Registry
 from agentroute.routers.catalog import Spec
+from agentroute.routers.policy import Policy
 
 if TYPE_CHECKING:
     from agentroute.execution.executor import Executor
@@ -239,7 +237,7 @@ class Orchestrator:
         rows = tuple(self.ledger.decisions(run_id))
         result = result.model_copy(update={"decisions": rows})
         result = keep_artifacts(result, plan, Path(self.settings.out))
-        return _typed(result, output_type)
+        return typed(result, output_type)
 
     def run_sync(self, work: Work, **options: Any) -> RunResult:
         """``run`` for code without an event loop; opens and closes the orchestrator if needed.
@@ -306,27 +304,8 @@ class Orchestrator:
         self.registry.refresh()
         if isinstance(task, str):
             task = plan_of_text(task, skills=tuple(skills)).tasks[0]
-        who = self._eligible(task)
-        policy, version = self._policies.get(self.settings.router)
-        request = self._request(task, who)
-        seed = self.settings.seed if seed is None else seed
-        rng = keyed_rng(seed, "dry run", task.id, "route", 1)
-        scores, choice = await policy.choose(request, k=k, rng=rng)
-        decision = Decision(
-            id=uuid7(),
-            run_id="dry run",
-            task_id=task.id,
-            kind="route",
-            policy=policy.name,
-            policy_version=version,
-            status=choice.status,
-            chosen=tuple(str(request.candidates.names[i]) for i in choice.positions),
-            propensity=choice.propensity,
-            reason=scores.reason,
-            seed=seed,
-        )
-        record = DecisionRecord(decision, request, scores, choice.propensities)
-        return route_found(record, who.excluded())
+        rules, policy = self._rules_of(self.settings.router, seed=seed)
+        return await dry_run(task, self.registry, self.embedder, policy, rules, k=k)
 
     async def feedback(
         self,
@@ -346,7 +325,10 @@ class Orchestrator:
             UsageError: the score is not in [0, 1].
             UnknownRunError, UnknownDecisionError: no such id.
         """
-        row = self._feedback(target_id, score, source, agent, method, idempotency_key)
+        row = feedback_row(
+            self.ledger, target_id, score=score, source=source, agent=agent, method=method,
+            idempotency_key=idempotency_key,
+        )  # fmt: skip
         ticket = self.ledger.append(row)
         seq = await ticket
         self._policies.fold()
@@ -359,42 +341,30 @@ class Orchestrator:
         self._policies.fold()
         return self.ledger.head()[0]
 
-    def _feedback(
-        self,
-        target_id: str,
-        score: float,
-        source: str,
-        agent: str | None,
-        method: str,
-        key: str | None,
-    ) -> Feedback:
-        if not 0.0 <= score <= 1.0:
-            raise UsageError(f"a score is between 0 and 1, not {score}", hint="--score 0.9")
-        target: Any = "run" if self.ledger.decisions(target_id) else "decision"
-        if target == "decision":
-            self.ledger.decision(target_id)
-        return Feedback(
-            id=uuid7(),
-            target=target,
-            target_id=target_id,
-            agent=agent,
-            score=score,
-            source=source,
-            method=method,
-            idempotency_key=key,
-        )
-
     def _rules(self, plan: Plan, *, router: Spec | None = None, seed: int | None = None) -> Rules:
-        s = self.settings
-        spec = router or (_spec(plan.router) if plan.router else s.router)
-        policy, version = self._policies.get(spec, exploration=plan.exploration)
-        return Rules(
+        """How a plan is to choose: what it names itself, else the settings."""
+        spec = router or (_spec(plan.router) if plan.router else self.settings.router)
+        depth = _spec(plan.depth) if plan.depth else self.settings.depth
+        rules, _ = self._rules_of(spec, depth=depth, exploration=plan.exploration, seed=seed)
+        return rules
+
+    def _rules_of(
+        self,
+        router: Spec,
+        *,
+        depth: Spec = "one",
+        exploration: float | None = None,
+        seed: int | None = None,
+    ) -> tuple[Rules, Policy]:
+        policy, version = self._policies.get(router, exploration=exploration)
+        rules = Rules(
             policy=policy,
-            depth=make_depth(_spec(plan.depth) if plan.depth else s.depth),
+            depth=make_depth(depth),
             objective=self._objective,
-            seed=s.seed if seed is None else seed,
+            seed=self.settings.seed if seed is None else seed,
             version=version,
         )
+        return rules, policy
 
     @property
     def _objective(self) -> Objective:
@@ -405,28 +375,6 @@ class Orchestrator:
         b = self.settings.budget
         usd = b.usd if budget_usd is None else budget_usd
         return Bounds(b.seconds, usd, None, b.max_concurrency)
-
-    def _eligible(self, task: Task) -> Eligible:
-        who = eligible(
-            self.registry.cardset(self.embedder),
-            self.registry.live,
-            task,
-            only=task.agent,
-            chat_ready=endpoint_configured(),
-            now_s=time(),
-        )
-        if not len(who.candidates):
-            raise NoCandidateError(task.id, who.excluded())
-        return who
-
-    def _request(self, task: Task, who: Eligible) -> Request:
-        bounds = self.registry.live.bounds(who.candidates.cards)
-        return Request(
-            task=task,
-            embedding=self.embedder.encode([task.prompt])[0],
-            candidates=who.candidates,
-            objective=replace(self._objective, bounds=bounds),
-        )
 
     @property
     def _running(self) -> Executor:
@@ -485,21 +433,3 @@ def use(spec: Spec) -> AgentUse:
     """A name, or a mapping with ``name`` and parameters, as the plan's own form."""
     given = {"name": spec} if isinstance(spec, str) else dict(spec)
     return AgentUse(name=str(given.pop("name", "")), params=given)
-
-
-def _typed(result: RunResult, output_type: type[BaseModel] | None) -> RunResult:
-    """``result.output`` checked against a type: the answer's data, else its text as JSON."""
-    if output_type is None or result.status == "failed":
-        return result
-    try:
-        if result.data is not None:
-            output = output_type.model_validate(result.data)
-        else:
-            output = output_type.model_validate_json(result.answer)
-    except ValidationError as e:
-        raise AgentFailedError(
-            f"the answer of run {result.run_id} is not a {output_type.__name__}: "
-            f"{e.errors()[0]['msg']}",
-            hint="the run is in the ledger; its answer is there as text",
-        ) from None
-    return result.model_copy(update={"output": output})
