@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.model.scores import F32, F64, Examples
+from agentroute.routers.supervised.kernel import MAX_ROWS, PARTS, Kernel, fit_kernel
 from agentroute.routers.supervised.margins import add_margins
 from agentroute.routers.supervised.network import Network, Recipe, softmax, train_network
 from agentroute.routers.supervised.ngrams import NGrams, fit_ngrams
@@ -28,6 +29,8 @@ CALIBRATE_FROM = 400  # rows below which the defaults stand
 HELD_ROWS, HELD_ARMS, HELD_ABSTAIN = 0.12, 0.1, 0.5
 NEW_WEIGHT = 0.25  # of a withheld agent's row: all of them are held out, of others one in eight
 QUICK = Recipe(hidden=256, epochs=6)
+KERNEL = 10.0  # what a share of 1 by the kernel adds to a logit of the network
+CALM = 3.0  # temperature at which confidence is read: at 1 almost all shares are 0 or 1
 Rows = NDArray[np.int64]
 
 
@@ -51,89 +54,90 @@ class ClassHead:
     def __init__(self) -> None:
         self.grams = NGrams(np.empty(0, np.uint32), np.empty(0, np.float32))
         self.network: Network | None = None
+        self.kernel: Kernel | None = None
         self.map: CardMap | None = None
         self.gate, self.threshold = Gate(), NEVER
-        self._said: dict[str, frozenset[str]] = {}
 
     def fit(self, examples: Examples, known: Rows, *, seed: int) -> None:
         """Learn the classes ``known`` (columns of ``quality``), in that order."""
-        texts = [t.prompt for t in examples.tasks]
-        self.grams = fit_ngrams(texts)
-        s = self.grams.matrix(texts)
-        x, cards = examples.embedding, examples.cards.embedding[known]
-        target = shares(examples, known)
         rng = np.random.default_rng(seed)
-        if len(texts) >= CALIBRATE_FROM:
+        text = _Texts.of(examples, known, rng)
+        new, held = _withheld(text.target, rng)
+        order = np.concatenate([np.flatnonzero(~held), np.flatnonzero(held)])
+        text, count = text.take(order), int(held.sum())
+        self.grams = text.grams
+        self.kernel, left_out = fit_kernel(text.grams, text.s, text.x, text.target, held=count)
+        cards = examples.cards.embedding[known]
+        if count:
             said = [spoken(examples.cards.cards[j].text()) for j in known]
-            self._calibrate(s, x, target, cards, texts, said, rng)
-        self.network = _trained(s, x, target, Recipe(), rng)
-        self.map = fit_card_map(x, target[:, :-1], cards)
+            self._calibrate(text, left_out, new, cards, said, rng)
+        self.network = _trained(text.s, text.x, text.target, Recipe(), rng)
+        self.map = fit_card_map(text.x, text.target[:, :-1], cards)
 
     def _calibrate(
         self,
-        s: Any,
-        x: F32,
-        target: F32,
+        text: _Texts,
+        left_out: F32,
+        new: Rows,
         cards: F32,
-        texts: Sequence[str],
         said: list[frozenset[str]],
         rng: np.random.Generator,
     ) -> None:
-        """Fit gate and threshold on what a second network has not seen."""
-        n = len(cards)
-        new = (
-            np.sort(rng.permutation(n)[: max(1, round(HELD_ARMS * n))])
-            if n >= 10
-            else np.empty(0, int)
-        )
+        """Fit gate and threshold on the last rows, which neither second model has seen."""
+        m, n = len(text.x) - len(left_out), len(cards)
+        fit, test = text.take(np.arange(m)), text.take(np.arange(m, len(text.x)))
         old = np.setdiff1d(np.arange(n), new)
-        nobody, foreign = target[:, -1] > 0, target[:, new].sum(axis=1) > 0
-        share = np.where(nobody, HELD_ABSTAIN, np.where(foreign, 1.0, HELD_ROWS))
-        held = rng.random(len(x)) < share
-        fit, test = np.flatnonzero(~held), np.flatnonzero(held)
         columns = np.append(old, n)
-        net = _trained(s[fit], x[fit], target[np.ix_(fit, columns)], QUICK, rng)
-        p = softmax(net.all_logits(s[test], x[test]))[:, :-1].astype(np.float64)
-        mine = ~foreign[test]
-        earned = target[np.ix_(test, old)][np.arange(len(test)), p.argmax(axis=1)]
-        self.threshold = choose_threshold(
-            p.max(axis=1)[mine], earned[mine].astype(np.float64), nobody[test][mine]
-        )
+        net = _trained(fit.s, fit.x, fit.target[:, columns], QUICK, rng)
+        z = joined(net.all_logits(test.s, test.x), left_out[:, columns])
+        p = softmax(z)[:, :-1].astype(np.float64)
+        nobody, foreign = test.target[:, -1] > 0, test.target[:, new].sum(axis=1) > 0
+        earned = test.target[:, old][np.arange(len(p)), p.argmax(axis=1)].astype(np.float64)
+        sure = confidence(z, np.arange(len(old)))
+        self.threshold = choose_threshold(sure[~foreign], earned[~foreign], nobody[~foreign])
         if len(new):
-            card_map = fit_card_map(x[fit], target[np.ix_(fit, old)], cards[old])
+            card_map = fit_card_map(fit.x, fit.target[:, old], cards[old])
             sims = np.array(
-                [card_map.similarity(x[i], spoken(texts[i]), cards, said) for i in test.tolist()]
+                [
+                    card_map.similarity(e, spoken(t), cards, said)
+                    for e, t in zip(test.x, test.texts, strict=True)
+                ]
             )
             inputs = gate_inputs(p.max(axis=1), sims[:, new].max(axis=1), sims[:, old].max(axis=1))
-            weight = np.where(foreign[test], NEW_WEIGHT, 1.0)
-            self.gate = fit_gate(inputs, foreign[test], weight)
+            self.gate = fit_gate(inputs, foreign, np.where(foreign, NEW_WEIGHT, 1.0))
 
     def predict(
         self, text: str, embedding: F32, cards: F32, rows: Rows, said: list[frozenset[str]]
     ) -> Shares:
         """Shares of the candidates; ``rows`` (n,) holds the class of each, -1 for newcomers."""
         assert self.network is not None
+        assert self.kernel is not None
         assert self.map is not None
-        z = softmax(self.network.logits(self.grams.row(text), embedding))
+        grams = self.grams.row(text)
+        kernel = self.kernel.scores(grams, embedding)
+        z = joined(self.network.logits(grams, embedding), kernel)
         old = rows >= 0
-        p = np.where(old, z[rows], 0.0).astype(np.float64)
+        p = np.where(old, softmax(z)[rows], 0.0).astype(np.float64)
         card, top = np.zeros(len(rows)), float(p.max(initial=0.0))
+        sure = float(confidence(z, rows[old]))
         if old.all():
-            return Shares(p, card, top)
+            return Shares(p, card, sure)
         sims = self.map.similarity(embedding, spoken(text), cards, said)
         best_old = float(sims[old].max()) if old.any() else 0.0
         new = float(self.gate.probability(top, float(sims[~old].max()), best_old))
         weight = np.exp(SHARP * (sims[~old] - sims[~old].max()))
         card[~old] = new * weight / weight.sum()
-        return Shares((1.0 - new) * p, card, max((1.0 - new) * top, new))
+        return Shares((1.0 - new) * p, card, max(sure, new))
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """JSON and arrays."""
         assert self.network is not None
+        assert self.kernel is not None
         assert self.map is not None
         arrays: dict[str, NDArray[Any]] = {
             f"net.{k}": v.copy() for k, v in self.network.arrays().items()
         }
+        arrays |= {f"kernel.{k}": v.copy() for k, v in self.kernel.arrays().items()}
         arrays |= {"keys": self.grams.keys.copy(), "idf": self.grams.idf.copy()}
         arrays |= {"map": self.map.B.copy(), "centre": self.map.centre.copy()}
         return {"gate": list(self.gate.w), "threshold": self.threshold}, arrays
@@ -141,14 +145,66 @@ class ClassHead:
     def load(self, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Continue from ``state``."""
         self.network = Network(*(arrays[f"net.{k}"] for k in ("W", "L", "U", "c", "V", "b")))
+        self.kernel = Kernel(*(arrays[f"kernel.{k}"] for k in PARTS))
         self.grams = NGrams(arrays["keys"], arrays["idf"])
         self.map = CardMap(arrays["map"], arrays["centre"])
         self.gate, self.threshold = Gate(tuple(meta["gate"])), float(meta["threshold"])
 
 
+def joined(logits: F32, kernel: F32) -> F32:
+    """Log softmax(logits) + KERNEL * scores: the product of two experts (Hinton 2002)."""
+    return np.asarray(np.log(softmax(logits) + np.float32(1e-9)) + np.float32(KERNEL) * kernel)
+
+
+def confidence(z: F32, columns: Rows) -> F64:
+    """(1 + p - q) / 2 of logits (..., K): p the best share among ``columns``, q of 'nobody'.
+
+    Both shares are taken at the temperature ``CALM``.
+    """
+    p = softmax(z / np.float32(CALM)).astype(np.float64)
+    return np.asarray((1.0 + p[..., columns].max(axis=-1, initial=0.0) - p[..., -1]) / 2)
+
+
 def _trained(s: Any, x: F32, target: F32, recipe: Recipe, rng: np.random.Generator) -> Network:
     net = train_network(s, x, target, recipe=recipe, rng=rng)
     return add_margins(net, s, x, target, seed=int(rng.integers(2**31)))
+
+
+def _withheld(target: F32, rng: np.random.Generator) -> tuple[Rows, NDArray[np.bool_]]:
+    """The classes that are taken for newcomers, and the rows (m,) held out; none if m is small."""
+    n = target.shape[1] - 1
+    if len(target) < CALIBRATE_FROM:
+        return np.empty(0, np.int64), np.zeros(len(target), np.bool_)
+    new = np.sort(rng.permutation(n)[: max(1, round(HELD_ARMS * n)) if n >= 10 else 0])
+    foreign = target[:, new].sum(axis=1) > 0
+    share = np.where(target[:, -1] > 0, HELD_ABSTAIN, np.where(foreign, 1.0, HELD_ROWS))
+    return new, rng.random(len(target)) < share
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Texts:
+    """Rows to learn from: prompts, n-grams (m, v), embeddings (m, e), shares (m, K)."""
+
+    texts: Sequence[str]
+    grams: NGrams
+    s: Any
+    x: F32
+    target: F32
+
+    @classmethod
+    def of(cls, examples: Examples, known: Rows, rng: np.random.Generator) -> _Texts:
+        """All rows, or ``MAX_ROWS`` of them drawn at random."""
+        texts = [t.prompt for t in examples.tasks]
+        grams = fit_ngrams(texts)
+        out = cls(texts, grams, grams.matrix(texts), examples.embedding, shares(examples, known))
+        if len(texts) <= MAX_ROWS:
+            return out
+        return out.take(np.sort(rng.permutation(len(texts))[:MAX_ROWS]))
+
+    def take(self, rows: Rows) -> _Texts:
+        """These rows, in this order."""
+        texts = [self.texts[i] for i in rows]
+        return _Texts(texts, self.grams, self.s[rows], self.x[rows], self.target[rows])
 
 
 def shares(examples: Examples, known: Rows) -> F32:
