@@ -19,7 +19,8 @@ def evaluate_command(
     test: Annotated[Path | None, typer.Option("--test", help="Table to score.")] = None,
     train: Annotated[Path | None, typer.Option("--train", help="Table to learn from.")] = None,
     router: Annotated[
-        list[str] | None, typer.Option("--router", help="A router's name; repeat for more.")
+        list[str] | None,
+        typer.Option("--router", help="A name, or '{name: knn, label: k5, k: 5}'; repeat."),
     ] = None,
     mode: Annotated[
         Literal["full", "bandit"],
@@ -45,6 +46,12 @@ def evaluate_command(
     curve: Annotated[
         bool, typer.Option("--curve", help="Also score after 50, 200, 1000, ... train rows.")
     ] = False,
+    sets: Annotated[
+        bool, typer.Option("--sets", help="Also choose sets of agents: hit, exact, F1, newcomers.")
+    ] = False,
+    withhold: Annotated[
+        int, typer.Option("--withhold", min=0, help="With --sets: arms kept from training.")
+    ] = 0,
     ledger: Annotated[
         str | None,
         typer.Option("--off-policy", metavar="URL", help="Estimate from a ledger instead."),
@@ -59,17 +66,18 @@ def evaluate_command(
     The form of a table is in the README. Score is the mean quality over rows that somebody should
     get; learning and tuning see train rows alone.
     """
-    from agentroute.cli.evaluation import learning, off_policy, show_curve, show_sweeps, sweeps
+    from agentroute.cli import evaluation as parts
     from agentroute.evaluation.runner import EvalSpec, evaluate
     from agentroute.model.scores import Objective
 
+    routers = parts.router_specs(router or ["default"])
     if ledger is not None:
-        off_policy(ledger, tuple(router or ("default",)), embedder, as_json=as_json)
+        parts.off_policy(ledger, routers, embedder, as_json=as_json)
         return
     spec = EvalSpec(
         test=test,
         train=train,
-        routers=tuple(router or ("default",)),
+        routers=routers,
         mode=mode,
         seeds=seeds,
         train_split=tuple(train_split or ()),
@@ -82,8 +90,9 @@ def evaluate_command(
         objective=Objective(1.0, cost, latency),
     )
     result = evaluate(spec)
-    swept = sweeps(spec) if sweep else []
-    learned = learning(spec) if curve else None
+    swept = parts.sweeps(spec) if sweep else []
+    learned = parts.learning(spec) if curve else None
+    chosen = parts.chosen_sets(spec, withhold) if sets else {}
     if report is not None:
         from agentroute.inspector.evalpage import eval_page
         from agentroute.inspector.page import write
@@ -91,8 +100,8 @@ def evaluate_command(
         path = write(report, eval_page(result, swept, learned))
         typer.echo(f"report: {path}", err=True)
     if as_json:
-        extra = {"sweeps": [s.to_json() for s in swept]} if swept else {}
-        emit({**result.to_json(), **extra, **({"learning_curve": learned} if learned else {})})
+        more = {"sweeps": [s.to_json() for s in swept], "learning_curve": learned, "sets": chosen}
+        emit({**result.to_json(), **{k: v for k, v in more.items() if v}})
         return
     header, rows = result.table()
     numeric = [header[0], *(f">{h}" for h in header[1:])]
@@ -103,6 +112,7 @@ def evaluate_command(
     table(title, numeric, rows)
     for note in result.notes:
         typer.echo(note)
-    show_sweeps(swept)
+    parts.show_sweeps(swept)
     if learned is not None:
-        show_curve(learned)
+        parts.show_curve(learned)
+    parts.show_sets(chosen)

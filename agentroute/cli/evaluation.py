@@ -12,8 +12,24 @@ import typer
 from agentroute.cli.common import emit, table, usd
 
 if TYPE_CHECKING:
+    from agentroute.evaluation.contestants import RouterSpec
     from agentroute.evaluation.runner import EvalSpec
     from agentroute.evaluation.sweep import Sweep
+
+
+def router_specs(given: Sequence[str]) -> tuple[RouterSpec, ...]:
+    """What ``--router`` was given: names, or mappings in braces as in YAML.
+
+    Raises:
+        ConfigError: braces that are not a mapping with a name.
+    """
+    from agentroute.config.yaml import parse_yaml
+
+    specs: list[RouterSpec] = []
+    for text in given:
+        braces = text.lstrip().startswith("{")
+        specs.append(parse_yaml(text, "--router").data if braces else text)
+    return tuple(specs)
 
 
 def sweeps(spec: EvalSpec) -> list[Sweep]:
@@ -44,6 +60,23 @@ def show_sweeps(found: Sequence[Sweep]) -> None:
         )
 
 
+def chosen_sets(spec: EvalSpec, withhold: int) -> dict[str, dict[str, float | None]]:
+    """Set metrics by router; None where no row asks for one."""
+    from agentroute.evaluation.setchoice import set_choices
+
+    found = set_choices(spec, withhold=withhold)
+    return {n: {k: None if v != v else v for k, v in m.items()} for n, m in found.items()}
+
+
+def show_sets(found: Mapping[str, Mapping[str, float | None]]) -> None:
+    """One row a metric."""
+    if not found:
+        return
+    names = next(iter(found.values()))
+    rows = [(k, *("-" if m[k] is None else f"{m[k]:.3f}" for m in found.values())) for k in names]
+    table("sets of agents", ["metric", *(f">{r}" for r in found)], rows)
+
+
 def show_curve(found: Mapping[str, Any]) -> None:
     """Score x 100 by train rows."""
     rows = [(n, *(f"{100 * v:.2f}" for v in values)) for n, values in found["routers"].items()]
@@ -53,18 +86,18 @@ def show_curve(found: Mapping[str, Any]) -> None:
     table("score by train rows", ["who", *(f">{n}" for n in found["at"])], rows)
 
 
-def off_policy(url: str, routers: Sequence[str], embedder: str, *, as_json: bool) -> None:
+def off_policy(url: str, routers: Sequence[RouterSpec], embedder: str, *, as_json: bool) -> None:
     """What each router would have earned on the logged decisions: IPS, SNIPS, doubly robust."""
+    from agentroute.evaluation.contestants import factories
     from agentroute.evaluation.logged import from_ledger_async
     from agentroute.evaluation.offpolicy import estimate
     from agentroute.features.text import make_embedder
     from agentroute.ledger import Ledger
-    from agentroute.routers.catalog import make_policy
 
     out = {}
     with Ledger.open(url, read_only=True) as ledger:
-        for name in routers:
-            policy = make_policy(name, embedder=make_embedder(embedder))
+        for name, make in factories(routers, make_embedder(embedder)).items():
+            policy = make(0)
             logged = asyncio.run(from_ledger_async(ledger, policy))
             out[name] = {**asdict(estimate(logged.rows)), "left_out": logged.left_out}
     if as_json:

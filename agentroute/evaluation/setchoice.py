@@ -1,0 +1,102 @@
+"""How well routers choose sets of agents, newcomers included: what ``eval --sets`` prints."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentroute.errors import UsageError
+from agentroute.evaluation.contestants import factories
+from agentroute.evaluation.outcomes import Ints
+from agentroute.evaluation.runner import EvalSpec, make_cuts
+from agentroute.evaluation.splits import Cut
+from agentroute.evaluation.stream import Stream
+from agentroute.features.text import Embedder, make_embedder
+from agentroute.model.ids import keyed_rng
+from agentroute.model.scores import Examples, Scores
+from agentroute.registry.cardset import build_cardset
+from agentroute.routers.lessons import take, teach
+from agentroute.routers.policy import Policy
+from agentroute.routers.sets import agent_set, set_metrics
+
+
+@runtime_checkable
+class ChoosesSets(Protocol):
+    """A router with a rule of its own for who is called together."""
+
+    def choose_set(self, scores: Scores) -> NDArray[np.int64]:
+        """Positions of the agents to call, best first; empty for nobody."""
+        ...
+
+
+def set_choices(spec: EvalSpec, *, withhold: int = 0) -> dict[str, dict[str, float]]:
+    """Router -> ``set_metrics`` on its first cut and seed, learned from all arms' scores.
+
+    A router with ``choose_set`` chooses by it, another by ``agent_set`` of its means. Wanted are
+    the arms with the row's best score, nobody where it is marked abstain or all score 0.
+    ``withhold`` arms, drawn by the seed, and the rows that want them are kept from training: they
+    are the unseen agents of ``onboarding``.
+
+    Raises:
+        UsageError: bandit mode, or ``withhold`` leaves no two arms; or see ``evaluate``.
+    """
+    cut = make_cuts(spec)[0]
+    n = len(cut.test.arms)
+    if spec.mode != "full":
+        raise UsageError("sets are chosen after learning in full mode", hint="--mode full")
+    if cut.train.arms != cut.test.arms or not 0 <= withhold <= n - 2:
+        raise UsageError(
+            f"{withhold} of {n} arms cannot be withheld", hint="one table's arms, two must stay"
+        )
+    embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
+    hidden = keyed_rng(spec.first_seed, "withhold").permutation(n)[:withhold]
+    lessons = _without(cut, np.sort(hidden), embedder)
+    makers = factories(spec.routers, embedder, exploration=spec.exploration)
+    return {
+        name: asyncio.run(_measured(make(spec.first_seed), spec, cut, lessons, hidden, embedder))
+        for name, make in makers.items()
+    }
+
+
+def _without(cut: Cut, hidden: Ints, embedder: Embedder) -> Examples:
+    """The train rows as if the hidden arms did not exist."""
+    full = cut.train.examples(cut.train_rows, embedder)
+    if not len(hidden):
+        return full
+    wants = _wanted(full.quality, full.abstain)
+    kept = np.setdiff1d(np.arange(len(full.cards)), hidden)
+    part = take(full, np.flatnonzero(~wants[:, hidden].any(axis=1)))
+    cards = build_cardset([cut.train.cards[j] for j in kept], embedder)
+    return replace(
+        part, cards=cards, quality=part.quality[:, kept], cost_usd=None, latency_s=None
+    )  # fmt: skip
+
+
+def _wanted(quality: NDArray[np.float64], abstain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(m, n) True for the arms with the best score of a row, if that is above 0."""
+    best = quality.max(axis=1, keepdims=True)
+    return np.asarray((quality >= best) & (best > 0.0) & ~abstain[:, None])
+
+
+async def _measured(
+    policy: Policy, spec: EvalSpec, cut: Cut, lessons: Examples, hidden: Ints, embedder: Embedder
+) -> dict[str, float]:
+    teach(policy.router, lessons, seed=spec.first_seed)
+    stream = Stream(cut.test, embedder, spec.objective)
+    names, choose = stream.candidates.names, _rule(policy)
+    rows = cut.test_rows
+    chosen = [{str(names[j]) for j in choose(await policy.scores(stream.request(i)))} for i in rows]
+    wants = _wanted(cut.test.scores[rows], cut.test.abstain[rows])
+    wanted = [{str(a) for a in names[w]} for w in wants]
+    return set_metrics(chosen, wanted, unseen={str(a) for a in names[hidden]})
+
+
+def _rule(policy: Policy) -> Callable[[Scores], Any]:
+    if isinstance(policy.router, ChoosesSets):
+        return policy.router.choose_set
+    return lambda s: () if s.out_of_scope >= policy.abstain_at else agent_set(s.mean, tau_in=0.0)
