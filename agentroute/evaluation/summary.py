@@ -13,6 +13,7 @@ from agentroute.evaluation.metrics import TaskScores, bootstrap_ci, by_task, rec
 from agentroute.evaluation.outcomes import Ints
 from agentroute.evaluation.problem import Problem
 from agentroute.evaluation.results import EvalResult, Json, RouterResult
+from agentroute.features.text import MAX_CHARS
 from agentroute.model.scores import F64
 
 Play = tuple[Picks, Picks | None, Ints, float]
@@ -143,7 +144,7 @@ def _notes(problem: Problem) -> tuple[str, ...]:
     if empty:
         notes.append(f"{empty} of {len(table)} prompts are empty: their embedding is zeros")
     if table.clipped:
-        notes.append(f"{table.clipped} prompts were cut to their first characters")
+        notes.append(f"{table.clipped} prompts were cut to their first {MAX_CHARS:,} characters")
     if not len(problem.train):
         notes.append("no train rows: the learning baselines are cross-fitted with all labels")
     unseen = int(np.isnan(problem.known.quality).all(axis=0).sum()) if len(problem.train) else 0

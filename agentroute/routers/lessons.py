@@ -13,7 +13,7 @@ from agentroute.model.scores import F64, Candidates, CardSet, Examples, Request
 from agentroute.routers.base import FittableRouter, Router
 
 Ints = NDArray[np.int64]
-MOST_OUTCOMES = 50_000
+MOST_OUTCOMES = 20_000
 
 
 def everyone(cards: CardSet) -> Candidates:
