@@ -19,7 +19,7 @@ RARE = 1.0 + float(
 MAX_ROWS = 20_000  # training rows kept: fitting takes 4 bytes for each pair of them
 KEPT = 128  # directions of the embedding kept, those of most variance
 STRIP = 1_024
-PARTS = ("P", "E", "C", "start", "rows", "values")
+PARTS = ("P", "E", "C", "rare", "start", "rows", "values")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,13 +28,14 @@ class Kernel:
 
     g are a text's rare n-grams scaled to length 1, e is its embedding on the leading principal
     directions ``P`` (d, r), the rest being noise (kernel ridge regression: Saunders et al. 1998).
-    Shapes: ``E`` (n, r), ``C`` (n, K), all float32. The rows that have
-    gram j are ``rows[start[j]:start[j + 1]]``, with ``values`` beside them.
+    Shapes: ``E`` (n, r), ``C`` (n, K), all float32. ``rare`` (v,) says which grams count; the
+    rows that have gram j are ``rows[start[j]:start[j + 1]]``, with ``values`` beside them.
     """
 
     P: F32
     E: F32
     C: F32
+    rare: NDArray[np.bool_]
     start: NDArray[np.int64]
     rows: NDArray[np.int32]
     values: F32
@@ -47,16 +48,15 @@ class Kernel:
 
     def _shared(self, grams: Sparse) -> F32:
         """(n,) g'g_i, by the lists of rows of the grams of one text."""
-        columns, values = grams
-        first, last = self.start[columns], self.start[columns + 1]
-        some = last > first
-        if not some.any():
+        some = self.rare[grams[0]]
+        columns, values = grams[0][some], grams[1][some]
+        if not len(columns):
             return np.zeros(len(self.E), np.float32)
-        values = values[some] / np.linalg.norm(values[some])
-        lists = list(zip(first[some].tolist(), last[some].tolist(), strict=True))
+        first, last = self.start[columns], self.start[columns + 1]
+        lists = list(zip(first.tolist(), last.tolist(), strict=True))
         rows = np.concatenate([self.rows[a:b] for a, b in lists])
         held = np.concatenate([self.values[a:b] for a, b in lists])
-        held *= np.repeat(values, (last - first)[some])
+        held *= np.repeat(values / np.linalg.norm(values), last - first)
         return np.bincount(rows, held, len(self.E)).astype(np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -76,7 +76,8 @@ def fit_kernel(
     from scipy.linalg import cho_solve, cholesky
 
     p = _directions(embedding)
-    g, e = _rare(grams, s), embedding @ p
+    rare = grams.idf > RARE
+    g, e = _rare(rare, s), embedding @ p
     y = target - np.float32(1.0 / target.shape[1])
     with one_thread():
         upper = cholesky(_gram(g, e).T, overwrite_a=True, check_finite=False)
@@ -86,7 +87,7 @@ def fit_kernel(
     by_column = g.tocsc()
     by_column.sort_indices()
     start, rows = by_column.indptr.astype(np.int64), by_column.indices.astype(np.int32)
-    kernel = Kernel(p, e, c, start, rows, by_column.data)
+    kernel = Kernel(p, e, c, rare, start, rows, by_column.data)
     return kernel, left_out + np.float32(1.0 / target.shape[1])
 
 
@@ -97,11 +98,11 @@ def _directions(embedding: F32) -> F32:
     return np.ascontiguousarray(q[:, ::-1][:, :KEPT], np.float32)
 
 
-def _rare(grams: NGrams, s: Any) -> Any:
+def _rare(rare: NDArray[np.bool_], s: Any) -> Any:
     """The columns of rare grams alone, rows scaled to length 1; the shape stays (n, v)."""
     from scipy.sparse import diags
 
-    part = s @ diags((grams.idf > RARE).astype(np.float32))
+    part = s @ diags(rare.astype(np.float32))
     part.eliminate_zeros()
     length = np.sqrt(np.asarray(part.multiply(part).sum(axis=1)).ravel())
     return (diags(1.0 / np.maximum(length, 1e-6)) @ part).tocsr().astype(np.float32)
