@@ -11,8 +11,7 @@ from agentroute.errors import ConfigError, RouterStateError
 from agentroute.model.scores import F32, F64, Candidates
 from agentroute.model.tasks import Task
 
-# Squared lengths of the three blocks; they add up to 1, so that |x| <= 1.
-BIAS, EMBEDDING, FEATURES = 0.2, 0.4, 0.4
+BIAS = 0.2  # the constant's share of the squared length; the blocks have the rest, so |x| <= 1
 CHUNK = 15
 MAX_SLOTS = 240
 
@@ -35,21 +34,28 @@ def agent_vectors(candidates: Candidates, cosine: F64) -> F64:
 
 
 class ContextVector:
-    """x = [sqrt(.2), sqrt(.4) R'e, sqrt(.4) f / sqrt(#f)]: every entry in [-1, 1], |x| <= 1.
+    """x = [sqrt(bias), sqrt(s) R'e, sqrt(s) f / sqrt(#f)], 2 s + bias = 1, so that |x| <= 1.
 
     ``e`` is the prompt's embedding, ``R`` a fixed-seed matrix with ``width`` orthonormal columns
     (scaled to keep lengths; Johnson and Lindenstrauss 1984), or the identity where ``width`` is
     None or not smaller than the embedding. ``f`` is 1 at the slots of the task's feature values.
+
+    ``bias`` is the constant's share of the squared length, the rest is halved between the two
+    blocks; with ``fill`` a task without text, or without features, gives the idle half to the
+    other block, so that a table of bare prompts is not learned at 40 % of its length.
 
     The vocabulary grows by ``observe`` alone. New slots come at the end, so a matrix over the
     old x is padded exactly. A value that was never observed has no slot: it adds nothing. Beyond
     240 values, new ones share the slots by their hash.
     """
 
-    def __init__(self, width: int | None = 48, *, seed: int = 0) -> None:
+    def __init__(
+        self, width: int | None = 48, *, seed: int = 0, bias: float = BIAS, fill: bool = False
+    ) -> None:
         if width is not None and width < 1:
             raise ConfigError(f"width is {width}", field="width", hint="at least 1, or null")
         self.width, self.seed = width, seed
+        self.bias, self.fill = bias, fill
         self.vocabulary: dict[str, int] = {}
         self.slots = CHUNK
         self._matrices: dict[int, F64 | None] = {}
@@ -63,11 +69,11 @@ class ContextVector:
         e = len(embedding)
         p = self._projected(e)
         x = np.zeros(1 + p + self.slots)
-        x[0] = BIAS**0.5
-        r = self._matrix(e)
+        x[0] = self.bias**0.5
+        r, (text, features) = self._matrix(e), self._shares(task, embedding)
         x[1 : 1 + p] = embedding if r is None else embedding @ r
-        x[1 : 1 + p] *= EMBEDDING**0.5
-        self._write_features(task, x[1 + p :])
+        x[1 : 1 + p] *= text**0.5
+        self._write_features(task, x[1 + p :], features)
         length = float(x @ x) ** 0.5  # at most 1 also bounds every entry
         return x if length <= 1.0 else x / length
 
@@ -100,10 +106,17 @@ class ContextVector:
         self.vocabulary = {key: i for i, key in enumerate(meta["vocabulary"])}
         self.slots = max(CHUNK, -(-len(self.vocabulary) // CHUNK) * CHUNK)
 
-    def _write_features(self, task: Task, f: F64) -> None:
+    def _shares(self, task: Task, embedding: F32) -> tuple[float, float]:
+        """Squared lengths of the embedding and of the features."""
+        rest = 1.0 - self.bias
+        if not self.fill or (task.features and embedding.any()):
+            return rest / 2.0, rest / 2.0
+        return (0.0, rest) if task.features else (rest, 0.0)
+
+    def _write_features(self, task: Task, f: F64, share: float) -> None:
         if not task.features:
             return
-        value = (FEATURES / len(task.features)) ** 0.5
+        value = (share / len(task.features)) ** 0.5
         for item in task.features.items():
             key = "=".join(item)
             slot = self.vocabulary.get(key)

@@ -53,11 +53,33 @@ class ArmBank:
 
     # -- scoring -----------------------------------------------------------------------------
 
-    def means(self, x: F64, rows: NDArray[np.int64]) -> F64:
-        """Means x' theta (n,) of the arms at ``rows``, where there is no shared part."""
+    def means(self, x: F64) -> F64:
+        """Means x' theta (S,) of all arms, where there is no shared part."""
         with one_thread():
             m: F32 = self.theta32[: self.size] @ x.astype(np.float32)
-        return m[rows].astype(np.float64)
+        return m.astype(np.float64)
+
+    def entries(self, n: int) -> int:
+        """Packed entries that the widths of ``n`` arms read."""
+        return n * len(self._i)
+
+    def square(self, x: F64) -> F32:
+        """vec(x x') as the packed triangles weigh it: what ``widths`` takes."""
+        x32 = x.astype(np.float32)
+        q = x32[self._i]
+        q *= x32[self._j]
+        q *= self._two
+        return np.asarray(q)
+
+    def widths(self, square: F32, rows: NDArray[np.int64]) -> F64:
+        """Squared widths x' A^-1 x (n,) as <A^-1, x x'>, one gemv over packed triangles.
+
+        Not below 0, though float32 may round there. Gathers the rows where they are few.
+        """
+        few = 2 * len(rows) < self.size
+        with one_thread():
+            w = self.packed[rows] @ square if few else (self.packed[: self.size] @ square)[rows]
+        return np.asarray(np.maximum(w, 0.0, dtype=np.float64))
 
     def predict(self, x: F64, z: F64 | None, rows: NDArray[np.int64]) -> Prediction:
         """Mean and squared width of the arms at ``rows`` (n,), ``z`` (n, k) of these agents.
@@ -69,7 +91,7 @@ class ArmBank:
         x32 = x.astype(np.float32)
         with one_thread():
             own = (self.theta32[: self.size] @ x32).astype(np.float64)
-            w2 = self._widths_squared(x32, rows)
+            w2 = self.widths(self.square(x), rows)
             if z is None or not self.k:
                 return Prediction(own, np.zeros(len(rows)), w2)
             g = (self.C32[: self.size].reshape(self.size * self.k, self.d) @ x32).reshape(
@@ -82,18 +104,6 @@ class ArmBank:
     def own_theta(self, rows: NDArray[np.int64]) -> F64:
         """Theta - C beta (n, d): what is the arm's own in its mean."""
         return np.asarray(self.theta[rows] - self.C[rows] @ self.beta)
-
-    def _widths_squared(self, x32: F32, rows: NDArray[np.int64]) -> F64:
-        """Each x' A^-1 x (n,) as <A^-1, x x'>, one gemv over packed triangles.
-
-        Not below 0, though float32 may round there. Gathers the rows where they are few.
-        """
-        q = x32[self._i]
-        q *= x32[self._j]
-        q *= self._two
-        few = 2 * len(rows) < self.size
-        w = self.packed[rows] @ q if few else (self.packed[: self.size] @ q)[rows]
-        return np.asarray(np.maximum(w, 0.0, dtype=np.float64))
 
     # -- learning ----------------------------------------------------------------------------
 

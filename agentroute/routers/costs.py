@@ -48,7 +48,7 @@ class CostHead:
     def costs(self, x: F64, rows: NDArray[np.int64], candidates: Candidates) -> F64:
         """Expected cost (n,) in USD."""
         inside = np.where(rows < self.bank.size, rows, 0)
-        learned = np.expm1(np.maximum(self.base[inside] + self.bank.means(x, inside), 0.0))
+        learned = np.expm1(np.maximum(self.base[inside] + self.bank.means(x)[inside], 0.0))
         return np.where(np.isnan(learned), candidates.cost_usd, learned)
 
     def latencies(self, rows: NDArray[np.int64], candidates: Candidates) -> F64:

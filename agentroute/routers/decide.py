@@ -56,8 +56,12 @@ def decide(
     n = len(scores.mean)
     if scores.out_of_scope >= abstain_at:
         return Choice((), "abstained", 1.0, np.zeros(n))
-    u = np.where(np.isnan(scores.mean), -np.inf, scores.mean + scores.bonus)
-    if not n or u.max() == -np.inf:
+    u = scores.mean + scores.bonus
+    best = float(u.max()) if n else -np.inf
+    if np.isnan(best):
+        u[np.isnan(u)] = -np.inf
+        best = float(u.max())
+    if best == -np.inf:
         raise RoutingError("every candidate is screened out", hint="raise screening.keep")
     free = np.ones(n, np.bool_) if explorable is None else explorable
     views = _views(u, canary)
@@ -65,7 +69,7 @@ def decide(
     first = law(u) if len(views) == 1 else np.asarray(sum(w * law(v) for w, v in views))
     positions, propensity = _draw_team(views, law, first, k, rng)
     status: DecisionStatus = "ambiguous" if _close(u, k, margin) else "selected"
-    explored = bool(u[positions[0]] < u.max() - TIE)
+    explored = bool(u[positions[0]] < best - TIE)
     return Choice(positions, status, propensity, np.asarray(first), explored)
 
 
@@ -130,7 +134,7 @@ def _likelihood(u: F64, team: list[int], k: int, law: _Law) -> float:
 
 def _close(u: F64, k: int, margin: float) -> bool:
     """Whether the last one in and the first one out are within ``margin``."""
-    if np.count_nonzero(u > -np.inf) <= k:
+    if len(u) <= k:
         return False
     last = u.max() if k == 1 else np.partition(u, len(u) - k)[len(u) - k]
-    return bool(np.count_nonzero(u >= last - margin) > k)
+    return bool(last > -np.inf and np.count_nonzero(u >= last - margin) > k)

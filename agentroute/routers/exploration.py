@@ -65,16 +65,16 @@ class Epsilon:
     def first_draw(self, u: F64, explorable: Mask, rank: Rank) -> F64:
         """See ``Exploration.first_draw``."""
         top = u >= u.max() - TIE
-        p = np.zeros(len(u))
         if rank is not None:
+            p = np.zeros(len(u))
             p[np.where(top, rank, len(u)).argmin()] = 1.0
             return p
-        p[top] = (1.0 - self.epsilon) / np.count_nonzero(top)
         spread = explorable & (u > -np.inf)
         m = np.count_nonzero(spread)
         if not m:
-            return p / (1.0 - self.epsilon) if self.epsilon < 1.0 else _even(top)
-        p[spread] += self.epsilon / m
+            return _even(top)
+        p = spread * (self.epsilon / m)
+        p[top] += (1.0 - self.epsilon) / np.count_nonzero(top)
         return p
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.errors import ConfigError, RouterStateError
+from agentroute.features.threads import one_thread
 from agentroute.features.vectors import AGENT, ContextVector, agent_vectors
 from agentroute.model.decisions import Observation
 from agentroute.model.scores import F64, CardSet, Request, Scores, StateDict, Taxonomy
@@ -21,10 +22,14 @@ from agentroute.routers.index import ArmIndex
 from agentroute.routers.kin import Families, Ints, Kinship
 from agentroute.routers.noise import Noise
 from agentroute.routers.prior import CardPrior, cosines, unit_interval
+from agentroute.routers.prototypes import Prototypes
 from agentroute.routers.single import only
 
 Mode = Literal["disjoint", "shared", "hybrid"]
 LEAST_KINSHIP, KIN = 0.75, 4
+BIAS = 0.02
+WIDE = 4_000_000  # packed entries (16 MB) beyond which widths are computed where they can matter
+FIRST, SLACK = 4, 0.05
 
 
 class LinUCB:
@@ -37,7 +42,14 @@ class LinUCB:
     of the noise (Abbasi-Yadkori et al. 2011), which over-explores. ``lam`` is the ridge.
     ``gamma`` < 1 discounts old rows (Russac et al. 2019); ``drift`` is the threshold of a
     change-point test for each arm, which resets it, or None. ``width`` is the number of columns
-    the embedding is projected to, None for all. ``slope`` and ``centre`` state the card prior.
+    the embedding is projected to, None for all: memory and update time grow with its square, so
+    48 suits thousands of agents. ``slope`` and ``centre`` state the card prior, which moves with
+    what agents did well (see ``Prototypes``) unless ``learn_prior`` is False.
+
+    Above ``WIDE`` packed entries (arms x d (d + 1) / 2) the disjoint mode computes exact widths
+    only for arms that can come first: those whose mean plus alpha times the largest possible
+    width, |x| / sqrt(lam), is within ``SLACK`` of the best exact value. The others cannot win;
+    their bonus is 0, so the tail of a team is taken by the mean.
 
     Widths shrink by 1 / sqrt(1 + m w^2) for m decisions in flight, as if they had been folded
     already, so parallel picks spread. Cost and latency have heads of their own, so another
@@ -51,22 +63,23 @@ class LinUCB:
         self,
         *,
         mode: Mode = "disjoint",
-        alpha: float = 2.0,
+        alpha: float = 2.5,
         radius: bool = False,
-        lam: float = 0.5,
+        lam: float = 2.0,
         gamma: float = 1.0,
         drift: float | None = 6.0,
-        width: int | None = 48,
-        slope: float = 0.5,
-        centre: float = 0.3,
+        width: int | None = None,
+        slope: float = 1.5,
+        centre: float = 0.5,
+        learn_prior: bool = True,
         inherit: bool = True,
         seed: int = 0,
     ) -> None:
         _check_numbers(mode, alpha, lam, gamma)
         self.mode, self.alpha, self.radius = mode, alpha, radius
         self.lam, self.gamma, self.inherit = lam, gamma, inherit and mode != "shared"
-        self.prior = CardPrior(slope, centre)
-        self.context = ContextVector(width, seed=seed)
+        self.prior = Prototypes(CardPrior(slope, centre), fixed=not learn_prior)
+        self.context = ContextVector(width, seed=seed, bias=BIAS, fill=True)
         self.drift, self.noise = PageHinkley(drift), Noise()
         self.space, self.arms, self.folded = Space(), ArmIndex(), 0
         self.quality: ArmBank | None = None
@@ -78,23 +91,28 @@ class LinUCB:
     async def score(self, request: Request) -> Scores:
         """See ``Router.score``. Terms: prior, learned, clip, and cost, latency where weighed."""
         self.space.check(request)
+        with one_thread():
+            return self._score(request)
+
+    def _score(self, request: Request) -> Scores:
         objective, c = request.objective, request.candidates
         x, rows = self._x(request), self.arms.rows(c)
-        prior = self.prior.mean(request)
-        learned, w2 = self._predict(x, rows, request)
+        prior = self.prior.mean(request, self.arms)
+        bank = self.quality or self._new_bank(len(request.embedding))
+        wide = self.mode == "disjoint" and bank.entries(len(c)) > WIDE
+        learned, w2 = self._predict(bank, x, rows, request, widths=not wide)
         q = unit_interval(prior + learned)
-        share = objective.quality_share
-        terms = {"prior": share * prior, "learned": share * learned}
-        terms["clip"] = share * (q - prior - learned)
-        mean = share * q
+        share, mean = objective.quality_share, q
+        terms = {"prior": prior, "learned": learned, "clip": q - prior - learned}
         if objective.cost or objective.latency:
             more = self._charges(request, x, rows)
-            terms |= more
-            mean = mean + sum(more.values())
-        width = np.sqrt(w2 / (1.0 + c.inflight * w2))
-        return Scores(
-            unit_interval(mean), share * self.alpha_t(len(x)) * width, terms, "prior + learned"
-        )
+            terms = {name: share * term for name, term in terms.items()} | more
+            mean = unit_interval(share * q + sum(more.values()))
+        factor = share * self.alpha_t(len(x))
+        if wide:
+            w2 = self._contending(bank, x, rows, mean, factor)
+        width = np.sqrt(w2 / (1.0 + c.inflight * w2) if c.inflight.any() else w2)
+        return Scores(mean, factor * width, terms, "prior + learned")
 
     def alpha_t(self, d: int) -> float:
         """The factor of the width: ``alpha`` times the noise, or times beta_t with ``radius``.
@@ -106,18 +124,35 @@ class LinUCB:
         log = d * np.log1p(self.folded / self.lam) + 2.0 * np.log(1.0 / 0.05)
         return float(self.alpha * (np.sqrt(log) + np.sqrt(self.lam)))
 
-    def _predict(self, x: F64, rows: Ints, request: Request) -> tuple[F64, F64]:
-        """Learned residual and squared width (n,)."""
-        bank = self.quality or self._new_bank(len(request.embedding))
-        p = bank.predict(x, self._z(request), rows)
-        own = p.own[rows]
+    def _predict(
+        self, bank: ArmBank, x: F64, rows: Ints, request: Request, *, widths: bool
+    ) -> tuple[F64, F64]:
+        """Learned residual and squared width (n,); without ``widths`` these are zeros."""
+        if widths:
+            p = bank.predict(x, self._z(request), rows)
+            arm_means, shared, w2 = p.own, p.shared, p.w2
+        else:
+            arm_means, shared = bank.means(x), np.zeros(len(rows))
+            w2 = shared
+        own = arm_means[rows]
         kin = self._kinship(request.candidates.cards)
         if kin is not None and not rows.all():
             cold = np.flatnonzero(rows == 0)
             slots = self.arms.slots(request.candidates.cards)
             shares, arms = kin.shares(request.candidates.rows[cold], slots)
-            own[cold] = (shares * p.own[arms]).sum(axis=1)
-        return own + p.shared, p.w2
+            own[cold] = (shares * arm_means[arms]).sum(axis=1)
+        return own + shared, w2
+
+    def _contending(self, bank: ArmBank, x: F64, rows: Ints, mean: F64, factor: float) -> F64:
+        """Squared widths (n,) of the arms that can come first, 0 for the others."""
+        square, w2 = bank.square(x), np.zeros(len(rows))
+        first = np.argpartition(-mean, FIRST)[:FIRST] if len(mean) > FIRST else np.arange(len(mean))
+        w2[first] = bank.widths(square, rows[first])
+        best = mean[first].max() - SLACK  # a lower bound of the best value, whatever is in flight
+        most = factor * float(x @ x / self.lam) ** 0.5
+        at = np.flatnonzero((mean + most >= best) & (w2 == 0.0))
+        w2[at] = bank.widths(square, rows[at])
+        return w2
 
     def _charges(self, request: Request, x: F64, rows: Ints) -> dict[str, F64]:
         objective, c = request.objective, request.candidates
@@ -147,13 +182,15 @@ class LinUCB:
     def _learn_quality(self, bank: ArmBank, row: int, x: F64, one: Request, o: Observation) -> None:
         assert o.quality is not None
         z = self._z(one)
-        r = o.quality - float(self.prior.mean(one)[0])
+        r = o.quality - self.prior.own_mean(one, row)
         p = bank.predict(x, z, np.array([row]))
         e = r - float(p.own[row] + p.shared[0])
         self.noise.add(e, o.weight)
         if self.drift.dropped(row, e):
             bank.reset(row)
+            self.prior.reset(row)
         bank.update(row, x, r, z=None if z is None else z[0], weight=o.weight, gamma=self.gamma)
+        self.prior.fold(one, row, o.quality, o.weight)
 
     def _learn_cost(self, row: int, x: F64, card_usd: float, o: Observation) -> None:
         if self.costs is None:
@@ -224,17 +261,20 @@ class LinUCB:
             "alarms": self.drift.alarms,
             "noise": [self.noise.total, self.noise.rows],
         }
-        parts: dict[str, Mapping[str, Any]] = {"drift": self.drift.arrays(len(self.arms))}
+        parts: dict[str, Mapping[str, Any]] = {
+            "drift": self.drift.arrays(len(self.arms)),
+            "prior": self.prior.arrays(),
+        }
         if self.quality is not None:
             parts["quality"] = self.quality.arrays()
         if self.costs is not None:
             parts["costs"] = self.costs.arrays(len(self.arms))
         arrays = {f"{p}.{k}": v for p, part in parts.items() for k, v in part.items()}
-        return StateDict(self.name, 1, meta, arrays)
+        return StateDict(self.name, 2, meta, arrays)
 
     def load_state_dict(self, state: StateDict) -> None:
         """See ``Router.load_state_dict``."""
-        check_kind(state, self.name, 1)
+        check_kind(state, self.name, 2)
         meta = state.meta
         if meta["settings"] != self._settings():
             raise RouterStateError(
@@ -246,6 +286,7 @@ class LinUCB:
         self.space.load(meta["space"])
         self.arms, self.folded = ArmIndex(meta["arms"]), meta["folded"]
         self.drift.load(_part(state, "drift"))
+        self.prior.load(_part(state, "prior"))
         self.drift.alarms, self.noise = meta["alarms"], Noise(*meta["noise"])
         self.quality = self.costs = None
         e = self.space.e
@@ -263,8 +304,9 @@ class LinUCB:
             "lam": self.lam,
             "gamma": self.gamma,
             "drift": self.drift.threshold,
-            "slope": self.prior.slope,
-            "centre": self.prior.centre,
+            "slope": self.prior.prior.slope,
+            "centre": self.prior.prior.centre,
+            "learn_prior": not self.prior.fixed,
             "inherit": self.inherit,
         }
 

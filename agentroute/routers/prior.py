@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F64, Request
+from agentroute.model.scores import F32, F64, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +46,11 @@ def cosines(request: Request) -> F64:
     """(n,) cosine of the prompt with each card, in [-1, 1]; 0 for zero vectors."""
     with one_thread():
         return (request.candidates.embedding @ request.embedding).astype(np.float64)
+
+
+def serving_cosines(matrix: F32, rows: NDArray[np.int64], embedding: F32) -> F64:
+    """(n,) products of ``embedding`` (e,) with the ``rows`` (n,) of ``matrix`` (N, e)."""
+    few = 2 * len(rows) < len(matrix)
+    with one_thread():
+        cos = matrix[rows] @ embedding if few else (matrix @ embedding)[rows]
+    return cos.astype(np.float64)

@@ -99,3 +99,14 @@ def test_one_thread_limits_and_restores():
                 pass
             assert set(threads()) == {1}
         assert threads() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "features"), [(True, {}), (False, {"a": "b"}), (True, {"a": "b"})]
+)
+def test_an_idle_block_gives_its_share_to_the_other(text, features):
+    context, task = ContextVector(None, bias=0.02, fill=True), Task(prompt="x", features=features)
+    context.observe(task)
+    x = context.vector(task, embedding(0) if text else 0.0 * embedding(0))
+    assert x @ x == pytest.approx(1.0, abs=1e-6)
+    assert x[1:33] @ x[1:33] == pytest.approx(0.98 * text / (1 + bool(features) * text), abs=1e-6)

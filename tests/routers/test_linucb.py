@@ -38,22 +38,22 @@ def learned(router, cards, m, *, seed=0, quality=None, features=True, gap=1):
 @pytest.mark.checklist("SC4")
 @pytest.mark.parametrize("lam", [0.5, 2.0])
 def test_linucb_equals_a_direct_solve(lam):
-    router = LinUCB(lam=lam, width=8, drift=None, inherit=False)
+    router = LinUCB(lam=lam, width=8, drift=None, learn_prior=False, inherit=False)
     cards = t.cardset(4)
     rows = [o for o in learned(router, cards, 200) if o.agent != "a3"]
-    router = LinUCB(lam=lam, width=8, drift=None, inherit=False)
+    router = LinUCB(lam=lam, width=8, drift=None, learn_prior=False, inherit=False)
     for o in rows:
         router.update(o)
     r = t.request(t.candidates(cards), t.unit(np.random.default_rng(9), t.E), {"kind": "1"})
     s, x = t.score(router, r), router.context.vector(r.task, r.embedding)
-    prior = router.prior.mean(r)
+    prior = router.prior.mean(r, router.arms)
     for i, name in enumerate(cards.names):
         a, b = lam * np.eye(len(x)), np.zeros(len(x))
         for o in rows:
             if o.agent == name:
                 y = router.context.vector(o.request.task, o.request.embedding)
                 a += np.outer(y, y)
-                b += (o.quality - router.prior.mean(o.request)[i]) * y
+                b += (o.quality - router.prior.prior.mean(o.request)[i]) * y
         mean = prior[i] + x @ np.linalg.solve(a, b)
         width = np.sqrt(x @ np.linalg.solve(a, x))
         assert s.mean[i] == pytest.approx(np.clip(mean, 0, 1), abs=1e-6)
@@ -217,7 +217,8 @@ def test_roles_emerge():
 def test_delivery_order_does_not_matter():
     cards = t.cardset(4)
     rows = learned(LinUCB(width=8), cards, 120)
-    now, late = (LinUCB(width=8, drift=None, inherit=False) for _ in range(2))
+    fixed = {"drift": None, "learn_prior": False, "inherit": False}
+    now, late = (LinUCB(width=8, **fixed) for _ in range(2))
     for o in rows[:3]:  # both know the features and the arms
         now.update(o)
         late.update(o)

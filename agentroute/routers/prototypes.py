@@ -1,0 +1,139 @@
+"""A card's similarity that learns: each agent's prototype moves to the tasks it did well."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentroute.model.scores import F32, F64, CardSet, Request
+from agentroute.routers.index import ArmIndex
+from agentroute.routers.prior import CardPrior, serving_cosines, unit_interval
+
+CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4
+
+
+class Prototypes:
+    """m = clip(prior quality + delta + s (cos(e, p_a) - centre), 0, 1); p_a = 2 card + P_a.
+
+    Rocchio's rule (1971): ``P`` (S, e) float64 sums, for each arm, w max(0, 2 r - 1) e over its
+    rows: a task counts as far as its quality beats a coin. ``delta`` and ``s`` >= 0 are a ridge
+    of quality on similarity over the rows of all agents, ``G`` (2, 2) and ``g`` (2,), which starts
+    as if ``START`` rows of similarity variance ``SPREAD`` had said (0, slope). So nobody has to
+    tune the prior to an embedder, and before the first row it is the ``CardPrior``. An empty
+    text says nothing and teaches nothing here.
+    """
+
+    def __init__(self, prior: CardPrior, *, fixed: bool = False) -> None:
+        self.prior, self.fixed = prior, fixed or not prior.slope
+        self.P: F64 = np.zeros((1, 0))
+        self.G = START * np.diag([1.0, SPREAD])
+        self.g = self.G @ np.array([0.0, prior.slope])
+        self._serving: dict[str, F32] = {}
+        self._calibrate()
+
+    # -- serving -----------------------------------------------------------------------------
+
+    def mean(self, request: Request, arms: ArmIndex) -> F64:
+        """(n,) expected quality by card, prototype and similarity, in [0, 1]."""
+        if self.fixed or not request.embedding.any():
+            return self.prior.mean(request)
+        c = request.candidates
+        matrix = self._matrix(c.cards, arms)
+        return self._quality(c.prior, serving_cosines(matrix, c.rows, request.embedding))
+
+    def own_mean(self, one: Request, row: int) -> float:
+        """The same for a request's only candidate, arm ``row``, in float64 (what is learned from).
+
+        It reads no cache, so it depends on folded rows alone.
+        """
+        if self.fixed or not one.embedding.any():
+            return float(self.prior.mean(one)[0])
+        return float(self._quality(one.candidates.prior, np.array([self._cosine(one, row)]))[0])
+
+    def _quality(self, prior: F64, cos: F64) -> F64:
+        shift = self.delta + self.slope * (cos - self.prior.centre)
+        return unit_interval(prior + shift * (cos != 0.0))
+
+    # -- learning ----------------------------------------------------------------------------
+
+    def fold(self, one: Request, row: int, quality: float, weight: float) -> None:
+        """One observation of arm ``row``, a request's only candidate: O(e)."""
+        if self.fixed or not one.embedding.any():
+            return
+        self._reach(row, len(one.embedding))
+        cos = self._cosine(one, row)
+        if cos:
+            u = np.array([1.0, cos - self.prior.centre])
+            self.G += weight * np.outer(u, u)
+            self.g += weight * (quality - float(one.candidates.prior[0])) * u
+            self._calibrate()
+        self.P[row] += weight * max(0.0, 2.0 * quality - 1.0) * one.embedding
+        self._refresh(one, row)
+
+    def reset(self, row: int) -> None:
+        """Forget an arm's prototype."""
+        if row < len(self.P):
+            self.P[row] = 0.0
+            self._serving.clear()
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Everything, for a state."""
+        return {"P": self.P.copy(), "G": self.G.copy(), "g": self.g.copy()}
+
+    def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Continue from ``arrays``."""
+        self.P, self.G, self.g = (np.array(arrays[k], np.float64) for k in ("P", "G", "g"))
+        self._serving.clear()
+        self._calibrate()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _calibrate(self) -> None:
+        (a, b), (_, c) = self.G
+        det = a * c - b * b
+        self.delta = float((c * self.g[0] - b * self.g[1]) / det)
+        self.slope = max(0.0, float((a * self.g[1] - b * self.g[0]) / det))
+
+    def _reach(self, row: int, e: int) -> None:
+        if row >= len(self.P) or not self.P.shape[1]:
+            grown = np.zeros((max(row + 1, 2 * len(self.P)), e))
+            if self.P.shape[1]:
+                grown[: len(self.P)] = self.P
+            self.P = grown
+
+    def _cosine(self, one: Request, row: int) -> float:
+        p = CARD * one.candidates.embedding.astype(np.float64)
+        if row < len(self.P) and self.P.shape[1]:
+            p = p + self.P[row]
+        return float(_unit(p)[0] @ one.embedding.astype(np.float64))
+
+    def _matrix(self, cards: CardSet, arms: ArmIndex) -> F32:
+        """Unit prototypes (N, e) float32 of a card set: derived, kept for the last few sets."""
+        matrix = self._serving.get(cards.sha256)
+        if matrix is None:
+            slots = arms.slots(cards)
+            p = CARD * cards.embedding.astype(np.float64)
+            if self.P.shape[1]:
+                p += self.P[np.where(slots < len(self.P), slots, 0)]
+            if len(self._serving) >= SETS:
+                self._serving.clear()
+            matrix = self._serving[cards.sha256] = _unit(p).astype(np.float32)
+        return matrix
+
+    def _refresh(self, one: Request, row: int) -> None:
+        c = one.candidates
+        mine = self._serving.get(c.cards.sha256)
+        self._serving = {} if mine is None else {c.cards.sha256: mine}
+        at = int(c.rows[0])
+        if mine is not None and at >= 0:
+            p = CARD * c.cards.embedding[at : at + 1].astype(np.float64) + self.P[row]
+            mine[at] = _unit(p)[0]
+
+
+def _unit(p: F64) -> F64:
+    """Rows scaled to length 1; rows of zeros stay zeros."""
+    length = np.sqrt((p * p).sum(axis=1, keepdims=True))
+    unit: F64 = np.divide(p, length, out=np.zeros_like(p), where=length > 0.0)
+    return unit
