@@ -27,7 +27,7 @@ from agentroute.routers.supervised.zeroshot import (
 
 CALIBRATE_FROM = 400  # rows below which the defaults stand
 HELD_ROWS, HELD_ARMS, HELD_ABSTAIN = 0.12, 0.1, 0.5
-NEW_WEIGHT = 0.25  # of a withheld agent's row: all of them are held out, of others one in eight
+NEW_WEIGHT = 0.35  # of a withheld agent's row: all of them are held out, of others one in eight
 QUICK = Recipe(hidden=256, epochs=6)
 KERNEL = 10.0  # what a share of 1 by the kernel adds to a logit of the network
 CALM = 3.0  # temperature at which confidence is read: at 1 almost all shares are 0 or 1
@@ -103,7 +103,8 @@ class ClassHead:
                     for e, t in zip(test.x, test.texts, strict=True)
                 ]
             )
-            inputs = gate_inputs(p.max(axis=1), sims[:, new].max(axis=1), sims[:, old].max(axis=1))
+            known = calm(z, np.arange(len(old)))[0]
+            inputs = gate_inputs(known, sims[:, new].max(axis=1), sims[:, old].max(axis=1))
             self.gate = fit_gate(inputs, foreign, np.where(foreign, NEW_WEIGHT, 1.0))
 
     def predict(
@@ -118,13 +119,14 @@ class ClassHead:
         z = joined(self.network.logits(grams, embedding), kernel)
         old = rows >= 0
         p = np.where(old, softmax(z)[rows], 0.0).astype(np.float64)
-        card, top = np.zeros(len(rows)), float(p.max(initial=0.0))
+        card = np.zeros(len(rows))
         sure = float(confidence(z, rows[old]))
         if old.all():
             return Shares(p, card, sure)
         sims = self.map.similarity(embedding, spoken(text), cards, said)
+        known = float(calm(z, rows[old])[0])
         best_old = float(sims[old].max()) if old.any() else 0.0
-        new = float(self.gate.probability(top, float(sims[~old].max()), best_old))
+        new = float(self.gate.probability(known, float(sims[~old].max()), best_old))
         weight = np.exp(SHARP * (sims[~old] - sims[~old].max()))
         card[~old] = new * weight / weight.sum()
         return Shares((1.0 - new) * p, card, max(sure, new))
@@ -157,12 +159,15 @@ def joined(logits: F32, kernel: F32) -> F32:
 
 
 def confidence(z: F32, columns: Rows) -> F64:
-    """(1 + p - q) / 2 of logits (..., K): p the best share among ``columns``, q of 'nobody'.
+    """(1 + p - q) / 2, p and q of ``calm``: how surely one of ``columns`` is meant."""
+    p, q = calm(z, columns)
+    return np.asarray((1.0 + p - q) / 2)
 
-    Both shares are taken at the temperature ``CALM``.
-    """
+
+def calm(z: F32, columns: Rows) -> tuple[F64, F64]:
+    """The best share among ``columns`` of logits (..., K), and that of 'nobody', at ``CALM``."""
     p = softmax(z / np.float32(CALM)).astype(np.float64)
-    return np.asarray((1.0 + p[..., columns].max(axis=-1, initial=0.0) - p[..., -1]) / 2)
+    return p[..., columns].max(axis=-1, initial=0.0), p[..., -1]
 
 
 def _trained(s: Any, x: F32, target: F32, recipe: Recipe, rng: np.random.Generator) -> Network:

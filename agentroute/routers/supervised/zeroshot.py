@@ -61,9 +61,9 @@ def spoken(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """P(new) = sigmoid(w0 + w1 ln(1 - p) + w2 s_new + w3 s_old): is it a task for a new agent?
+    """P(new) = sigmoid(w0 + w1 ln(1.02 - p) + w2 s_new + w3 s_old): is it a task for a new agent?
 
-    p is the largest probability of an agent with labels; s_new, s_old the best similarity among
+    p is the largest calm share of an agent with labels; s_new, s_old the best similarity among
     new agents and among the others. Fitted on agents that were withheld (generalised zero-shot
     learning needs such a bias: Chao et al. 2016).
     """
@@ -77,8 +77,8 @@ class Gate:
 
 
 def gate_inputs(p: F64 | float, new: F64 | float, old: F64 | float) -> F64:
-    """(..., 4): 1, ln(1 - p) with p capped, new, old."""
-    doubt = np.log(np.maximum(1.0 - np.asarray(p, np.float64), 1e-3))
+    """(..., 4): 1, ln(1.02 - p), new, old."""
+    doubt = np.log(1.02 - np.asarray(p, np.float64))
     parts = np.broadcast_arrays(np.ones_like(doubt), doubt, new, old)
     return np.stack(parts, axis=-1).astype(np.float64)
 
