@@ -44,11 +44,12 @@ class Shares:
 
 
 class ClassHead:
-    """P(agent | text) by a network over n-grams and embedding, with a class 'nobody'.
+    """P(agent | text) by a network with margins times a kernel's estimate, with a class 'nobody'.
 
     Agents without a label in training share P(new) by similarity to their card. The gate of the
-    newcomers and the threshold of refusal are fitted on a second, smaller network from which a
-    tenth of the agents, half of the abstain rows and an eighth of the others were withheld.
+    newcomers and the threshold of refusal are fitted on rows held out of train: all rows of a
+    tenth of the agents, half of the abstain rows and an eighth of the others. The kernel's
+    left-out predictions for them are exact; the network's come from a second, smaller one.
     """
 
     def __init__(self) -> None:
