@@ -14,7 +14,7 @@ demo: $(VENV)/.demo   ## the bundled pipeline on real input, then learning; offl
 	@$(BIN)/agentroute demo $(ARGS)
 
 test: $(VENV)/.dev    ## the ordinary tests
-	@$(THREADS) $(BIN)/python -m pytest $(ARGS)
+	@$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev   ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && echo "ruff: ok"
