@@ -71,7 +71,8 @@ def show_run(result: RunResult) -> None:
         typer.echo("")
     show_choices(result)
     for words in result.degraded:
-        typer.echo(f"degraded: {words}")
+        if words not in result.goal_missed:
+            typer.echo(f"degraded: {words}")
     for words in result.goal_missed:
         typer.echo(f"goal missed: {words}")
     between = f"{os.sep}work{os.sep}{result.run_id}{os.sep}"

@@ -39,6 +39,7 @@ def summarise(run: Run, ending: Ending, scores: tuple[dict[str, Any], ...]) -> R
         artifacts=artifacts,
         replies={v: o.reply for v, o in run.outcomes.items() if o.reply is not None},
         scores=scores,
+        goal_missed=(failed_when,) if failed_when else (),
     )
 
 
