@@ -184,7 +184,7 @@ async def _stream(seed: int) -> EvalResult:
     spec = EvalSpec(
         train=table,
         test=table,
-        routers=("linucb",),
+        routers=({"name": "linucb", "width": 48, "label": "linucb"},),  # few rows have text
         mode="bandit",
         seeds=1,
         train_split=("train",),
