@@ -31,7 +31,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # plain help: rich's own help costs as much as everything else here
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
 

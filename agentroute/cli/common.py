@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from agentroute.ledger import Ledger
     from agentroute.orchestrator import Orchestrator
     from agentroute.registry.registry import Registry
+
+T = TypeVar("T")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Db = Annotated[
@@ -128,6 +130,13 @@ def orchestrator_of(
     settings = settings_of(config, db)
     settings = settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
     return Orchestrator.from_settings(settings, registry=registry_of(settings, agents))
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """``asyncio.run``; asyncio is imported here because ``--help`` has no use for it."""
+    import asyncio
+
+    return asyncio.run(work)
 
 
 def usd(x: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from agentroute.cli.common import (
     Json,
     emit,
     orchestrator_of,
+    run_async,
 )
 
 Work = Annotated[str, typer.Argument(help="A graph's name, a path to one, or a task in words.")]
@@ -52,7 +52,7 @@ def route(
         async with orc.reading():
             return await orc.route(text, skills=skill or (), k=k)
 
-    found = asyncio.run(go())
+    found = run_async(go())
     if as_json:
         emit(found)
     else:
@@ -123,7 +123,7 @@ def run(
             )
 
     with Progress(quiet=as_json) as progress:
-        result = asyncio.run(go(progress))
+        result = run_async(go(progress))
     if as_json:
         emit(result)
     else:
@@ -151,7 +151,7 @@ def feedback(
                 target, score=score, agent=agent, source=source, idempotency_key=key
             )
 
-    row = asyncio.run(go())
+    row = run_async(go())
     if as_json:
         emit(row)
         return
