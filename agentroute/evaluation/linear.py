@@ -7,6 +7,7 @@ a class of its own for 'nobody'; elsewhere a ridge regression for every arm at o
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from agentroute.errors import MissingExtraError
 from agentroute.evaluation.outcomes import Ints
 from agentroute.evaluation.problem import Inputs, Labels
 from agentroute.evaluation.splits import folds
-from agentroute.model.scores import F64
+from agentroute.model.scores import F32, F64
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 NOBODY = -1
 DUAL_ROWS = 5_000
+MIN_ROWS, MAX_GRAMS = 2, 50_000
+COMMON = 0.05  # share of rows above which a column is treated as dense
 Solve = Callable[[float, Ints, Ints | None], F64]  # (penalty, rows to fit, rows to guess or test)
 
 
@@ -56,7 +59,6 @@ def _tfidf(train: Inputs, test: Inputs) -> tuple[Any, Any]:
     """Sparse rows: TF-IDF of words (1, 2), of characters (3, 5) inside words, one-hot features."""
     from scipy.sparse import csr_matrix, hstack
     from sklearn.feature_extraction import DictVectorizer
-    from sklearn.feature_extraction.text import TfidfVectorizer
 
     blocks = [[csr_matrix((len(p), 1)) for p in (train, test)]]
     if any(row for row in train.features):
@@ -64,14 +66,43 @@ def _tfidf(train: Inputs, test: Inputs) -> tuple[Any, Any]:
         blocks.append([v.fit_transform(map(dict, train.features))])
         blocks[-1].append(v.transform(map(dict, test.features)))
     if any(any(c.isalnum() for c in p) for p in train.prompts):
-        for kind, span in (("word", (1, 2)), ("char_wb", (3, 5))):
-            t = TfidfVectorizer(
-                analyzer=kind, ngram_range=span, sublinear_tf=True, min_df=2,
-                max_features=50_000,
-            )  # fmt: skip
-            blocks.append([t.fit_transform(train.prompts), t.transform(test.prompts)])
+        place, counted = _counted(frozenset(train.prompts) | frozenset(test.prompts))
+        rows = [np.array([place[p] for p in part.prompts], np.int64) for part in (train, test)]
+        blocks += [_weighted(c[rows[0]], c[rows[1]]) for c in counted]
     x, z = (hstack([b[i] for b in blocks]).tocsr() for i in (0, 1))
     return x, z
+
+
+@lru_cache(maxsize=1)
+def _counted(texts: frozenset[str]) -> tuple[dict[str, int], list[Any]]:
+    """The row of each text, and counts of its words and characters: (texts, grams) each.
+
+    All cuts of one table ask for the same texts, so that counting is done once. Counts of one
+    text say nothing of another: what is learned from texts is in ``_weighted``.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    order = sorted(texts)
+    counted = []
+    for kind, span in (("word", (1, 2)), ("char_wb", (3, 5))):
+        counts = CountVectorizer(analyzer=kind, ngram_range=span, dtype=np.float32)
+        counted.append(counts.fit_transform(order))
+    return {t: i for i, t in enumerate(order)}, counted
+
+
+def _weighted(x: Any, z: Any) -> list[Any]:
+    """TF-IDF of counts; the grams that are kept and their weights are those of ``x`` alone.
+
+    A gram counts if two rows of ``x`` have it; of many the ``MAX_GRAMS`` most frequent.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    keep = np.flatnonzero(x.getnnz(axis=0) >= MIN_ROWS)
+    if len(keep) > MAX_GRAMS:
+        total = np.asarray(x.sum(axis=0)).ravel()[keep]
+        keep = np.sort(keep[np.argsort(-total, kind="stable")[:MAX_GRAMS]])
+    weight = TfidfTransformer(sublinear_tf=True)
+    return [weight.fit_transform(x[:, keep]), weight.transform(z[:, keep])]
 
 
 def _classified(x: Any, known: Labels, z: Any, n: int) -> tuple[F64, F64]:
@@ -108,7 +139,8 @@ def _dual(x: Any, z: Any, y: F64) -> Solve:
     """
     from scipy.linalg import cho_factor, cho_solve
 
-    k, k_z = (x @ x.T).toarray(), (z @ x.T).toarray()
+    x, z = x.astype(np.float32), z.astype(np.float32)
+    k, k_z = _products(x, x), _products(z, x)
 
     def solve(penalty: float, fit: Ints, held: Ints | None) -> F64:
         gram = k[np.ix_(fit, fit)]
@@ -118,9 +150,18 @@ def _dual(x: Any, z: Any, y: F64) -> Solve:
         gram = gram - r[:, None] - r + r.mean()
         gram[np.diag_indices(len(fit))] += penalty
         factor = cho_factor(gram, lower=True, overwrite_a=True)
-        return np.asarray(cross @ cho_solve(factor, y[fit] - mean) + mean)
+        weights = cho_solve(factor, (y[fit] - mean).astype(np.float32))
+        return np.asarray(cross @ weights + mean)
 
     return solve
+
+
+def _products(z: Any, x: Any) -> F32:
+    """(rows of z, rows of x) inner products; columns that many rows have go through BLAS."""
+    common = x.getnnz(axis=0) > COMMON * x.shape[0]
+    a, b = (m.tocsc()[:, common].toarray() for m in (z, x))
+    rest = z.tocsc()[:, ~common].tocsr() @ x.tocsc()[:, ~common].tocsr().T
+    return np.asarray(a @ b.T + rest.toarray(), np.float32)
 
 
 def _primal(x: Any, z: Any, y: F64) -> Solve:

@@ -100,3 +100,25 @@ def test_ridge_through_the_gram_matrix_equals_conjugate_gradients():
             exact = linear_module._dual(x, z, y)(penalty, rows, wanted)
             near = linear_module._primal(x, z, y)(penalty, rows, wanted)
             np.testing.assert_allclose(exact, near, atol=1e-3)
+
+
+def test_counts_are_shared_between_cuts_and_weights_come_from_the_train_rows_alone():
+    """The same columns and weights as a vectorizer that was fitted on the train rows."""
+    text = pytest.importorskip("sklearn.feature_extraction.text")
+    words = ["alpha", "beta", "gamma", "delta", "alphabet", "gammas"]
+    draw = rng()
+    prompts = tuple(" ".join(draw.choice(words, 4)) for _ in range(40))
+    inputs = Inputs(prompts, ({},) * 40, np.zeros((40, 4), np.float32))
+    linear_module._counted.cache_clear()
+    for cut in (np.arange(40), np.arange(40)[::-1]):
+        train, test = inputs.take(cut[:25]), inputs.take(cut[25:])
+        x, z = linear_module._tfidf(train, test)
+        vectorizers = [
+            text.TfidfVectorizer(analyzer=kind, ngram_range=span, sublinear_tf=True, min_df=2)
+            for kind, span in (("word", (1, 2)), ("char_wb", (3, 5)))
+        ]
+        x_wanted = np.hstack([v.fit_transform(train.prompts).toarray() for v in vectorizers])
+        z_wanted = np.hstack([v.transform(test.prompts).toarray() for v in vectorizers])
+        np.testing.assert_allclose(x.toarray()[:, 1:], x_wanted, atol=1e-6)
+        np.testing.assert_allclose(z.toarray()[:, 1:], z_wanted, atol=1e-6)
+    assert linear_module._counted.cache_info().misses == 1
