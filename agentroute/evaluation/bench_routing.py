@@ -108,7 +108,7 @@ def _linucb(seconds: float, *, peers: bool) -> list[Goal]:
 
     def predict() -> int:
         p = bank.predict(contexts[next(turn) % 64], None, rows)
-        return int((p.own[rows] + p.shared + np.sqrt(p.w2)).argmax())
+        return int((p.own[rows] + np.sqrt(p.w2)).argmax())
 
     def update(b: ArmBank, arms: int) -> Callable[[], None]:
         return lambda: b.update(1 + next(turn) % arms, contexts[next(turn) % 64], 1.0)

@@ -19,6 +19,11 @@ AGENT = ("one", "similarity", "prior", "load", "latency", "success")
 LATENCY_S = 2.0
 
 
+def silent(embedding: F32) -> bool:
+    """Whether ``embedding`` (e,) is that of an empty text: all zeros."""
+    return not embedding[0] and not embedding.any()  # the first entry of a text is hardly ever 0
+
+
 def agent_vectors(candidates: Candidates, cosine: F64) -> F64:
     """Z (n, 6): what is known of each agent, in the order of ``AGENT`` (arXiv 2602.00966).
 
@@ -58,7 +63,7 @@ class ContextVector:
         self.bias, self.fill = bias, fill
         self.vocabulary: dict[str, int] = {}
         self.slots = CHUNK
-        self._matrices: dict[int, F64 | None] = {}
+        self._matrices: dict[int, F32 | None] = {}
 
     def dim(self, e: int) -> int:
         """Length of x for embeddings of length ``e``."""
@@ -70,12 +75,13 @@ class ContextVector:
         p = self._projected(e)
         x = np.zeros(1 + p + self.slots)
         x[0] = self.bias**0.5
-        r, (text, features) = self._matrix(e), self._shares(task, embedding)
-        x[1 : 1 + p] = embedding if r is None else embedding @ r
-        x[1 : 1 + p] *= text**0.5
+        text, features = self._shares(task, embedding)
+        if text:
+            r = self._matrix(e)
+            np.multiply(embedding if r is None else embedding @ r, text**0.5, out=x[1 : 1 + p])
         self._write_features(task, x[1 + p :], features)
-        length = float(x @ x) ** 0.5  # at most 1 also bounds every entry
-        return x if length <= 1.0 else x / length
+        square = float(x.dot(x))  # at most 1 also bounds every entry
+        return x if square <= 1.0 else x / square**0.5
 
     def observe(self, task: Task) -> bool:
         """Give unseen feature values a slot; True when x has become longer."""
@@ -109,7 +115,7 @@ class ContextVector:
     def _shares(self, task: Task, embedding: F32) -> tuple[float, float]:
         """Squared lengths of the embedding and of the features."""
         rest = 1.0 - self.bias
-        if not self.fill or (task.features and embedding.any()):
+        if not self.fill or (task.features and not silent(embedding)):
             return rest / 2.0, rest / 2.0
         return (0.0, rest) if task.features else (rest, 0.0)
 
@@ -128,14 +134,14 @@ class ContextVector:
     def _projected(self, e: int) -> int:
         return e if self.width is None else min(e, self.width)
 
-    def _matrix(self, e: int) -> F64 | None:
+    def _matrix(self, e: int) -> F32 | None:
         if e not in self._matrices:
             self._matrices[e] = self._make_matrix(e)
         return self._matrices[e]
 
-    def _make_matrix(self, e: int) -> F64 | None:
+    def _make_matrix(self, e: int) -> F32 | None:
         p = self._projected(e)
         if p == e:
             return None
         q, _ = np.linalg.qr(np.random.default_rng([self.seed, e]).standard_normal((e, p)))
-        return np.ascontiguousarray(q * (e / p) ** 0.5)
+        return np.ascontiguousarray(q * (e / p) ** 0.5, np.float32)

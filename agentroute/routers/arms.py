@@ -15,12 +15,13 @@ REFACTOR_EVERY = 1_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """``own`` (S,) mean by the parameters of every arm of the bank; ``shared`` (n,) and squared
-    width ``w2`` (n,) of the arms asked for. The mean of arm a is own[a] + shared.
+    """``own`` (S,) mean by the parameters of every arm of the bank; ``shared`` (n,), None where
+    nothing is shared, and squared width ``w2`` (n,) of the arms asked for. The mean of arm a is
+    own[a] + shared.
     """
 
     own: F64
-    shared: F64
+    shared: F64 | None
     w2: F64
 
 
@@ -36,7 +37,8 @@ class ArmBank:
     ``n`` (S,) updates, ``since`` (S,) updates after the last refactoring.
     Derived: ``inv`` = A^-1, ``theta`` = A^-1 b, ``C`` = A^-1 B; ``A0`` (k, k), ``b0`` (k,) of the
     shared ridge = sum over arms of its Schur complements Z - B'C and c - B' theta.
-    Serving, float32: ``packed`` (S, d(d+1)/2) upper triangles of ``inv``, ``theta32``, ``C32``.
+    Serving, float32: ``packed`` (S, d(d+1)/2) upper triangles of ``inv``, doubled off the
+    diagonal, ``theta32``, ``C32``.
     """
 
     TRUTH = ("A", "b", "B", "Z", "c", "inv", "theta", "C", "n", "since")
@@ -64,15 +66,14 @@ class ArmBank:
         return n * len(self._i)
 
     def square(self, x: F64) -> F32:
-        """vec(x x') as the packed triangles weigh it: what ``widths`` takes."""
+        """The upper triangle of x x', packed: what ``widths`` takes."""
         x32 = x.astype(np.float32)
-        q = x32[self._i]
-        q *= x32[self._j]
-        q *= self._two
-        return np.asarray(q)
+        return np.multiply.outer(x32, x32).ravel().take(self._flat)
 
     def widths(self, square: F32, rows: NDArray[np.int64]) -> F64:
         """Squared widths x' A^-1 x (n,) as <A^-1, x x'>, one gemv over packed triangles.
+
+        The triangles hold 2 A^-1 off the diagonal, for the half of x x' that is left out.
 
         Not below 0, though float32 may round there. Gathers the rows where they are few.
         """
@@ -93,7 +94,7 @@ class ArmBank:
             own = (self.theta32[: self.size] @ x32).astype(np.float64)
             w2 = self.widths(self.square(x), rows)
             if z is None or not self.k:
-                return Prediction(own, np.zeros(len(rows)), w2)
+                return Prediction(own, None, w2)
             g = (self.C32[: self.size].reshape(self.size * self.k, self.d) @ x32).reshape(
                 self.size, self.k
             )
@@ -190,7 +191,8 @@ class ArmBank:
 
     def _index(self, d: int) -> None:
         self._i, self._j = np.triu_indices(d)
-        self._two = np.where(self._i == self._j, 1.0, 2.0).astype(np.float32)
+        self._flat = self._i * d + self._j
+        self._two = np.where(self._i == self._j, 1.0, 2.0)
 
     def _allocate(self, capacity: int) -> None:
         s, d, k = capacity, self.d, self.k
@@ -265,7 +267,7 @@ class ArmBank:
         self.theta32[row] = self.theta[row]
         self.C32[row] = self.C[row].T
         if self.serve_widths:
-            self.packed[row] = self.inv[row][self._i, self._j]
+            self.packed[row] = self.inv[row].take(self._flat) * self._two
 
     def _serve_all(self) -> None:
         for row in range(self.size):

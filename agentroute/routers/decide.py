@@ -57,10 +57,10 @@ def decide(
     if scores.out_of_scope >= abstain_at:
         return Choice((), "abstained", 1.0, np.zeros(n))
     u = scores.mean + scores.bonus
-    best = float(u.max()) if n else -np.inf
+    best = _largest(u) if n else -np.inf
     if np.isnan(best):
         u[np.isnan(u)] = -np.inf
-        best = float(u.max())
+        best = _largest(u)
     if best == -np.inf:
         raise RoutingError("every candidate is screened out", hint="raise screening.keep")
     free = np.ones(n, np.bool_) if explorable is None else explorable
@@ -73,12 +73,17 @@ def decide(
     return Choice(positions, status, propensity, np.asarray(first), explored)
 
 
+def _largest(u: F64) -> float:
+    """``u.max()``, NaN if there is one; ``argmax`` takes a fifth of its time on short arrays."""
+    return float(u[u.argmax()])
+
+
 View = tuple[float, F64]  # the share of decisions that see it, and the utilities in it
 
 
 def _views(u: F64, canary: Mask | None) -> list[View]:
     """The mixture over who is seen: everybody in a tenth of the decisions, else no canary."""
-    if canary is None or not canary.any():
+    if canary is None or not np.count_nonzero(canary):
         return [(1.0, u)]
     seen = u > -np.inf
     if not (canary & seen).any() or not (seen & ~canary).any():
@@ -115,7 +120,7 @@ def _draw_team(
         return (j,), float(first[j])
     left = views[draw(np.array([w for w, _ in views]), rng)][1]
     team: list[int] = []
-    while len(team) < k and left.max() > -np.inf:
+    while len(team) < k and _largest(left) > -np.inf:
         team.append(draw(law(left), rng))
         left = law.without(left, team[-1])
     return tuple(team), float(sum(w * _likelihood(v, team, k, law) for w, v in views))
@@ -125,16 +130,16 @@ def _likelihood(u: F64, team: list[int], k: int, law: _Law) -> float:
     """Probability that drawing up to ``k`` from ``u`` gives ``team``, in this order."""
     out = 1.0
     for j in team:
-        if u.max() == -np.inf:
+        if _largest(u) == -np.inf:
             return 0.0
         out *= law(u)[j]
         u = law.without(u, j)
-    return out if len(team) == k or u.max() == -np.inf else 0.0
+    return out if len(team) == k or _largest(u) == -np.inf else 0.0
 
 
 def _close(u: F64, k: int, margin: float) -> bool:
     """Whether the last one in and the first one out are within ``margin``."""
     if len(u) <= k:
         return False
-    last = u.max() if k == 1 else np.partition(u, len(u) - k)[len(u) - k]
+    last = _largest(u) if k == 1 else float(np.partition(u, len(u) - k)[len(u) - k])
     return bool(last > -np.inf and np.count_nonzero(u >= last - margin) > k)

@@ -64,17 +64,19 @@ class Epsilon:
 
     def first_draw(self, u: F64, explorable: Mask, rank: Rank) -> F64:
         """See ``Exploration.first_draw``."""
-        top = u >= u.max() - TIE
+        best = u.argmax()
+        top = u >= u[best] - TIE
         if rank is not None:
             p = np.zeros(len(u))
             p[np.where(top, rank, len(u)).argmin()] = 1.0
             return p
-        spread = explorable & (u > -np.inf)
+        spread = explorable if u[u.argmin()] > -np.inf else explorable & (u > -np.inf)
         m = np.count_nonzero(spread)
         if not m:
             return _even(top)
         p = spread * (self.epsilon / m)
-        p[top] += (1.0 - self.epsilon) / np.count_nonzero(top)
+        ties = np.count_nonzero(top)
+        p[best if ties == 1 else top] += (1.0 - self.epsilon) / ties
         return p
 
 

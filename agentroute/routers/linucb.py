@@ -101,9 +101,10 @@ class LinUCB:
         bank = self.quality or self._new_bank(len(request.embedding))
         wide = self.mode == "disjoint" and bank.entries(len(c)) > WIDE
         learned, w2 = self._predict(bank, x, rows, request, widths=not wide)
-        q = unit_interval(prior + learned)
+        raw = prior + learned
+        q = unit_interval(raw)
         share, mean = objective.quality_share, q
-        terms = {"prior": prior, "learned": learned, "clip": q - prior - learned}
+        terms = {"prior": prior, "learned": learned, "clip": q - raw}
         if objective.cost or objective.latency:
             more = self._charges(request, x, rows)
             terms = {name: share * term for name, term in terms.items()} | more
@@ -111,7 +112,8 @@ class LinUCB:
         factor = share * self.alpha_t(len(x))
         if wide:
             w2 = self._contending(bank, x, rows, mean, factor)
-        width = np.sqrt(w2 / (1.0 + c.inflight * w2) if c.inflight.any() else w2)
+        busy = np.count_nonzero(c.inflight)
+        width = np.sqrt(w2 / (1.0 + c.inflight * w2) if busy else w2)
         return Scores(mean, factor * width, terms, "prior + learned")
 
     def alpha_t(self, d: int) -> float:
@@ -132,16 +134,15 @@ class LinUCB:
             p = bank.predict(x, self._z(request), rows)
             arm_means, shared, w2 = p.own, p.shared, p.w2
         else:
-            arm_means, shared = bank.means(x), np.zeros(len(rows))
-            w2 = shared
-        own = arm_means[rows]
+            arm_means, shared, w2 = bank.means(x), None, np.zeros(len(rows))
+        own = arm_means.take(rows)
         kin = self._kinship(request.candidates.cards)
         if kin is not None and not rows.all():
             cold = np.flatnonzero(rows == 0)
             slots = self.arms.slots(request.candidates.cards)
             shares, arms = kin.shares(request.candidates.rows[cold], slots)
             own[cold] = (shares * arm_means[arms]).sum(axis=1)
-        return own + shared, w2
+        return (own if shared is None else own + shared), w2
 
     def _contending(self, bank: ArmBank, x: F64, rows: Ints, mean: F64, factor: float) -> F64:
         """Squared widths (n,) of the arms that can come first, 0 for the others."""
@@ -184,7 +185,7 @@ class LinUCB:
         z = self._z(one)
         r = o.quality - self.prior.own_mean(one, row)
         p = bank.predict(x, z, np.array([row]))
-        e = r - float(p.own[row] + p.shared[0])
+        e = r - float(p.own[row] + (0.0 if p.shared is None else p.shared[0]))
         self.noise.add(e, o.weight)
         if self.drift.dropped(row, e):
             bank.reset(row)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
+from agentroute.features.vectors import silent
 from agentroute.model.scores import F32, F64, Request
 
 
@@ -29,7 +30,7 @@ class CardPrior:
 
     def shift(self, request: Request) -> F64:
         """(n,) slope (cos - centre): what similarity adds; 0 for an empty prompt or card."""
-        if not self.slope or not request.embedding.any():
+        if not self.slope or silent(request.embedding):
             return np.zeros(len(request.candidates))
         cos = cosines(request)
         shift = self.slope * (cos - self.centre)
@@ -52,5 +53,5 @@ def serving_cosines(matrix: F32, rows: NDArray[np.int64], embedding: F32) -> F64
     """(n,) products of ``embedding`` (e,) with the ``rows`` (n,) of ``matrix`` (N, e)."""
     few = 2 * len(rows) < len(matrix)
     with one_thread():
-        cos = matrix[rows] @ embedding if few else (matrix @ embedding)[rows]
+        cos = matrix[rows] @ embedding if few else (matrix @ embedding).take(rows)
     return cos.astype(np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.features.vectors import silent
 from agentroute.model.scores import F32, F64, CardSet, Request
 from agentroute.routers.index import ArmIndex
 from agentroute.routers.prior import CardPrior, serving_cosines, unit_interval
@@ -35,7 +36,7 @@ class Prototypes:
 
     def mean(self, request: Request, arms: ArmIndex) -> F64:
         """(n,) expected quality by card, prototype and similarity, in [0, 1]."""
-        if self.fixed or not request.embedding.any():
+        if self.fixed or silent(request.embedding):
             return self.prior.mean(request)
         c = request.candidates
         matrix = self._matrix(c.cards, arms)
@@ -46,19 +47,22 @@ class Prototypes:
 
         It reads no cache, so it depends on folded rows alone.
         """
-        if self.fixed or not one.embedding.any():
+        if self.fixed or silent(one.embedding):
             return float(self.prior.mean(one)[0])
         return float(self._quality(one.candidates.prior, np.array([self._cosine(one, row)]))[0])
 
     def _quality(self, prior: F64, cos: F64) -> F64:
-        shift = self.delta + self.slope * (cos - self.prior.centre)
-        return unit_interval(prior + shift * (cos != 0.0))
+        shift = self.slope * cos
+        shift += self.delta - self.slope * self.prior.centre
+        if np.count_nonzero(cos) < len(cos):
+            shift *= cos != 0.0
+        return unit_interval(prior + shift)
 
     # -- learning ----------------------------------------------------------------------------
 
     def fold(self, one: Request, row: int, quality: float, weight: float) -> None:
         """One observation of arm ``row``, a request's only candidate: O(e)."""
-        if self.fixed or not one.embedding.any():
+        if self.fixed or silent(one.embedding):
             return
         self._reach(row, len(one.embedding))
         cos = self._cosine(one, row)
