@@ -1,0 +1,215 @@
+"""What is open: the agents, the ledger, what was learned, and who runs plans."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentroute.adapters.client import endpoint_configured
+from agentroute.config.paths import Place, search_order
+from agentroute.config.settings import Settings
+from agentroute.errors import ExecutionError, UnknownRunError
+from agentroute.execution.desk import Desk, Rules
+from agentroute.execution.run import Bounds
+from agentroute.features.text import make_embedder
+from agentroute.learning.policies import Policies
+from agentroute.ledger import Ledger
+from agentroute.model.plans import AgentUse, Plan
+from agentroute.model.scores import Objective
+from agentroute.planning.depth import make_depth
+from agentroute.planning.work import Work, plan_of
+from agentroute.registry.registry import Registry
+from agentroute.routers.catalog import Spec
+from agentroute.routers.policy import Policy
+
+if TYPE_CHECKING:
+    from agentroute.execution.executor import Executor
+
+
+class Session:
+    """Opens by settings and closes what an ``Orchestrator`` works with.
+
+    Opening rebuilds the live state of the agents from the ledger; the routers are rebuilt when
+    they are first asked for, the executor is made at the first run: it is what imports LangGraph.
+
+    Raises:
+        ConfigError: a name or number that is not accepted, while building.
+    """
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self.registry, self.settings = registry, settings
+        self.embedder = make_embedder(settings.embedder)
+        make_depth(settings.depth)
+        self._ledger: Ledger | None = None
+        self.policies = self._new_policies(None)
+        self.policies.get(settings.router)
+        self._executor: Executor | None = None
+
+    # -- open and close ----------------------------------------------------------------------
+
+    def open(self, *, read_only: bool) -> None:
+        """Open the ledger, and take up what its last outcomes say of the agents.
+
+        Raises:
+            LedgerError: the ledger cannot be opened.
+        """
+        self._ledger = Ledger.open(self.settings.db, read_only=read_only)
+        self.policies = self._new_policies(self._ledger)
+        for row in self._ledger.last_outcomes(1000):
+            o: Any = row.value
+            self.registry.live.observe(
+                o.agent, cost_usd=o.cost_usd, latency_s=o.latency_s, error=o.error is not None,
+                at_s=datetime.fromisoformat(row.at).timestamp(),
+            )  # fmt: skip
+
+    async def aclose(self) -> None:
+        """Stop the workers and drain the ledger's writer. May be called twice."""
+        executor, ledger = self._executor, self._ledger
+        self._executor = self._ledger = None
+        if executor is not None:
+            await executor.aclose()
+        if ledger is not None:
+            await asyncio.to_thread(ledger.close)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The open ledger.
+
+        Raises:
+            ExecutionError: the orchestrator is not open.
+        """
+        if self._ledger is None:
+            raise ExecutionError(
+                "the orchestrator is not open", hint="async with Orchestrator(...)"
+            )
+        return self._ledger
+
+    async def settle(self) -> int:
+        """Wait for what runs beside, fold to the ledger's head; its seq."""
+        if self._executor is not None:
+            await self._executor.drain()
+        self.policies.fold()
+        return self.ledger.head()[0]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a ledger."""
+        return self._ledger is not None
+
+    # -- how a run chooses -------------------------------------------------------------------
+
+    def _new_policies(self, ledger: Ledger | None) -> Policies:
+        s = self.settings
+        defaults = {
+            "exploration": s.exploration, "abstain_at": s.abstain_at, "margin": s.margin,
+            "screening": s.screen,
+        }  # fmt: skip
+        return Policies(ledger, self.embedder, seed=s.seed, defaults=defaults)
+
+    def rules(self, plan: Plan, *, router: Spec | None = None, seed: int | None = None) -> Rules:
+        """How a plan is to choose: what it names itself, else the settings."""
+        spec = router or (_spec(plan.router) if plan.router else self.settings.router)
+        depth = _spec(plan.depth) if plan.depth else self.settings.depth
+        rules, _ = self.rules_of(spec, depth=depth, exploration=plan.exploration, seed=seed)
+        return rules
+
+    def rules_of(
+        self,
+        router: Spec,
+        *,
+        depth: Spec = "one",
+        exploration: float | None = None,
+        seed: int | None = None,
+    ) -> tuple[Rules, Policy]:
+        """The rules of a router by name or mapping, and its policy."""
+        policy, version = self.policies.get(router, exploration=exploration)
+        rules = Rules(
+            policy=policy,
+            depth=make_depth(depth),
+            objective=self._objective,
+            seed=self.settings.seed if seed is None else seed,
+            version=version,
+        )
+        return rules, policy
+
+    @property
+    def _objective(self) -> Objective:
+        o = self.settings.objective
+        return Objective(o.quality, o.cost, o.latency)
+
+    def bounds(self, budget_usd: float | None) -> Bounds:
+        """Deadline, budget (``budget_usd`` in place of the settings') and concurrency of a run."""
+        b = self.settings.budget
+        usd = b.usd if budget_usd is None else budget_usd
+        return Bounds(b.seconds, usd, None, b.max_concurrency)
+
+    @property
+    def running(self) -> Executor:
+        """The executor, made at the first run: it is what imports LangGraph."""
+        if self._executor is None:
+            self._executor = self._new_executor()
+        return self._executor
+
+    def _new_executor(self) -> Executor:
+        from agentroute.execution.executor import Executor
+
+        ledger, s = self.ledger, self.settings
+        desk = Desk(
+            self.registry,
+            lambda: self.registry.cardset(self.embedder),
+            self.embedder,
+            ledger,
+            chat_ready=endpoint_configured(),
+        )
+        return Executor(
+            desk,
+            self.registry,
+            ledger,
+            self.rules,
+            refine=use(s.refine),
+            bounds=self.bounds(None),
+            workroot=Path(s.out).resolve() / "work",
+            planner=self.plan,
+        )
+
+    # -- plans -------------------------------------------------------------------------------
+
+    @property
+    def graph_places(self) -> list[Place]:
+        """Where graphs are looked for by name."""
+        return search_order("graphs", configured=[Path(p) for p in self.settings.graphs])
+
+    def plan(self, work: Work, *, inputs: Mapping[str, Any] | None = None) -> Plan:
+        """The tasks of a graph (by name, path or value) or of words, and their topology.
+
+        Raises:
+            GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
+        """
+        return plan_of(work, inputs or {}, self.graph_places)
+
+    def recorded_plan(self, run_id: str) -> Plan:
+        """The plan that a run was started with.
+
+        Raises:
+            UnknownRunError: no such run, or its plan was erased.
+        """
+        started = self.ledger.notes(run_id, "run.started")
+        if not started:
+            raise UnknownRunError(f"no run '{run_id}' is in the ledger", hint="agentroute runs ls")
+        text = self.ledger.text(started[0].data["plan"])
+        if text is None:
+            raise UnknownRunError(f"the plan of run '{run_id}' was erased")
+        return Plan.model_validate_json(text)
+
+
+def _spec(named: AgentUse) -> dict[str, Any]:
+    return {"name": named.name, **named.params}
+
+
+def use(spec: Spec) -> AgentUse:
+    """A name, or a mapping with ``name`` and parameters, as the plan's own form."""
+    given = {"name": spec} if isinstance(spec, str) else dict(spec)
+    return AgentUse(name=str(given.pop("name", "")), params=given)
