@@ -1,12 +1,14 @@
 """Reading YAML from people we do not know: caps first, then the parser, then plain data.
 
-YAML 1.2 through ruamel's pure-Python parser. Refused before anything is built: files over
-256 KiB, nesting deeper than 16, anchors, aliases, tags, duplicate keys, several documents.
+YAML 1.2 through the events of ruamel's pure-Python parser, in one pass. Refused as they are met:
+files over 256 KiB, nesting deeper than 16, anchors, aliases, tags, duplicate keys, several
+documents.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +19,7 @@ from agentroute.errors import ConfigError, did_you_mean
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
+VALUES = ("ScalarEvent", "SequenceStartEvent", "MappingStartEvent", "AliasEvent")
 
 FieldPath = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
@@ -71,10 +74,9 @@ def parse_yaml(
     except UnicodeDecodeError as e:
         raise error(f"is not UTF-8 (byte {e.start})", path=path, hint="save it as UTF-8") from None
     try:
-        _check_events(YAML(typ="safe", pure=True), text, path, error)
-        node = YAML(typ="safe", pure=True).compose(text)
         lines: dict[FieldPath, int] = {}
-        data = None if node is None else _plain(node, (), lines, path, error)
+        yaml = YAML(typ="safe", pure=True)
+        data = _Builder(yaml.resolver, lines, path, error).build(yaml.parse(text))
     except YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         raise error(
@@ -88,68 +90,98 @@ def parse_yaml(
     return Document(data, path, lines)
 
 
-def _check_events(yaml: Any, text: str, path: str, error: type[ConfigError]) -> None:
-    depth = documents = 0
-    for event in yaml.parse(text):
+class _Builder:
+    """Parser events to plain data. Its recursion is as deep as ``MAX_DEPTH``."""
+
+    def __init__(
+        self,
+        resolver: Any,
+        lines: dict[FieldPath, int],
+        path: str,
+        error: type[ConfigError],
+    ) -> None:
+        self.resolver, self.lines, self.path, self.error = resolver, lines, path, error
+        self.depth = 0
+
+    def build(self, events: Iterator[Any]) -> Any:
+        """The only document's data, None where there is none."""
+        data: Any = None
+        documents = 0
+        for event in events:
+            kind = type(event).__name__
+            if kind == "DocumentStartEvent":
+                documents += 1
+                if documents > 1:
+                    raise self._refusal(event, "holds more than one document", "remove '---'")
+            elif kind in VALUES:
+                data = self._value(event, events, ())
+        return data
+
+    def _value(self, event: Any, events: Iterator[Any], at: FieldPath) -> Any:
+        self.lines[at] = event.start_mark.line + 1
+        kind = self._checked(event)
+        if kind == "ScalarEvent":
+            return self._scalar(event)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise self._refusal(event, f"nests deeper than {MAX_DEPTH}")
+        items = self._list(events, at) if kind == "SequenceStartEvent" else self._dict(events, at)
+        self.depth -= 1
+        return items
+
+    def _list(self, events: Iterator[Any], at: FieldPath) -> list[Any]:
+        out: list[Any] = []
+        while type(event := next(events)).__name__ != "SequenceEndEvent":
+            out.append(self._value(event, events, (*at, len(out))))
+        return out
+
+    def _dict(self, events: Iterator[Any], at: FieldPath) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        while type(event := next(events)).__name__ != "MappingEndEvent":
+            line = event.start_mark.line + 1
+            if self._checked(event) != "ScalarEvent":
+                raise self._refusal(event, "a key must be plain text")
+            key = str(event.value)
+            if key in out:
+                raise self.error(
+                    "is given twice", path=self.path, line=line, field=key, hint="remove one"
+                )
+            out[key] = self._value(next(events), events, (*at, key))
+            self.lines[(*at, key)] = line
+        return out
+
+    def _checked(self, event: Any) -> str:
+        """The event's kind, where it is one that we accept."""
         kind = type(event).__name__
-        line = event.start_mark.line + 1
-        if kind in ("MappingStartEvent", "SequenceStartEvent"):
-            depth += 1
-        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
-            depth -= 1
-        elif kind == "DocumentStartEvent":
-            documents += 1
-        if depth > MAX_DEPTH:
-            raise error(f"nests deeper than {MAX_DEPTH}", path=path, line=line)
-        if documents > 1:
-            raise error("holds more than one document", path=path, line=line, hint="remove '---'")
-        if kind == "AliasEvent" or getattr(event, "anchor", None):
-            raise error(
-                "anchors and aliases are not accepted", path=path, line=line, hint="repeat the text"
-            )
-        if getattr(event, "tag", None) not in (None, "!"):
-            raise error("tags are not accepted", path=path, line=line, hint="remove the '!'")
+        if kind == "AliasEvent" or event.anchor:
+            raise self._refusal(event, "anchors and aliases are not accepted", "repeat the text")
+        if event.tag not in (None, "!"):
+            raise self._refusal(event, "tags are not accepted", "remove the '!'")
+        return kind
 
+    def _refusal(self, event: Any, says: str, hint: str = "") -> ConfigError:
+        return self.error(says, path=self.path, line=event.start_mark.line + 1, hint=hint)
 
-def _plain(
-    node: Any, at: FieldPath, lines: dict[FieldPath, int], path: str, error: type[ConfigError]
-) -> Any:
-    lines[at] = node.start_mark.line + 1
-    if node.id == "sequence":
-        return [_plain(v, (*at, i), lines, path, error) for i, v in enumerate(node.value)]
-    if node.id != "mapping":
-        return _scalar(node, path, error)
-    out: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        line = key_node.start_mark.line + 1
-        if key_node.id != "scalar":
-            raise error("a key must be plain text", path=path, line=line)
-        key = str(key_node.value)
-        if key in out:
-            raise error("is given twice", path=path, line=line, field=key, hint="remove one")
-        out[key] = _plain(value_node, (*at, key), lines, path, error)
-        lines[(*at, key)] = line
-    return out
+    def _scalar(self, event: Any) -> Any:
+        from ruamel.yaml.nodes import ScalarNode
 
-
-def _scalar(node: Any, path: str, error: type[ConfigError]) -> Any:
-    text, kind = str(node.value), str(node.tag).rsplit(":", 1)[-1]
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return text.lower() == "true"
-    if kind == "int":
-        clean = text.replace("_", "")
-        base = {"0x": 16, "0o": 8, "0b": 2}.get(clean.lstrip("+-")[:2].lower(), 10)
-        return int(clean, base)
-    if kind == "float":
-        number = float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-        if not math.isfinite(number):
-            raise error(
-                f"{text} is not a number we accept", path=path, line=node.start_mark.line + 1
-            )
-        return number
-    return text
+        text = str(event.value)
+        tag = self.resolver.resolve(ScalarNode, text, event.implicit)
+        kind = str(tag).rsplit(":", 1)[-1]
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() == "true"
+        if kind == "int":
+            clean = text.replace("_", "")
+            base = {"0x": 16, "0o": 8, "0b": 2}.get(clean.lstrip("+-")[:2].lower(), 10)
+            return int(clean, base)
+        if kind == "float":
+            number = float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+            if not math.isfinite(number):
+                raise self._refusal(event, f"{text} is not a number we accept")
+            return number
+        return text
 
 
 def validate(model: type[M], doc: Document, *, error: type[ConfigError] = ConfigError) -> M:
