@@ -47,6 +47,15 @@ def load_yaml(path: Path | str, *, error: type[ConfigError] = ConfigError) -> Do
     Raises:
         ConfigError (or ``error``): unreadable, too large, or not the YAML we accept; with line.
     """
+    return parse_yaml(read_capped(path, error=error), str(path), error=error)
+
+
+def read_capped(path: Path | str, *, error: type[ConfigError] = ConfigError) -> bytes:
+    """A file's bytes, at most 256 KiB of them.
+
+    Raises:
+        ConfigError (or ``error``): unreadable or too large.
+    """
     file = Path(path)
     try:
         size = file.stat().st_size
@@ -59,7 +68,7 @@ def load_yaml(path: Path | str, *, error: type[ConfigError] = ConfigError) -> Do
         raise error(
             f"is larger than {MAX_BYTES // 1024} KiB", path=str(path), hint="split the file"
         )
-    return parse_yaml(raw, str(path), error=error)
+    return raw
 
 
 def parse_yaml(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
-from agentroute.config.yaml import MAX_BYTES, Document, load_yaml, problem, validate
+from agentroute.config.yaml import MAX_BYTES, Document, parse_yaml, problem, read_capped, validate
 from agentroute.errors import CardError
 from agentroute.model.cards import CapabilityCard
 
@@ -27,7 +28,13 @@ def load_card(path: Path | str) -> CapabilityCard:
     file = Path(path)
     if file.suffix == ".json":
         return _from_a2a(file)
-    doc = load_yaml(file, error=CardError)
+    return _from_yaml(read_capped(file, error=CardError), file)
+
+
+@lru_cache(maxsize=1024)
+def _from_yaml(raw: bytes, file: Path) -> CapabilityCard:
+    """A card is immutable, and parsing one takes 5 ms: a changed folder costs what changed."""
+    doc = parse_yaml(raw, str(file), error=CardError)
     if isinstance(doc.data, dict):
         data = {"name": file.stem, **doc.data}
         if data.pop("outside", None):
