@@ -13,6 +13,7 @@ from agentroute.errors import UsageError
 from agentroute.evaluation.outcomes import Ints
 from agentroute.evaluation.stream import Stream
 from agentroute.features.text import Embedder
+from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import F64
 from agentroute.routers.base import FittableRouter, Router
 from agentroute.routers.catalog import make_policy
@@ -77,13 +78,17 @@ def _from_catalog(spec: RouterSpec, embedder: Embedder, exploration: float | Non
 async def learn_full(
     policy: Policy, stream: Stream, rows: Ints, embedder: Embedder, seed: int
 ) -> None:
-    """Show every outcome of every row: by ``fit``, else by ``update`` in row order."""
+    """Show every outcome of every row: by ``fit``, else by ``update``, rows in a seeded order.
+
+    Rows of a table carry no time, so their order in a file (often sorted by task) means nothing;
+    streamed as they lie, it would read as drift.
+    """
     router = policy.router
     if isinstance(router, FittableRouter):
         router.fit(stream.table.examples(rows, embedder), seed=seed)
         return
     seq = 0
-    for i in rows:
+    for i in keyed_rng(seed, "order").permutation(rows):
         request = stream.request(i)
         for j in range(len(stream.candidates)):
             seq += 1

@@ -39,15 +39,15 @@ def agent_vectors(candidates: Candidates, cosine: F64) -> F64:
 
 
 class ContextVector:
-    """x = [sqrt(bias), sqrt(s) R'e, sqrt(s) f / sqrt(#f)], 2 s + bias = 1, so that |x| <= 1.
+    """x = [sqrt(bias), sqrt(s) R'e, sqrt(t) f / sqrt(#f)], s + t + bias = 1, so that |x| <= 1.
 
     ``e`` is the prompt's embedding, ``R`` a fixed-seed matrix with ``width`` orthonormal columns
     (scaled to keep lengths; Johnson and Lindenstrauss 1984), or the identity where ``width`` is
     None or not smaller than the embedding. ``f`` is 1 at the slots of the task's feature values.
 
-    ``bias`` is the constant's share of the squared length, the rest is halved between the two
-    blocks; with ``fill`` a task without text, or without features, gives the idle half to the
-    other block, so that a table of bare prompts is not learned at 40 % of its length.
+    ``bias`` is the constant's share of the squared length, ``text`` the embedding's share of the
+    rest, s = text (1 - bias); with ``fill`` a task without text, or without features, gives the
+    idle share to the other block, so that a table of bare prompts is learned at full length.
 
     The vocabulary grows by ``observe`` alone. New slots come at the end, so a matrix over the
     old x is padded exactly. A value that was never observed has no slot: it adds nothing. Beyond
@@ -55,12 +55,20 @@ class ContextVector:
     """
 
     def __init__(
-        self, width: int | None = 48, *, seed: int = 0, bias: float = BIAS, fill: bool = False
+        self,
+        width: int | None = 48,
+        *,
+        seed: int = 0,
+        bias: float = BIAS,
+        fill: bool = False,
+        text: float = 0.5,
     ) -> None:
         if width is not None and width < 1:
             raise ConfigError(f"width is {width}", field="width", hint="at least 1, or null")
+        if not 0.0 <= text <= 1.0:
+            raise ConfigError(f"text is {text}", field="text", hint="a share, 0 to 1")
         self.width, self.seed = width, seed
-        self.bias, self.fill = bias, fill
+        self.bias, self.fill, self.text = bias, fill, text
         self.vocabulary: dict[str, int] = {}
         self.slots = CHUNK
         self._matrices: dict[int, F32 | None] = {}
@@ -116,7 +124,7 @@ class ContextVector:
         """Squared lengths of the embedding and of the features."""
         rest = 1.0 - self.bias
         if not self.fill or (task.features and not silent(embedding)):
-            return rest / 2.0, rest / 2.0
+            return self.text * rest, (1.0 - self.text) * rest
         return (0.0, rest) if task.features else (rest, 0.0)
 
     def _write_features(self, task: Task, f: F64, share: float) -> None:

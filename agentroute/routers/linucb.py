@@ -28,6 +28,7 @@ from agentroute.routers.single import only
 Mode = Literal["disjoint", "shared", "hybrid"]
 LEAST_KINSHIP, KIN = 0.75, 4
 BIAS = 0.02
+TEXT = 0.05
 WIDE = 4_000_000  # packed entries (16 MB) beyond which widths are computed where they can matter
 FIRST, SLACK = 4, 0.05
 
@@ -43,8 +44,10 @@ class LinUCB:
     ``gamma`` < 1 discounts old rows (Russac et al. 2019); ``drift`` is the threshold of a
     change-point test for each arm, which resets it, or None. ``width`` is the number of columns
     the embedding is projected to, None for all: memory and update time grow with its square, so
-    48 suits thousands of agents. ``slope`` and ``centre`` state the card prior, which moves with
-    what agents did well (see ``Prototypes``) unless ``learn_prior`` is False.
+    48 suits thousands of agents. ``text`` is the embedding's share of x where a task has features
+    too: small, since its hundreds of columns fit noise first, and text has the prior besides.
+    ``slope`` and ``centre`` state the card prior, which moves with what agents did well (see
+    ``Prototypes``) unless ``learn_prior`` is False.
 
     Above ``WIDE`` packed entries (arms x d (d + 1) / 2) the disjoint mode computes exact widths
     only for arms that can come first: those whose mean plus alpha times the largest possible
@@ -69,6 +72,7 @@ class LinUCB:
         gamma: float = 1.0,
         drift: float | None = 6.0,
         width: int | None = None,
+        text: float = TEXT,
         slope: float = 1.5,
         centre: float = 0.5,
         learn_prior: bool = True,
@@ -79,7 +83,7 @@ class LinUCB:
         self.mode, self.alpha, self.radius = mode, alpha, radius
         self.lam, self.gamma, self.inherit = lam, gamma, inherit and mode != "shared"
         self.prior = Prototypes(CardPrior(slope, centre), fixed=not learn_prior)
-        self.context = ContextVector(width, seed=seed, bias=BIAS, fill=True)
+        self.context = ContextVector(width, seed=seed, bias=BIAS, fill=True, text=text)
         self.drift, self.noise = PageHinkley(drift), Noise()
         self.space, self.arms, self.folded = Space(), ArmIndex(), 0
         self.quality: ArmBank | None = None
@@ -304,6 +308,7 @@ class LinUCB:
             "mode": self.mode,
             "lam": self.lam,
             "gamma": self.gamma,
+            "text": self.context.text,
             "drift": self.drift.threshold,
             "slope": self.prior.prior.slope,
             "centre": self.prior.prior.centre,

@@ -30,14 +30,19 @@ def kept(cls, made, **kw):
     return make
 
 
-def test_full_mode_shows_a_router_without_fit_every_arm_in_row_order():
+def test_full_mode_shows_a_router_without_fit_every_arm_in_an_order_drawn_by_the_seed():
     t, made = table(40), []
     evaluate(spec(t, {"r": kept(Recorder, made)}, seeds=1))
     train = t.rows(["train"])
     seen = [(o.request.task.id, o.agent, o.quality) for o in made[0].shown]
     wanted = [(t.ids[i], a.name, t.scores[i, j]) for i in train for j, a in enumerate(t.arms)]
     assert seen[: len(wanted)] != [] and sorted(seen) == sorted(wanted)
-    assert [s[0] for s in seen] == [w[0] for w in wanted]
+    order = [s[0] for s in seen[:: len(t.arms)]]
+    assert order != list(t.ids[train]), "the order of a file means nothing"
+    evaluate(spec(t, {"r": kept(Recorder, made)}, seeds=1))
+    assert [o.request.task.id for o in made[1].shown[:: len(t.arms)]] == order
+    evaluate(spec(t, {"r": kept(Recorder, made)}, seeds=1, first_seed=1))
+    assert [o.request.task.id for o in made[2].shown[:: len(t.arms)]] != order
     assert [o.seq for o in made[0].shown] == list(range(1, len(wanted) + 1))
 
 

@@ -47,6 +47,20 @@ def test_golden_vector():
     np.testing.assert_allclose(x, expected, atol=1e-7)
 
 
+def test_the_text_has_the_share_it_is_given_and_all_of_an_idle_block():
+    context, e = ContextVector(None, bias=0.02, fill=True, text=0.1), embedding(0)
+    e /= np.linalg.norm(e)
+    both, bare = Task(prompt="x", features={"kind": "0"}), Task(prompt="x")
+    context.observe(both)
+    x = context.vector(both, e)
+    assert (x[1:33] ** 2).sum() == pytest.approx(0.098, abs=1e-6)
+    assert (x[33:] ** 2).sum() == pytest.approx(0.882, abs=1e-6)
+    assert (context.vector(bare, e)[1:33] ** 2).sum() == pytest.approx(0.98, abs=1e-6)
+    assert (context.vector(both, 0 * e)[33:] ** 2).sum() == pytest.approx(0.98, abs=1e-6)
+    with pytest.raises(ConfigError, match="text"):
+        ContextVector(None, text=1.5)
+
+
 def test_an_unseen_value_adds_nothing_and_a_new_one_goes_to_the_end():
     context = ContextVector(4)
     known = Task(prompt="x", features={"kind": "0"})
