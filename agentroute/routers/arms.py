@@ -192,6 +192,7 @@ class ArmBank:
     def _index(self, d: int) -> None:
         self._i, self._j = np.triu_indices(d)
         self._flat = self._i * d + self._j
+        self._scratch = np.empty((d, d))
         self._two = np.where(self._i == self._j, 1.0, 2.0)
 
     def _allocate(self, capacity: int) -> None:
@@ -235,12 +236,16 @@ class ArmBank:
 
     def _add_rank_one(self, row: int, x: F64, r: float, z: F64 | None, weight: float) -> None:
         wx = weight * x
-        self.A[row] += np.outer(wx, x)
+        self.A[row] += self._outer(wx, x)
         self.b[row] += r * wx
         if z is not None and self.k:
             self.B[row] += np.outer(wx, z)
             self.Z[row] += weight * np.outer(z, z)
             self.c[row] += weight * r * z
+
+    def _outer(self, u: F64, v: F64) -> F64:
+        """u v' (d, d), in an array that the next call writes over."""
+        return np.multiply(u[:, None], v, out=self._scratch)
 
     def _sherman_morrison(self, row: int, x: F64, r: float, z: F64 | None, weight: float) -> None:
         """With v = inv x, s = 1/w + x'v: inv -= v v' / s, theta += v (r - x' theta) / s."""
@@ -248,7 +253,7 @@ class ArmBank:
             v = self.inv[row] @ x
         s = 1.0 / weight + x @ v
         u, step = v / s**0.5, v / s
-        self.inv[row] -= np.outer(u, u)
+        self.inv[row] -= self._outer(u, u)
         self.theta[row] += step * (r - x @ self.theta[row])
         if z is not None and self.k:
             self.C[row] += np.outer(step, z - x @ self.C[row])
