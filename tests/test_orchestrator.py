@@ -19,7 +19,9 @@ from agentroute.errors import (
 )
 from agentroute.learning.fold import Learner, observations
 from agentroute.ledger import Ledger
+from agentroute.model.cards import CapabilityCard, Skill
 from agentroute.routers.catalog import make_router
+from agentroute.testing import ScriptedChatServer
 
 
 @pytest.fixture
@@ -137,6 +139,29 @@ async def test_stream_tells_everything_and_ends_with_the_result(registry, url, t
     assert events[-1].data["result"]["status"] == "completed"
     started = types.index("agent.started")
     assert types.index("decision.made") < started
+
+
+async def test_a_chat_agent_is_heard_word_by_word(url, tmp_path, monkeypatch):
+    registry = Registry()
+    registry.add(
+        CapabilityCard(
+            name="poet", description="writes", skills=[Skill(id="verse")], entrypoint="chat",
+            prompt="You write verse.",
+        )
+    )  # fmt: skip
+    task = Task(id="t", prompt="a line, please", skills=("verse",))
+    line = "Roses are red, violets are blue"
+    with ScriptedChatServer([line, line]) as server:
+        for key, value in server.env.items():
+            monkeypatch.setenv(key, value)
+        async with Orchestrator(registry, ledger=url, out=tmp_path) as orc:
+            events = [e async for e in orc.stream([task])]
+            quiet = await orc.run([task])
+        streamed = [bool(body.get("stream")) for body in server.requests]
+    heard = [e.data["text"] for e in events if e.type == "agent.delta"]
+    assert len(heard) > 1 and "".join(heard) == line
+    assert events[-1].data["result"]["answer"] == quiet.answer == line
+    assert streamed == [True, False]
 
 
 async def test_as_graph_inside_a_host(registry, url, tmp_path):

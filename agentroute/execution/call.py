@@ -84,7 +84,9 @@ class Caller:
         if origin.handler is not None:
             return await self._inline(card, origin.handler, call, limit_s, on_chunk)
         if card.entrypoint == "chat":
-            return await self._inline(card, self._chat(card), call, limit_s, on_chunk)
+            # a reply that is to fit a schema is checked whole, so there is nothing to stream
+            chunks = on_chunk is not None and "output_schema" not in {**card.params, **call.params}
+            return await self._inline(card, self._chat(card, chunks), call, limit_s, on_chunk)
         entry = entry_of(card.entrypoint or "", origin.folder)
         if card.isolation == "inline":
             return await self._inline(card, load(entry), call, limit_s, on_chunk)
@@ -124,15 +126,16 @@ class Caller:
 
 
 @lru_cache(maxsize=256)
-def _chat_of(frozen: str) -> Callable[[AgentCall], Any]:
-    from agentroute.adapters.chat import chat_agent
+def _chat_of(frozen: str, chunks: bool) -> Callable[[AgentCall], Any]:
+    from agentroute.adapters.chat import chat_agent, chat_stream_agent
 
-    return chat_agent(CapabilityCard.model_validate_json(frozen))
+    make = chat_stream_agent if chunks else chat_agent
+    return make(CapabilityCard.model_validate_json(frozen))
 
 
-def _chat_agent(card: CapabilityCard) -> Callable[[AgentCall], Any]:
-    """One handler, and so one client, for each chat card."""
-    return _chat_of(card.model_dump_json())
+def _chat_agent(card: CapabilityCard, chunks: bool) -> Callable[[AgentCall], Any]:
+    """One handler, and so one client, for each chat card and way to answer."""
+    return _chat_of(card.model_dump_json(), chunks)
 
 
 def cost_of(reply: AgentReply, pricing: Pricing) -> float:

@@ -1,8 +1,8 @@
 """What the execution needs from its neighbours, and nothing more: small protocols.
 
 ``registry.Registry`` is a ``Directory``, its entries are ``Binding``; ``ledger.Ledger`` is a
-``Book``; ``routers.policy.Policy`` is a ``Chooser``; ``adapters.chat.chat_agent`` is a
-``ChatFactory``.
+``Book``; ``routers.policy.Policy`` is a ``Chooser``. A ``ChatFactory`` gives the handler of a chat
+card, one that answers in chunks where asked to.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agentroute.routers.decide import Choice
 
 Emit = Callable[[Event], None]
 OnChunk = Callable[[str], None]
-ChatFactory = Callable[[CapabilityCard], Callable[[AgentCall], Any]]
+ChatFactory = Callable[[CapabilityCard, bool], Callable[[AgentCall], Any]]  # True: in chunks
 
 
 class Binding(Protocol):
