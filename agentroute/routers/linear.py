@@ -22,6 +22,7 @@ from agentroute.routers.supervised.threshold import out_of_scope
 from agentroute.routers.supervised.zeroshot import spoken
 
 NEWCOMER = 0.25  # how much of the card's prior counts for an agent without labels
+VERSION = 2  # of the state
 RARE = 0.2  # share of agents that are good at a task, up to which tasks belong to agents
 
 
@@ -68,7 +69,7 @@ class LinearRouter:
         if belongs(examples):
             self._fit_classes(examples, seed)
         else:
-            self._fit_scores(examples, rows)
+            self._fit_scores(examples, rows, seed)
 
     def _fit_classes(self, examples: Examples, seed: int) -> None:
         try:
@@ -80,14 +81,14 @@ class LinearRouter:
         self.head = ClassHead()
         self.head.fit(examples, known, seed=seed)
 
-    def _fit_scores(self, examples: Examples, rows: NDArray[np.bool_]) -> None:
+    def _fit_scores(self, examples: Examples, rows: NDArray[np.bool_], seed: int) -> None:
         known = np.flatnonzero((~np.isnan(examples.quality[rows])).any(axis=0))
         self.arms = ArmIndex(examples.cards.names[known])
         use = np.flatnonzero(rows)
         tasks = [examples.tasks[i] for i in use]
-        self.head = ScoreHead(self.space.e)
+        self.head = ScoreHead()
         quality = examples.quality[np.ix_(use, known)]
-        guess = self.head.fit(tasks, examples.embedding[use], quality)
+        guess = self.head.fit(tasks, examples.embedding[use], quality, seed=seed)
         earned = np.zeros(len(examples))
         earned[use] = np.nan_to_num(quality)[np.arange(len(use)), guess.argmax(axis=1)]
         self.scope.fit(examples, earned)
@@ -154,7 +155,10 @@ class LinearRouter:
         return [words[i] for i in request.candidates.rows]
 
     def _reason(self) -> str:
-        return "a classifier" if isinstance(self.head, ClassHead) else "means by feature, and text"
+        if isinstance(self.head, ClassHead):
+            return "a classifier"
+        spoken = isinstance(self.head, ScoreHead) and bool(self.head.texts)
+        return "means by feature, and text" if spoken else "means by feature"
 
     def update(self, observation: Observation) -> None:
         """Fold the residual of one outcome into its agent's correction.
@@ -189,19 +193,19 @@ class LinearRouter:
             "corrections": self.corrections.meta(),
         }
         return StateDict(
-            self.name, 1, out, {**arrays, **self.scope.arrays(), **self.corrections.arrays()}
+            self.name, VERSION, out, {**arrays, **self.scope.arrays(), **self.corrections.arrays()}
         )
 
     def load_state_dict(self, state: StateDict) -> None:
         """See ``Router.load_state_dict``."""
-        check_kind(state, self.name, 1)
+        check_kind(state, self.name, VERSION)
         self._clear()
         meta = state.meta
         try:
             self.space.load(meta["space"])
             self.arms = ArmIndex(meta["arms"])
             if meta["head"]:
-                self.head = ClassHead() if meta["head"] == "classes" else ScoreHead(self.space.e)
+                self.head = ClassHead() if meta["head"] == "classes" else ScoreHead()
                 self.head.load(meta["fitted"], state.arrays)
             self.scope.load(meta["scope"], state.arrays)
             self.corrections.load(meta["corrections"], state.arrays)

@@ -208,6 +208,33 @@ def test_graded_outcomes_use_features_and_then_text():
         assert best(router, request_of(cards, prompt, {"kind": kind})) == agent
 
 
+def test_state_round_trip_of_the_graded_head_and_its_reason():
+    router, other = LinearRouter(), LinearRouter()
+    router.fit(graded(600), seed=1)
+    other.load_state_dict(router.state_dict())
+    request = request_of(cards_of(("one", "two", "three")), "compute 12 plus 30", {"kind": "b"})
+    a, b = score(router, request), score(other, request)
+    assert np.array_equal(a.mean, b.mean)
+    assert state_equal(router.state_dict(), other.state_dict())
+    assert "text" in a.reason
+
+
+def test_a_graded_decision_with_text_is_fast():
+    router = LinearRouter()
+    router.fit(graded(600))
+    request = request_of(cards_of(("one", "two", "three")), "compute 12 plus 30", {"kind": "b"})
+
+    async def fastest():
+        took = []
+        for _ in range(30):
+            start = time.process_time()
+            await router.score(request)
+            took.append(time.process_time() - start)
+        return min(took)
+
+    assert asyncio.run(fastest()) < 0.001
+
+
 def test_without_text_the_features_decide():
     router = LinearRouter()
     router.fit(graded(text=False))

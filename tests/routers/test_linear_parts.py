@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentroute.routers.supervised.forest import LEAF, TREES, fit_forest
 from agentroute.routers.supervised.means import FeatureMeans, fit_means
 from agentroute.routers.supervised.network import Recipe, softmax, train_network
 from agentroute.routers.supervised.ngrams import fit_ngrams
-from agentroute.routers.supervised.ridge import best_ridge, ridge_path
+from agentroute.routers.supervised.ridge import ridge_path
+from agentroute.routers.supervised.textmodel import TextModel, fit_text
 from agentroute.routers.supervised.threshold import MAX_LOSS, choose_threshold, out_of_scope
-from agentroute.routers.supervised.views import KINDS, Views, scaled, scaling
+from agentroute.routers.supervised.views import STATS, columns, scaled, scaling, spread_of
 from agentroute.routers.supervised.zeroshot import fit_card_map, fit_gate, gate_inputs
 
 
@@ -74,16 +76,69 @@ def test_left_out_predictions_equal_refitting(seed, m, d):
             assert np.abs(loo[0] - z[0] @ w).max() < 3.0 * np.abs(r).max() / (m * (1 - h)) + 1e-6
 
 
-def test_ridge_refuses_noise_and_takes_signal():
-    rng = np.random.default_rng(3)
-    z = rng.standard_normal((300, 5)).astype(np.float32) / np.sqrt(5)
-    base = np.tile([0.5, 0.49], (300, 1))
-    noise = (rng.random((300, 2)) < 0.5).astype(float)
-    assert best_ridge(z, noise - 0.5, noise, base) is None
-    signal = np.column_stack([z[:, 0] > 0, z[:, 0] <= 0]).astype(float)
-    found = best_ridge(z, signal - 0.5, signal, base)
-    assert found is not None
-    assert found[0].gain > 0.3
+def steps(m, seed, d=12):
+    """Columns (m, d), and two arms of which column 3 decides the better one."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((m, d)).astype(np.float32)
+    p = np.where(x[:, [3]] > 0, [0.8, 0.3], [0.2, 0.7])
+    return x, (rng.random((m, 2)) < p).astype(float), rng
+
+
+def test_forest_learns_a_step_and_serves_its_out_of_bag_rule():
+    x, y, rng = steps(400, 0)
+    forest, out_of_bag = fit_forest(x, y, rng)
+    assert len(forest.root) == TREES
+    right = (out_of_bag.argmax(axis=1) == (x[:, 3] <= 0)).mean()
+    assert right > 0.9
+    served = np.array([forest.predict(row) for row in x])
+    assert (served.argmax(axis=1) == (x[:, 3] <= 0)).mean() > 0.9
+    assert np.corrcoef(served[:, 0], out_of_bag[:, 0])[0, 1] > 0.8
+
+
+def test_every_path_of_a_forest_ends_in_a_leaf_with_rows_enough():
+    x, y, rng = steps(150, 1)
+    forest, _ = fit_forest(x, y, rng)
+    at = forest.root
+    for _ in range(int(forest.depth)):
+        at = forest.child[at] + (x[0][forest.column[at]] > forest.threshold[at])
+    assert np.isinf(forest.threshold[at]).all()
+    assert (forest.child[at] == at).all()
+    leaves = np.isinf(forest.threshold).sum() / TREES
+    assert leaves <= 0.75 * 150 / LEAF
+
+
+def test_forest_of_few_or_constant_rows_says_nothing():
+    rng = np.random.default_rng(0)
+    for x in (np.zeros((100, 3), np.float32), rng.random((10, 3)).astype(np.float32)):
+        forest, out_of_bag = fit_forest(x, rng.random((len(x), 2)), rng)
+        assert not forest.predict(x[0]).any()
+        assert not out_of_bag.any()
+
+
+def fitted_text(y, seed=0):
+    """A text model of prompts with a number each, for outcomes ``y`` (m, 2)."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(1, 10_000, len(y))
+    e = rng.standard_normal((len(y), 8)).astype(np.float32) / np.sqrt(8)
+    x = columns([f"take {k} away" for k in numbers], e)
+    away = y - y.mean(axis=0)
+    return fit_text(x, spread_of(x), away, away, y.mean(axis=0), rng), e
+
+
+def test_text_is_trusted_where_it_predicts_and_not_where_it_does_not():
+    rng = np.random.default_rng(2)
+    noise = (rng.random((400, 2)) < 0.5) - 0.5
+    (silent, _), _ = fitted_text(noise - noise.mean(axis=1, keepdims=True))
+    numbers = np.random.default_rng(0).integers(1, 10_000, 400)
+    signal = np.where(numbers[:, None] > 3_000, [0.4, -0.4], [-0.4, 0.4])
+    (model, added), e = fitted_text(signal)
+    assert model.trust > 0.8
+    assert silent.trust < 0.5
+    assert (added.argmax(axis=1) == signal.argmax(axis=1)).mean() > 0.9
+    assert model.predict("take 9000 away", e[0]).argmax() == 0
+    assert model.predict("take 12 away", e[0]).argmax() == 1
+    again = TextModel.load(model.meta(), model.arrays())
+    np.testing.assert_array_equal(again.predict("take 7 x", e[1]), model.predict("take 7 x", e[1]))
 
 
 def test_ngrams_know_only_what_two_texts_share():
@@ -160,11 +215,11 @@ def test_card_map_prefers_the_right_card_and_shared_words():
     assert silent.argmax() == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("texts", [["", ""], ["a", "a"], ["x" * 5000, "1 2 3 é 漢字 \x00"]])
-def test_views_are_finite_for_odd_texts(kind, texts):
+@pytest.mark.parametrize("texts", [["", ""], ["a", "a"], ["x" * 90_000, "1 2 3 é 漢字 \x00"]])
+def test_columns_are_finite_for_odd_texts(texts):
     e = np.random.default_rng(0).standard_normal((2, 12)).astype(np.float32)
-    block = Views(12).block(kind, texts, e)
-    z = scaled(block, *scaling(kind, block))
+    block = columns(texts, e)
+    assert block.shape == (2, STATS + 12)
+    assert np.isfinite(block).all()
+    z = scaled(block, *scaling(block, spread_of(block)))
     assert np.isfinite(z).all()
-    assert block.shape == (2, z.shape[1])
