@@ -6,6 +6,7 @@ a class of its own for 'nobody'; elsewhere a ridge regression for every arm at o
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -86,7 +87,8 @@ def _counted(texts: frozenset[str]) -> tuple[dict[str, int], list[Any]]:
     counted = []
     for kind, span in (("word", (1, 2)), ("char_wb", (3, 5))):
         counts = CountVectorizer(analyzer=kind, ngram_range=span, dtype=np.float32)
-        counted.append(counts.fit_transform(order))
+        if any(map(counts.build_analyzer(), order)):  # texts of single letters have no word
+            counted.append(counts.fit_transform(order))
     return {t: i for i, t in enumerate(order)}, counted
 
 
@@ -98,6 +100,8 @@ def _weighted(x: Any, z: Any) -> list[Any]:
     from sklearn.feature_extraction.text import TfidfTransformer
 
     keep = np.flatnonzero(x.getnnz(axis=0) >= MIN_ROWS)
+    if not len(keep):  # a handful of rows with nothing in common
+        return [x[:, :0], z[:, :0]]
     if len(keep) > MAX_GRAMS:
         total = np.asarray(x.sum(axis=0)).ravel()[keep]
         keep = np.sort(keep[np.argsort(-total, kind="stable")[:MAX_GRAMS]])
@@ -110,9 +114,14 @@ def _classified(x: Any, known: Labels, z: Any, n: int) -> tuple[F64, F64]:
 
     label = np.where(known.abstain, NOBODY, np.nan_to_num(known.quality).argmax(axis=1))
     margins = np.full((z.shape[0], n + 1), -np.inf)
-    model = LinearSVC(C=1.0, random_state=0).fit(x, label)
-    raw = model.decision_function(z)
-    margins[:, model.classes_] = np.column_stack([-raw, raw]) if raw.ndim == 1 else raw
+    if (label == label[0]).all():
+        margins[:, label[0]] = 0.0
+    else:
+        with warnings.catch_warnings():  # classes with a row each are what a small table has
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            model = LinearSVC(C=1.0, random_state=0).fit(x, label)
+        raw = model.decision_function(z)
+        margins[:, model.classes_] = np.column_stack([-raw, raw]) if raw.ndim == 1 else raw
     nobody = (margins.argmax(axis=1) == n).astype(float)
     return 1.0 / (1.0 + np.exp(-margins[:, :n])), nobody
 
