@@ -91,4 +91,8 @@ def _say(message: str, hint: str) -> None:
 
 def _usage_hint(e: Any) -> str:
     ctx = getattr(e, "ctx", None)
-    return f"see {ctx.command_path} --help" if ctx else ""
+    if ctx is None:
+        return ""
+    if ctx.info_name == "run" and "extra argument" in str(getattr(e, "message", "")):
+        return "inputs are named: --input NAME=VALUE; agentroute graphs show GRAPH lists them"
+    return f"see {ctx.command_path} --help"

@@ -163,6 +163,10 @@ def test_feedback_on_a_ledger_with_runs(here, cli):
     assert "known already" in again
 
 
+def test_a_bare_input_is_told_its_name(here, cli):
+    assert "--input NAME=VALUE" in cli("run", "shout", "data.csv", code=2).err
+
+
 def test_other_peoples_files_are_not_ledgers(here, cli):
     (here / "x.db").write_text("this is not a database at all, but some text " * 50)
     for argv in (["runs", "ls"], ["run", "shout"]):
