@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agentroute.model.scores import F64
 
-KAPPA = (1.0, 3.0, 10.0, 20.0)
+KAPPA = (1.0, 3.0, 10.0)
 MAX_LEVELS = 4
 FIRST = -2.0  # the first feature is taken unless it clearly harms: owners name what matters
 SPREAD = 1e-3  # of scores, below which a difference counts as rounding
