@@ -39,8 +39,10 @@ class LinUCB:
     ``mode``: *disjoint*, parameters for each arm over the task's x (their Algorithm 1); *shared*,
     one theta over agent features z (it cannot tell two agents with equal features apart);
     *hybrid*, both (their Algorithm 2). The bonus is ``alpha`` (a tuned constant) times the
-    noise's standard deviation times the width; ``radius`` True takes the theory's beta_t in place
-    of the noise (Abbasi-Yadkori et al. 2011), which over-explores. ``lam`` is the ridge.
+    noise's standard deviation times the width, whose square is x' A^-1 x plus the doubt in the
+    arm's prototype, where the task has text and the prior learns; ``radius`` True takes the
+    theory's beta_t in place of the noise (Abbasi-Yadkori et al. 2011), which over-explores.
+    ``lam`` is the ridge.
     ``gamma`` < 1 discounts old rows (Russac et al. 2019); ``drift`` is the threshold of a
     change-point test for each arm, which resets it, or None. ``width`` is the number of columns
     the embedding is projected to, None for all: memory and update time grow with its square, so
@@ -51,8 +53,8 @@ class LinUCB:
 
     Above ``WIDE`` packed entries (arms x d (d + 1) / 2) the disjoint mode computes exact widths
     only for arms that can come first: those whose mean plus alpha times the largest possible
-    width, |x| / sqrt(lam), is within ``SLACK`` of the best exact value. The others cannot win;
-    their bonus is 0, so the tail of a team is taken by the mean.
+    width, sqrt(x'x / lam + doubt), is within ``SLACK`` of the best exact value. The others cannot
+    win; their bonus is 0, so the tail of a team is taken by the mean.
 
     Widths shrink by 1 / sqrt(1 + m w^2) for m decisions in flight, as if they had been folded
     already, so parallel picks spread. Cost and latency have heads of their own, so another
@@ -113,9 +115,8 @@ class LinUCB:
             more = self._charges(request, x, rows)
             terms = {name: share * term for name, term in terms.items()} | more
             mean = unit_interval(share * q + sum(more.values()))
-        factor = share * self.alpha_t(len(x))
-        if wide:
-            w2 = self._contending(bank, x, rows, mean, factor)
+        factor, doubt = share * self.alpha_t(len(x)), self.prior.doubt(request, rows)
+        w2 = self._contending(bank, x, rows, mean, factor, doubt) if wide else w2 + doubt
         busy = np.count_nonzero(c.inflight)
         width = np.sqrt(w2 / (1.0 + c.inflight * w2) if busy else w2)
         return Scores(mean, factor * width, terms, "prior + learned")
@@ -148,15 +149,17 @@ class LinUCB:
             own[cold] = (shares * arm_means[arms]).sum(axis=1)
         return (own if shared is None else own + shared), w2
 
-    def _contending(self, bank: ArmBank, x: F64, rows: Ints, mean: F64, factor: float) -> F64:
+    def _contending(
+        self, bank: ArmBank, x: F64, rows: Ints, mean: F64, factor: float, doubt: F64
+    ) -> F64:
         """Squared widths (n,) of the arms that can come first, 0 for the others."""
         square, w2 = bank.square(x), np.zeros(len(rows))
         first = np.argpartition(-mean, FIRST)[:FIRST] if len(mean) > FIRST else np.arange(len(mean))
-        w2[first] = bank.widths(square, rows[first])
+        w2[first] = bank.widths(square, rows[first]) + doubt[first]
         best = mean[first].max() - SLACK  # a lower bound of the best value, whatever is in flight
-        most = factor * float(x @ x / self.lam) ** 0.5
+        most = factor * np.sqrt(x @ x / self.lam + doubt)
         at = np.flatnonzero((mean + most >= best) & (w2 == 0.0))
-        w2[at] = bank.widths(square, rows[at])
+        w2[at] = bank.widths(square, rows[at]) + doubt[at]
         return w2
 
     def _charges(self, request: Request, x: F64, rows: Ints) -> dict[str, F64]:
@@ -275,11 +278,11 @@ class LinUCB:
         if self.costs is not None:
             parts["costs"] = self.costs.arrays(len(self.arms))
         arrays = {f"{p}.{k}": v for p, part in parts.items() for k, v in part.items()}
-        return StateDict(self.name, 2, meta, arrays)
+        return StateDict(self.name, 3, meta, arrays)
 
     def load_state_dict(self, state: StateDict) -> None:
         """See ``Router.load_state_dict``."""
-        check_kind(state, self.name, 2)
+        check_kind(state, self.name, 3)
         meta = state.meta
         if meta["settings"] != self._settings():
             raise RouterStateError(

@@ -7,26 +7,35 @@ from numpy.typing import NDArray
 
 from agentroute.features.vectors import silent
 from agentroute.model.scores import F32, F64, CardSet, Request
+from agentroute.routers.facets import Facets
 from agentroute.routers.index import ArmIndex
 from agentroute.routers.prior import CardPrior, serving_cosines, unit_interval
 
 CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4
+DOUBT, FAILURE = 1.0, 0.1
 
 
 class Prototypes:
     """m = clip(prior quality + delta + s (cos(e, p_a) - centre), 0, 1); p_a = 2 card + P_a.
 
     Rocchio's rule (1971): ``P`` (S, e) float64 sums, for each arm, w max(0, 2 r - 1) e over its
-    rows: a task counts as far as its quality beats a coin. ``delta`` and ``s`` >= 0 are a ridge
-    of quality on similarity over the rows of all agents, ``G`` (2, 2) and ``g`` (2,), which starts
-    as if ``START`` rows of similarity variance ``SPREAD`` had said (0, slope). So nobody has to
-    tune the prior to an embedder, and before the first row it is the ``CardPrior``. An empty
-    text says nothing and teaches nothing here.
+    rows: a task counts as far as its quality beats a coin. The cosine is lifted towards the
+    arm's nearest facet, a cluster of such tasks (see ``Facets``). ``delta`` and ``s`` >= 0 are a
+    ridge of quality on similarity over the rows of all agents, ``G`` (2, 2) and ``g`` (2,), which
+    starts as if ``START`` rows of similarity variance ``SPREAD`` had said (0, slope). So nobody
+    has to tune the prior to an embedder, and before the first row it is the ``CardPrior``. An
+    empty text says nothing and teaches nothing here.
+
+    A prototype is a guess until successes have moved it: ``proof`` (S,) counts them, a failure,
+    which says where an agent is not, as ``FAILURE`` of one. Its variance, in units of a squared
+    width, is ``DOUBT`` / (1 + proof). Without it an agent whose card misleads is never tried on
+    the tasks it is for, since each of its tries elsewhere fails and narrows its ridge.
     """
 
     def __init__(self, prior: CardPrior, *, fixed: bool = False) -> None:
         self.prior, self.fixed = prior, fixed or not prior.slope
         self.P: F64 = np.zeros((1, 0))
+        self.facets, self.proof = Facets(), np.zeros(1)
         self.G = START * np.diag([1.0, SPREAD])
         self.g = self.G @ np.array([0.0, prior.slope])
         self._serving: dict[str, F32] = {}
@@ -38,9 +47,9 @@ class Prototypes:
         """(n,) expected quality by card, prototype and similarity, in [0, 1]."""
         if self.fixed or silent(request.embedding):
             return self.prior.mean(request)
-        c = request.candidates
-        matrix = self._matrix(c.cards, arms)
-        return self._quality(c.prior, serving_cosines(matrix, c.rows, request.embedding))
+        c, e = request.candidates, request.embedding
+        cos = serving_cosines(self._matrix(c.cards, arms), c.rows, e)
+        return self._quality(c.prior, cos + self.facets.lift(cos, arms.rows(c), e))
 
     def own_mean(self, one: Request, row: int) -> float:
         """The same for a request's only candidate, arm ``row``, in float64 (what is learned from).
@@ -50,6 +59,15 @@ class Prototypes:
         if self.fixed or silent(one.embedding):
             return float(self.prior.mean(one)[0])
         return float(self._quality(one.candidates.prior, np.array([self._cosine(one, row)]))[0])
+
+    def doubt(self, request: Request, rows: NDArray[np.int64]) -> F64:
+        """(n,) variance of the prototypes of the arms ``rows`` (n,), as a squared width."""
+        if self.fixed or silent(request.embedding):
+            return np.zeros(len(rows))
+        proof = self.proof
+        if rows.max() >= len(proof):
+            proof = np.append(proof, np.zeros(int(rows.max()) + 1 - len(proof)))
+        return DOUBT / (1.0 + proof.take(rows))
 
     def _quality(self, prior: F64, cos: F64) -> F64:
         shift = self.slope * cos
@@ -61,7 +79,7 @@ class Prototypes:
     # -- learning ----------------------------------------------------------------------------
 
     def fold(self, one: Request, row: int, quality: float, weight: float) -> None:
-        """One observation of arm ``row``, a request's only candidate: O(e)."""
+        """One observation of arm ``row``, a request's only candidate: O(M e)."""
         if self.fixed or silent(one.embedding):
             return
         self._reach(row, len(one.embedding))
@@ -71,24 +89,32 @@ class Prototypes:
             self.G += weight * np.outer(u, u)
             self.g += weight * (quality - float(one.candidates.prior[0])) * u
             self._calibrate()
-        self.P[row] += weight * max(0.0, 2.0 * quality - 1.0) * one.embedding
+        good = max(0.0, 2.0 * quality - 1.0)
+        self.proof[row] += weight * (good + FAILURE * (1.0 - good))
+        if weight * good > 0.0:
+            self.P[row] += weight * good * one.embedding
+            self.facets.fold(row, one.embedding.astype(np.float64), weight * good)
         self._refresh(one, row)
 
     def reset(self, row: int) -> None:
-        """Forget an arm's prototype."""
+        """Forget an arm's prototype, not its proof: who has changed is no newcomer to be tried."""
         if row < len(self.P):
             self.P[row] = 0.0
+            self.facets.reset(row)
             self._serving.clear()
 
     # -- saving ------------------------------------------------------------------------------
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything, for a state."""
-        return {"P": self.P.copy(), "G": self.G.copy(), "g": self.g.copy()}
+        own = {name: getattr(self, name).copy() for name in ("P", "G", "g", "proof")}
+        return own | self.facets.arrays()
 
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Continue from ``arrays``."""
-        self.P, self.G, self.g = (np.array(arrays[k], np.float64) for k in ("P", "G", "g"))
+        for name in ("P", "G", "g", "proof"):
+            setattr(self, name, np.array(arrays[name], np.float64))
+        self.facets.load(arrays)
         self._serving.clear()
         self._calibrate()
 
@@ -105,13 +131,15 @@ class Prototypes:
             grown = np.zeros((max(row + 1, 2 * len(self.P)), e))
             if self.P.shape[1]:
                 grown[: len(self.P)] = self.P
+            self.proof = np.append(self.proof, np.zeros(len(grown) - len(self.proof)))
             self.P = grown
 
     def _cosine(self, one: Request, row: int) -> float:
-        p = CARD * one.candidates.embedding.astype(np.float64)
+        p, e = CARD * one.candidates.embedding.astype(np.float64), one.embedding.astype(np.float64)
         if row < len(self.P) and self.P.shape[1]:
             p = p + self.P[row]
-        return float(_unit(p)[0] @ one.embedding.astype(np.float64))
+        cos = float(_unit(p)[0] @ e)
+        return cos + self.facets.own_lift(cos, row, e)
 
     def _matrix(self, cards: CardSet, arms: ArmIndex) -> F32:
         """Unit prototypes (N, e) float32 of a card set: derived, kept for the last few sets."""

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentroute.routers.facets import PULL
 from agentroute.routers.index import ArmIndex
 from agentroute.routers.linucb import LinUCB
 from agentroute.routers.prior import CardPrior
@@ -37,7 +38,9 @@ def test_one_success_by_hand():
     gram = START * np.diag([1.0, 0.02]) + np.outer(u, u)
     delta, slope = np.linalg.solve(gram, START * np.array([0.0, 0.02]) + 0.4 * u)
     toward = CARD * card + 0.8 * e
-    expected = 0.5 + delta + slope * (toward @ e / np.linalg.norm(toward) - 0.5)
+    cos = toward @ e / np.linalg.norm(toward)
+    cos += PULL * (1.0 - cos)  # its first facet is this very text
+    expected = 0.5 + delta + slope * (cos - 0.5)
     assert p.mean(r, arms)[1] == pytest.approx(np.clip(expected, 0, 1), abs=1e-6)
     assert p.own_mean(only(r, "a1"), row) == pytest.approx(p.mean(r, arms)[1], abs=1e-6)
 
@@ -80,3 +83,20 @@ def test_widths_of_those_that_cannot_win_are_left_out_and_the_choice_is_the_same
         assert b.bonus[best] == pytest.approx(a.bonus[best], rel=1e-4)
         assert np.all((b.bonus == 0) | np.isclose(a.bonus, b.bonus, rtol=1e-4))
     assert np.mean([(s.bonus == 0).mean() for s in few]) > 0.05
+
+
+def test_an_arm_is_doubted_until_successes_prove_it_and_a_reset_keeps_the_proof():
+    cards, arms = t.cardset(3), ArmIndex()
+    p, r = Prototypes(CardPrior(1.0, 0.5)), random_request(cards, 5)
+    good, bad = arms.add("a0"), arms.add("a1")
+    for _ in range(10):
+        p.fold(only(r, "a0"), good, 1.0, 1.0)
+        p.fold(only(r, "a1"), bad, 0.0, 1.0)
+    rows = arms.rows(r.candidates)
+    np.testing.assert_allclose(p.doubt(r, rows), [1 / 11, 1 / 2, 1.0])
+    p.reset(good)
+    assert p.doubt(r, rows)[0] == pytest.approx(1 / 11)
+    assert not p.doubt(t.request(t.candidates(cards)), rows).any(), "no text, no prototype"
+    fixed = Prototypes(CardPrior(1.0, 0.5), fixed=True)
+    assert not fixed.doubt(r, rows).any()
+    assert p.doubt(r, np.array([0, 9])).tolist() == [1.0, 1.0], "arms that were never folded"
