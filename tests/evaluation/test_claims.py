@@ -30,7 +30,7 @@ def test_linucb_learns_from_bandit_feedback_on_real_outcomes():
 
 @pytest.mark.slow
 def test_linucb_learns_150_agents_in_one_pass_with_cards_as_prior():
-    """One order (a minute or two): 0.877 on val, 0.825 while learning; the goal was 0.88, 0.82.
+    """One order (a minute or two): 0.884 on val, 0.842 while learning; the goal is 0.88, 0.82.
 
     The exploration asked for is 0.01: with 150 agents, 5 % of uniform draws teach next to
     nothing and cost 5 % of the tasks while learning.
@@ -41,5 +41,5 @@ def test_linucb_learns_150_agents_in_one_pass_with_cards_as_prior():
         train_split=["train"], test_split=["val"], exploration=0.01,
     )  # fmt: skip
     linucb = evaluate(spec).routers["linucb"]
-    assert linucb.score >= 0.87
+    assert linucb.score >= 0.88
     assert linucb.learning >= 0.82

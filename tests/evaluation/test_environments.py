@@ -130,10 +130,10 @@ def test_after_an_agent_dies_linucb_leaves_it_and_recovers():
     row = bench_drift(["linucb"], seeds=10, tasks=1_000)["routers"]["linucb"]
     live, frozen = row["adaptive"], row["frozen"]
     assert row["ok"]
-    assert live["dead_share_before"] > 0.2
+    assert live["dead_share_before"] > 0.4
     assert live["dead_share_51_to_100"] < 0.05 < frozen["dead_share_51_to_100"]
     assert live["recovered"] == 1.0
-    assert frozen["recovered"] <= 0.2
+    assert frozen["recovered"] == 0
     assert live["after"] > frozen["after"] + 0.2
 
 
