@@ -50,7 +50,8 @@ def evaluate_command(
         bool, typer.Option("--sets", help="Also choose sets of agents: hit, exact, F1, newcomers.")
     ] = False,
     withhold: Annotated[
-        int, typer.Option("--withhold", min=0, help="With --sets: arms kept from training.")
+        int,
+        typer.Option("--withhold", min=0, help="Arms kept from training, then met by their cards."),
     ] = 0,
     ledger: Annotated[
         str | None,
@@ -93,6 +94,7 @@ def evaluate_command(
     swept = parts.sweeps(spec) if sweep else []
     learned = parts.learning(spec) if curve else None
     chosen = parts.chosen_sets(spec, withhold) if sets else {}
+    met = parts.newcomers(spec, withhold) if withhold else {}
     if report is not None:
         from agentroute.inspector.evalpage import eval_page
         from agentroute.inspector.page import write
@@ -101,6 +103,7 @@ def evaluate_command(
         typer.echo(f"report: {path}", err=True)
     if as_json:
         more = {"sweeps": [s.to_json() for s in swept], "learning_curve": learned, "sets": chosen}
+        more["newcomers"] = met
         emit({**result.to_json(), **{k: v for k, v in more.items() if v}})
         return
     header, rows = result.table()
@@ -116,3 +119,4 @@ def evaluate_command(
     if learned is not None:
         parts.show_curve(learned)
     parts.show_sets(chosen)
+    parts.show_newcomers(met, withhold)

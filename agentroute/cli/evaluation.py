@@ -77,6 +77,35 @@ def show_sets(found: Mapping[str, Mapping[str, float | None]]) -> None:
     table("sets of agents", ["metric", *(f">{r}" for r in found)], rows)
 
 
+def newcomers(spec: EvalSpec, withhold: int) -> dict[str, list[dict[str, float | None]]]:
+    """Each draw's scores of agents that were not learned of, and of the others, by router."""
+    from agentroute.evaluation.newcomers import onboarding
+
+    found = onboarding(spec, withhold)
+    return {
+        name: [{k: None if v != v else v for k, v in d.to_json().items()} for d in draws]
+        for name, draws in found.items()
+    }
+
+
+def show_newcomers(
+    found: Mapping[str, Sequence[Mapping[str, float | None]]], withhold: int
+) -> None:
+    """One row a draw, and their mean."""
+    columns = ("newcomers", "before", "after", "lost")
+    for name, draws in found.items():
+        rows = [(str(i), *(_percent(d[c]) for c in columns)) for i, d in enumerate(draws)]
+        means = [[v for d in draws if (v := d[c]) is not None] for c in columns]
+        rows.append(("mean", *(_percent(sum(m) / len(m) if m else None) for m in means)))
+        title = f"{name}: {withhold} agents met by their cards alone; score x 100"
+        heads = ("newcomers", "others before", "others after", "others lost")
+        table(title, ["draw", *(f">{h}" for h in heads)], rows)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
 def show_curve(found: Mapping[str, Any]) -> None:
     """Score x 100 by train rows."""
     rows = [(n, *(f"{100 * v:.2f}" for v in values)) for n, values in found["routers"].items()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,15 +11,14 @@ from numpy.typing import NDArray
 
 from agentroute.errors import UsageError
 from agentroute.evaluation.contestants import factories
+from agentroute.evaluation.newcomers import draw_hidden, wanted_arms, without
 from agentroute.evaluation.outcomes import Ints
 from agentroute.evaluation.runner import EvalSpec, make_cuts
 from agentroute.evaluation.splits import Cut
 from agentroute.evaluation.stream import Stream
 from agentroute.features.text import Embedder, make_embedder
-from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import Examples, Scores
-from agentroute.registry.cardset import build_cardset
-from agentroute.routers.lessons import take, teach
+from agentroute.routers.lessons import teach
 from agentroute.routers.policy import Policy
 from agentroute.routers.sets import agent_set, set_metrics
 
@@ -45,42 +43,17 @@ def set_choices(spec: EvalSpec, *, withhold: int = 0) -> dict[str, dict[str, flo
     Raises:
         UsageError: bandit mode, or ``withhold`` leaves no two arms; or see ``evaluate``.
     """
-    cut = make_cuts(spec)[0]
-    n = len(cut.test.arms)
     if spec.mode != "full":
         raise UsageError("sets are chosen after learning in full mode", hint="--mode full")
-    if cut.train.arms != cut.test.arms or not 0 <= withhold <= n - 2:
-        raise UsageError(
-            f"{withhold} of {n} arms cannot be withheld", hint="one table's arms, two must stay"
-        )
+    cut = make_cuts(spec)[0]
     embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
-    hidden = keyed_rng(spec.first_seed, "withhold").permutation(n)[:withhold]
-    lessons = _without(cut, np.sort(hidden), embedder)
+    hidden = draw_hidden(cut, withhold, spec.first_seed)
+    lessons = without(cut, hidden, embedder)
     makers = factories(spec.routers, embedder, exploration=spec.exploration)
     return {
         name: asyncio.run(_measured(make(spec.first_seed), spec, cut, lessons, hidden, embedder))
         for name, make in makers.items()
     }
-
-
-def _without(cut: Cut, hidden: Ints, embedder: Embedder) -> Examples:
-    """The train rows as if the hidden arms did not exist."""
-    full = cut.train.examples(cut.train_rows, embedder)
-    if not len(hidden):
-        return full
-    wants = _wanted(full.quality, full.abstain)
-    kept = np.setdiff1d(np.arange(len(full.cards)), hidden)
-    part = take(full, np.flatnonzero(~wants[:, hidden].any(axis=1)))
-    cards = build_cardset([cut.train.cards[j] for j in kept], embedder)
-    return replace(
-        part, cards=cards, quality=part.quality[:, kept], cost_usd=None, latency_s=None
-    )  # fmt: skip
-
-
-def _wanted(quality: NDArray[np.float64], abstain: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(m, n) True for the arms with the best score of a row, if that is above 0."""
-    best = quality.max(axis=1, keepdims=True)
-    return np.asarray((quality >= best) & (best > 0.0) & ~abstain[:, None])
 
 
 async def _measured(
@@ -91,7 +64,7 @@ async def _measured(
     names, choose = stream.candidates.names, _rule(policy)
     rows = cut.test_rows
     chosen = [{str(names[j]) for j in choose(await policy.scores(stream.request(i)))} for i in rows]
-    wants = _wanted(cut.test.scores[rows], cut.test.abstain[rows])
+    wants = wanted_arms(cut.test.scores[rows], cut.test.abstain[rows])
     wanted = [{str(a) for a in names[w]} for w in wants]
     return set_metrics(chosen, wanted, unseen={str(a) for a in names[hidden]})
 

@@ -244,7 +244,7 @@ class ArmBank:
             self.c[row] += weight * r * z
 
     def _outer(self, u: F64, v: F64) -> F64:
-        """u v' (d, d), in an array that the next call writes over."""
+        """The outer product u v' (d, d), in an array that the next call writes over."""
         return np.multiply(u[:, None], v, out=self._scratch)
 
     def _sherman_morrison(self, row: int, x: F64, r: float, z: F64 | None, weight: float) -> None:
