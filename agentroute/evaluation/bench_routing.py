@@ -198,7 +198,7 @@ def decision(n: int, *, screening: Screening | None = None) -> Callable[[], obje
     requests = [_request(candidates, rng) for _ in range(32)]
     for i in range(n):
         agent = str(candidates.names[i])
-        router.update(Observation(i, f"d{i}", requests[i % 32], agent, quality=0.5))
+        router.update(Observation(i, f"d{i}", requests[i % 32], agent, quality=0.9))
     policy = Policy(router, screening=screening)
     queue: deque[DecisionRecord] = deque(maxlen=32)  # what a writer leaves waiting
     turn = iter(range(1 << 60))

@@ -18,7 +18,8 @@ class Facets:
     ``T`` (S, M, e) float64 sums of texts that arm a did well; ``used`` (S,) facets in use. A text
     opens a facet while one is free, then joins the nearest (sequential k-means, MacQueen 1967),
     so a fold is O(M e) whatever the number of arms. ``U`` (S, M, e) float32 are the unit facets
-    for serving, derived from ``T``. Row 0, the arms without feedback, stays empty.
+    for serving, derived from ``T``. Row 0, the arms without feedback, stays empty, and so does the
+    last, which stands for arms beyond.
 
     A decision looks at the facets of the ``NEAREST`` candidates by cosine alone, and of those
     level with the last of them: the others are too far behind to come first by a facet.
@@ -36,11 +37,11 @@ class Facets:
             return out
         least = np.partition(cos, n - NEAREST)[n - NEAREST] if n > NEAREST else -1.0
         at = (cos >= least).nonzero()[0]
-        near = self.U.take(self._inside(rows[at]), axis=0)
+        near = self.U.take(rows.take(at), axis=0, mode="clip")  # the last row is never in use
         with one_thread():
             best = (near.reshape(-1, near.shape[2]) @ embedding).reshape(-1, M).max(axis=1)
-        best -= np.maximum(cos[at], 0.0)
-        out[at] = PULL * np.maximum(best, 0.0)
+        gap = best - np.maximum(cos.take(at), 0.0)
+        out[at] = PULL * np.maximum(gap, 0.0)
         return out
 
     def own_lift(self, cos: float, row: int, e: F64) -> float:
@@ -75,14 +76,10 @@ class Facets:
         self.used = np.array(arrays["used"], np.int64)
         self.U = _unit(self.T).astype(np.float32)
 
-    def _inside(self, rows: Ints) -> Ints:
-        """Rows that have facets, row 0 for the others."""
-        return rows if rows.max() < len(self.used) else np.where(rows < len(self.used), rows, 0)
-
     def _reach(self, row: int, e: int) -> None:
-        if row < len(self.used) and self.T.shape[2]:
+        if row < len(self.used) - 1 and self.T.shape[2]:
             return
-        old, size = self.T, max(row + 1, 2 * len(self.used))
+        old, size = self.T, max(row + 2, 2 * len(self.used))
         self.T, self.U = np.zeros((size, M, e)), np.zeros((size, M, e), np.float32)
         self.used = np.concatenate([self.used, np.zeros(size - len(self.used), np.int64)])
         if old.shape[2]:

@@ -27,7 +27,8 @@ class Prototypes:
     empty text says nothing and teaches nothing here.
 
     A prototype is a guess until successes have moved it: ``proof`` (S,) counts them, a failure,
-    which says where an agent is not, as ``FAILURE`` of one. Its variance, in units of a squared
+    which says where an agent is not, as ``FAILURE`` of one (the last row, 0, stands for arms
+    beyond). Its variance, in units of a squared
     width, is ``DOUBT`` / (1 + proof). Without it an agent whose card misleads is never tried on
     the tasks it is for, since each of its tries elsewhere fails and narrows its ridge.
     """
@@ -64,10 +65,7 @@ class Prototypes:
         """(n,) variance of the prototypes of the arms ``rows`` (n,), as a squared width."""
         if self.fixed or silent(request.embedding):
             return np.zeros(len(rows))
-        proof = self.proof
-        if rows.max() >= len(proof):
-            proof = np.append(proof, np.zeros(int(rows.max()) + 1 - len(proof)))
-        return DOUBT / (1.0 + proof.take(rows))
+        return DOUBT / (1.0 + self.proof.take(rows, mode="clip"))
 
     def _quality(self, prior: F64, cos: F64) -> F64:
         shift = self.slope * cos
@@ -127,8 +125,8 @@ class Prototypes:
         self.slope = max(0.0, float((a * self.g[1] - b * self.g[0]) / det))
 
     def _reach(self, row: int, e: int) -> None:
-        if row >= len(self.P) or not self.P.shape[1]:
-            grown = np.zeros((max(row + 1, 2 * len(self.P)), e))
+        if row >= len(self.P) - 1 or not self.P.shape[1]:
+            grown = np.zeros((max(row + 2, 2 * len(self.P)), e))
             if self.P.shape[1]:
                 grown[: len(self.P)] = self.P
             self.proof = np.append(self.proof, np.zeros(len(grown) - len(self.proof)))
