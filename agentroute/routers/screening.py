@@ -33,8 +33,9 @@ class Screening:
         """(n,) screening score in [0, 1]."""
         c = request.candidates
         sim = (cosines(request) + 1.0) / 2.0
-        load = np.clip(c.load, 0.0, 1.0)
-        slow = np.nan_to_num(np.minimum(c.latency_s / LATENCY_S, 1.0), nan=0.5)
+        load = np.minimum(np.maximum(c.load, 0.0), 1.0)
+        slow = np.minimum(c.latency_s / LATENCY_S, 1.0)
+        slow[np.isnan(slow)] = 0.5
         stability = 0.4 * (1.0 - load) + 0.4 * (1.0 - slow) + 0.2 * (load < 1.0)
         return 0.5 * sim + 0.35 * c.prior * c.success + 0.15 * stability
 
@@ -49,5 +50,14 @@ class Screening:
         s = self.score(request)
         if free.any():
             s = np.where(free, s, -np.inf)
-        order = np.argsort(-s, kind="stable")[: self.keep]
-        return np.sort(order[s[order] > -np.inf])
+        return _best(s, self.keep)
+
+
+def _best(s: F64, keep: int) -> NDArray[np.int64]:
+    """Ascending positions of the ``keep`` largest above -inf; of those level, the first."""
+    least = np.partition(s, len(s) - keep)[len(s) - keep] if len(s) > keep else -np.inf
+    at = np.flatnonzero((s >= least) & (s > -np.inf))
+    if len(at) > keep:
+        level = at[s[at] == least]
+        at = np.setdiff1d(at, level[len(level) - (len(at) - keep) :])
+    return at

@@ -9,7 +9,7 @@ from agentroute.model.ids import keyed_rng
 from agentroute.routers.drift import PageHinkley
 from agentroute.routers.kin import kinship
 from agentroute.routers.policy import Policy
-from agentroute.routers.screening import Screening
+from agentroute.routers.screening import Screening, _best
 from agentroute.routers.single import only
 from agentroute.routers.skill_match import SkillMatch
 
@@ -81,3 +81,13 @@ def test_one_agent_of_a_request():
     assert only(t.request(c), "a1").candidates.rows.tolist() == [1]
     stranger = only(t.request(c), "nobody").candidates
     assert (stranger.prior[0], stranger.embedding.any()) == (0.5, False)
+
+
+def test_the_best_are_those_of_a_stable_sort():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        n = int(rng.integers(1, 12))
+        keep = int(rng.integers(1, n + 1))
+        s = np.where(rng.random(n) < 0.2, -np.inf, rng.integers(0, 4, n).astype(float))
+        order = np.argsort(-s, kind="stable")[:keep]
+        np.testing.assert_array_equal(_best(s, keep), np.sort(order[s[order] > -np.inf]))

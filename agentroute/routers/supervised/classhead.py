@@ -27,7 +27,7 @@ from agentroute.routers.supervised.zeroshot import (
 
 CALIBRATE_FROM = 400  # rows below which the defaults stand
 HELD_ROWS, HELD_ARMS, HELD_ABSTAIN = 0.12, 0.1, 0.5
-NEW_WEIGHT = 0.35  # of a withheld agent's row: all of them are held out, of others one in eight
+NEW_WEIGHT = 0.25  # of a withheld agent's row: all of them are held out, of others one in eight
 QUICK = Recipe(hidden=256, epochs=6)
 KERNEL = 10.0  # what a share of 1 by the kernel adds to a logit of the network
 CALM = 3.0  # temperature at which confidence is read: at 1 almost all shares are 0 or 1
