@@ -54,7 +54,8 @@ def show_sweeps(found: Sequence[Sweep]) -> None:
         arms = [(p.label, f"{100 * p.quality:.2f}", usd(p.cost_usd)) for p in s.arms]
         table("single arms", ["arm", ">score", ">usd a task"], arms)
         typer.echo(
-            f"cost {'never rises' if s.monotone else 'RISES SOMEWHERE'} with its weight; dominates "
+            f"cost {'falls' if s.monotone else 'RISES SOMEWHERE'} with its weight (largest rise "
+            f"{100 * s.largest_rise:.2f} % of the dearest); dominates "
             f"{len(s.dominated)} of {len(s.arms)} arms; hypervolume {s.hypervolume:.4f}, "
             f"single arms {s.arms_hypervolume:.4f}"
         )

@@ -26,6 +26,7 @@ from agentroute.model.scores import F64, Objective
 from agentroute.routers.policy import Policy
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0)
+LEVEL = 0.005  # of the dearest point's cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,11 @@ class Point:
 class Sweep:
     """The curve of one router, the points of the single arms, and what they add up to.
 
-    ``monotone`` says that mean cost never rises as the weight grows; ``dominated`` lists the arms
-    that some point of the curve beats (no worse in quality and cost, better in one).
+    ``largest_rise`` is the most that mean cost rises from one weight to the next, as a share of
+    the dearest point's cost; ``monotone`` says that it is below ``LEVEL``: choices follow expected
+    cost, so a single row whose measured cost differs from it can lift the mean that much.
+    ``dominated`` lists the arms that some point of the curve beats (no worse in quality and cost,
+    better in one).
     ``hypervolume`` in [0, 1] is the area that a set of points dominates, with quality in [0, 1]
     and cost on a log1p scale from the cheapest arm to the dearest (reference: 0 quality, dearest).
     """
@@ -52,6 +56,7 @@ class Sweep:
     curve: tuple[Point, ...]
     arms: tuple[Point, ...]
     monotone: bool
+    largest_rise: float
     dominated: tuple[str, ...]
     hypervolume: float
     arms_hypervolume: float
@@ -73,7 +78,8 @@ class Sweep:
         )
         return {
             "router": self.router, "rows": self.rows, "curve": curve, "arms": arms,
-            "monotone": self.monotone, "dominated": list(self.dominated),
+            "monotone": self.monotone, "largest_rise": self.largest_rise,
+            "dominated": list(self.dominated),
             "hypervolume": self.hypervolume, "arms_hypervolume": self.arms_hypervolume,
         }  # fmt: skip
 
@@ -122,9 +128,11 @@ def summarise_sweep(name: str, curve: Sequence[Point], arms: Sequence[Point], ro
     costs = np.array([p.cost_usd for p in curve])
     beaten = [a.label for a in arms if any(_beats(p, a) for p in curve)]
     lo, hi = (f(a.cost_usd for a in arms) for f in (min, max))
+    top = max(costs.max(initial=0.0), 1e-12)
+    rise = max(0.0, float(np.diff(costs).max(initial=0.0) / top))
     return Sweep(
         router=name, rows=rows, curve=tuple(curve), arms=tuple(arms),
-        monotone=bool((np.diff(costs) <= 1e-12).all()), dominated=tuple(beaten),
+        monotone=rise <= LEVEL, largest_rise=rise, dominated=tuple(beaten),
         hypervolume=hypervolume(curve, lo, hi), arms_hypervolume=hypervolume(arms, lo, hi),
     )  # fmt: skip
 

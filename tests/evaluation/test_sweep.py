@@ -36,7 +36,10 @@ def test_monotone_and_dominated_are_judged_from_the_points():
     good = summarise_sweep("r", [Point("0", 0.9, 1.5), Point("1", 0.5, 1.0)], arms, 10)
     assert good.monotone and good.dominated == ("dear",)
     assert good.hypervolume > good.arms_hypervolume
-    assert not summarise_sweep("r", [Point("0", 0.9, 1.0), Point("1", 0.5, 1.1)], arms, 9).monotone
+    rising = [Point("0", 0.9, 1.0), Point("1", 0.5, 1.1)]
+    assert not summarise_sweep("r", rising, arms, 9).monotone
+    level = summarise_sweep("r", [Point("0", 0.9, 1.0), Point("1", 0.9, 1.001)], arms, 9)
+    assert level.monotone and level.largest_rise == pytest.approx(0.001 / 1.001)
 
 
 @pytest.mark.checklist("LB4")
