@@ -25,7 +25,6 @@ class AsyncReader(Protocol):
 
     async def readexactly(self, n: int) -> bytes:
         """Exactly n bytes, or ``IncompleteReadError``."""
-        ...
 
 
 def pack(message: Mapping[str, Any], *, cap: int = MAX_FRAME) -> bytes:

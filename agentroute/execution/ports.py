@@ -32,17 +32,14 @@ class Binding(Protocol):
     @property
     def card(self) -> CapabilityCard:
         """The card."""
-        ...
 
     @property
     def handler(self) -> Any | None:
         """A callable or a LangChain-like runnable; None where the card's entrypoint says."""
-        ...
 
     @property
     def folder(self) -> Path | None:
         """Where ``NAME.py`` stands; None for a card made in code."""
-        ...
 
 
 class Directory(Protocol):
@@ -51,15 +48,12 @@ class Directory(Protocol):
     @property
     def live(self) -> LiveState:
         """Load, breaker and averages, written by the execution."""
-        ...
 
     def __getitem__(self, name: str) -> Binding:
         """The binding of an agent, or ``UnknownAgentError``."""
-        ...
 
     def __contains__(self, name: object) -> bool:
         """Whether an agent of that name is registered."""
-        ...
 
 
 class Chooser(Protocol):
@@ -68,17 +62,14 @@ class Chooser(Protocol):
     @property
     def name(self) -> str:
         """What the ledger calls it."""
-        ...
 
     async def scores(self, request: Request) -> Scores:
         """Scores of all n candidates; NaN means screened out."""
-        ...
 
     def decide(
         self, request: Request, scores: Scores, *, k: int, rng: np.random.Generator
     ) -> Choice:
         """Choose at most ``k`` of them."""
-        ...
 
 
 class Encoder(Protocol):
@@ -86,7 +77,6 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> F32:
         """(n, e) float32."""
-        ...
 
 
 class Ticket(Protocol):
@@ -94,7 +84,6 @@ class Ticket(Protocol):
 
     def __await__(self) -> Generator[Any, None, int]:
         """Wait for the commit."""
-        ...
 
 
 class Lease(Protocol):
@@ -102,7 +91,6 @@ class Lease(Protocol):
 
     def release(self) -> None:
         """Give it back."""
-        ...
 
 
 class Book(Protocol):
@@ -112,28 +100,21 @@ class Book(Protocol):
         self, row: DecisionRecord | Outcome | Feedback | Note, *, at: str | None = None
     ) -> Any:
         """Enqueue one row; returns a ``Ticket``."""
-        ...
 
     def put_text(self, text: str) -> str:
         """Store a text once; returns its SHA-256."""
-        ...
 
     def text(self, sha: str) -> str | None:
         """A stored text, or None where it was erased."""
-        ...
 
     def decisions(self, run_id: str) -> list[Decision]:
         """All decisions of a run, in seq order."""
-        ...
 
     def outcomes(self, run_id: str) -> list[Outcome]:
         """All outcomes of a run, in seq order."""
-        ...
 
     def notes(self, run_id: str) -> list[Note]:
         """All notes of a run, in seq order."""
-        ...
 
     def take_lease(self, run_id: str) -> Lease:
         """The right to work on a run; ``LedgerBusyError`` where a live process has it."""
-        ...

@@ -21,4 +21,3 @@ class Embedder(Protocol):
         Deterministic, and a row does not depend on its neighbours. An implementation may bound
         how much of a text it reads, and says so.
         """
-        ...

@@ -17,11 +17,9 @@ class Depth(Protocol):
     @property
     def name(self) -> str:
         """What the ledger calls it."""
-        ...
 
     def how_many(self, scores: Scores, choice: Choice) -> tuple[int, str]:
         """The number of agents, at least 1, and the reason in words ('' where there is none)."""
-        ...
 
 
 @dataclass(frozen=True)

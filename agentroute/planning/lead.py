@@ -41,11 +41,9 @@ class Lead(Protocol):
     @property
     def name(self) -> str:
         """What the ledger calls it."""
-        ...
 
     def next(self, reports: Mapping[str, Report]) -> tuple[Order, ...]:
         """The tasks of the next round; empty when the work is done."""
-        ...
 
 
 @dataclass(frozen=True)

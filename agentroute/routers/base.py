@@ -34,15 +34,12 @@ class Router(Protocol):
             RouterStateError: the request's embedding is not of the kind the state was learned on.
             NotFittedError: this router must be fitted first and was not.
         """
-        ...
 
     def update(self, observation: Observation) -> None:
         """Learn from one row. An unknown agent is a new arm, not an error."""
-        ...
 
     def state_dict(self) -> StateDict:
         """All that was learned, as arrays and JSON."""
-        ...
 
     def load_state_dict(self, state: StateDict) -> None:
         """Continue from saved state.
@@ -50,7 +47,6 @@ class Router(Protocol):
         Raises:
             RouterStateError: another kind, version, shape, vocabulary or embedder.
         """
-        ...
 
 
 @runtime_checkable
@@ -59,4 +55,3 @@ class FittableRouter(Router, Protocol):
 
     def fit(self, examples: Examples, *, seed: int = 0) -> None:
         """Fit on labels, from scratch. Deterministic for a seed; validates inside ``examples``."""
-        ...

@@ -25,12 +25,10 @@ class Exploration(Protocol):
     @property
     def greedy(self) -> bool:
         """True where nothing is sampled but ties: the propensity of the choice is 1."""
-        ...
 
     @property
     def replace(self) -> bool:
         """Whether a team is drawn with replacement."""
-        ...
 
     def first_draw(self, u: F64, explorable: Mask, rank: Rank) -> F64:
         """(n,) probabilities; ``u`` is -inf where a candidate may not be drawn.
@@ -38,7 +36,6 @@ class Exploration(Protocol):
         ``explorable`` (n,) marks who may be drawn without being best; ``rank``, a permutation, is
         given where ``greedy``.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
