@@ -122,26 +122,18 @@ def test_traffic_to_the_dead_and_deadlocks_by_hand():
     assert deadlocks(np.array([0, 0, 0, 0, 1, 0, 0])) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.checklist("SC9", simulated=True)
 @pytest.mark.checklist("LB7", simulated=True)
-def test_after_an_agent_dies_linucb_leaves_it_and_recovers():
-    """Under 5 % of tasks 51 to 100 after the death go to it, over ten seeds; each recovers."""
-    row = bench_drift(["linucb"], seeds=10, tasks=1_000)["routers"]["linucb"]
+def test_after_an_agent_dies_linucb_leaves_it_and_recovers(seeds):
+    """Under 5 % of tasks 51 to 100 after the death go to it; the frozen twin never comes back."""
+    row = bench_drift(["linucb"], seeds=seeds, tasks=1_000)["routers"]["linucb"]
     live, frozen = row["adaptive"], row["frozen"]
-    assert row["ok"]
-    assert live["dead_share_before"] > 0.4
+    assert row["ok"] and live["dead_share_before"] > 0.4
     assert live["dead_share_51_to_100"] < 0.05 < frozen["dead_share_51_to_100"]
-    assert live["recovered"] == 1.0
-    assert frozen["recovered"] == 0
+    assert live["recovered"] == 1.0 and frozen["recovered"] == 0.0
+    assert max(live["recovery_steps"]) <= 250
     assert live["after"] > frozen["after"] + 0.2
-
-
-def test_two_seeds_of_the_same_leave_the_dead_agent():
-    row = bench_drift(["linucb"], seeds=2, tasks=600)["routers"]["linucb"]
-    live, frozen = row["adaptive"], row["frozen"]
-    assert live["dead_share_51_to_100"] < frozen["dead_share_51_to_100"] / 3
-    assert live["after"] > frozen["after"] + 0.15
 
 
 def test_bench_drift_sets_adaptive_beside_frozen():
