@@ -54,7 +54,7 @@ def show_sweeps(found: Sequence[Sweep]) -> None:
         arms = [(p.label, f"{100 * p.quality:.2f}", usd(p.cost_usd)) for p in s.arms]
         table("single arms", ["arm", ">score", ">usd a task"], arms)
         typer.echo(
-            f"cost {'falls' if s.monotone else 'RISES SOMEWHERE'} with its weight (largest rise "
+            f"cost {'never rises' if s.monotone else 'RISES SOMEWHERE'} with its weight (at most "
             f"{100 * s.largest_rise:.2f} % of the dearest); dominates "
             f"{len(s.dominated)} of {len(s.arms)} arms; hypervolume {s.hypervolume:.4f}, "
             f"single arms {s.arms_hypervolume:.4f}"

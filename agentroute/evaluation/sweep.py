@@ -26,7 +26,6 @@ from agentroute.model.scores import F64, Objective
 from agentroute.routers.policy import Policy
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0)
-LEVEL = 0.005  # of the dearest point's cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,9 @@ class Point:
 class Sweep:
     """The curve of one router, the points of the single arms, and what they add up to.
 
-    ``largest_rise`` is the most that mean cost rises from one weight to the next, as a share of
-    the dearest point's cost; ``monotone`` says that it is below ``LEVEL``: choices follow expected
-    cost, so a single row whose measured cost differs from it can lift the mean that much.
+    ``monotone`` says that mean cost never rises as the weight grows; ``largest_rise`` is the most
+    that it does from one weight to the next, as a share of the dearest point's cost: choices
+    follow expected cost, so a row whose measured cost differs from it can lift the mean.
     ``dominated`` lists the arms that some point of the curve beats (no worse in quality and cost,
     better in one).
     ``hypervolume`` in [0, 1] is the area that a set of points dominates, with quality in [0, 1]
@@ -132,7 +131,7 @@ def summarise_sweep(name: str, curve: Sequence[Point], arms: Sequence[Point], ro
     rise = max(0.0, float(np.diff(costs).max(initial=0.0) / top))
     return Sweep(
         router=name, rows=rows, curve=tuple(curve), arms=tuple(arms),
-        monotone=rise <= LEVEL, largest_rise=rise, dominated=tuple(beaten),
+        monotone=rise <= 1e-12, largest_rise=rise, dominated=tuple(beaten),
         hypervolume=hypervolume(curve, lo, hi), arms_hypervolume=hypervolume(arms, lo, hi),
     )  # fmt: skip
 
