@@ -51,10 +51,7 @@ def onboarding(spec: EvalSpec, withhold: int) -> dict[str, list[Onboarding]]:
     Raises:
         UsageError: bandit mode, or ``withhold`` leaves no two arms; or see ``evaluate``.
     """
-    if spec.mode != "full":
-        raise UsageError("newcomers are met after learning in full mode", hint="--mode full")
-    cut = make_cuts(spec)[0]
-    embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
+    cut, embedder = learned_first(spec)
     draws = range(spec.first_seed, spec.first_seed + (spec.seeds or DRAWS))
     makers = factories(spec.routers, embedder, exploration=spec.exploration)
     out: dict[str, list[Onboarding]] = {name: [] for name in makers}
@@ -66,6 +63,18 @@ def onboarding(spec: EvalSpec, withhold: int) -> dict[str, list[Onboarding]]:
             teach(policy.router, lessons, seed=seed)
             out[name].append(asyncio.run(_met(policy, spec, cut, hidden, embedder)))
     return out
+
+
+def learned_first(spec: EvalSpec) -> tuple[Cut, Embedder]:
+    """The first cut and the embedder of a spec whose routers learn before they are asked.
+
+    Raises:
+        UsageError: bandit mode; or see ``make_cuts``.
+    """
+    if spec.mode != "full":
+        raise UsageError("this is measured after learning, in full mode", hint="--mode full")
+    embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
+    return make_cuts(spec)[0], embedder
 
 
 def draw_hidden(cut: Cut, withhold: int, seed: int) -> Ints:

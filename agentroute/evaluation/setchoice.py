@@ -9,14 +9,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.errors import UsageError
 from agentroute.evaluation.contestants import factories
-from agentroute.evaluation.newcomers import draw_hidden, wanted_arms, without
+from agentroute.evaluation.newcomers import draw_hidden, learned_first, wanted_arms, without
 from agentroute.evaluation.outcomes import Ints
-from agentroute.evaluation.runner import EvalSpec, make_cuts
+from agentroute.evaluation.runner import EvalSpec
 from agentroute.evaluation.splits import Cut
 from agentroute.evaluation.stream import Stream
-from agentroute.features.text import Embedder, make_embedder
+from agentroute.features.text import Embedder
 from agentroute.model.scores import Examples, Scores
 from agentroute.routers.lessons import teach
 from agentroute.routers.policy import Policy
@@ -29,7 +28,6 @@ class ChoosesSets(Protocol):
 
     def choose_set(self, scores: Scores) -> NDArray[np.int64]:
         """Positions of the agents to call, best first; empty for nobody."""
-        ...
 
 
 def set_choices(spec: EvalSpec, *, withhold: int = 0) -> dict[str, dict[str, float]]:
@@ -43,10 +41,7 @@ def set_choices(spec: EvalSpec, *, withhold: int = 0) -> dict[str, dict[str, flo
     Raises:
         UsageError: bandit mode, or ``withhold`` leaves no two arms; or see ``evaluate``.
     """
-    if spec.mode != "full":
-        raise UsageError("sets are chosen after learning in full mode", hint="--mode full")
-    cut = make_cuts(spec)[0]
-    embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
+    cut, embedder = learned_first(spec)
     hidden = draw_hidden(cut, withhold, spec.first_seed)
     lessons = without(cut, hidden, embedder)
     makers = factories(spec.routers, embedder, exploration=spec.exploration)
