@@ -30,6 +30,7 @@ from agentroute.routers.arms import ArmBank
 from agentroute.routers.linucb import LinUCB
 from agentroute.routers.policy import Policy
 from agentroute.routers.screening import Screening
+from agentroute.routers.widths import Widths
 
 D, E = 64, 256
 
@@ -117,7 +118,7 @@ def _linucb(seconds: float, *, peers: bool) -> list[Goal]:
     ours, learn = timed(predict, seconds), timed(update(bank, n), seconds)
     learn_few = timed(update(few, small), seconds)
     entries = n * D * (D + 1) // 2
-    serving = bank.packed[1 : n + 1].nbytes + bank.theta32[1 : n + 1].nbytes
+    serving = sum(widths(bank).nbytes(int(row)) for row in rows) + bank.theta32[1 : n + 1].nbytes
     truth = bank.A[1 : n + 1].nbytes + bank.b[1 : n + 1].nbytes
     out = [
         Goal("linucb predict, 1,000 arms x 64", ours.q, 500.0, "us"),
@@ -140,10 +141,19 @@ def _contexts(m: int) -> F64:
 
 
 def _bank(n: int) -> ArmBank:
+    """Arms that are grown: served from their whole triangles."""
     bank, x = ArmBank(D), _contexts(64)
-    for i in range(n):
-        bank.update(bank.add(), x[i % 64], 1.0)
+    for _ in range(n):
+        row = bank.add()
+        for j in range(widths(bank).R + 1):
+            bank.update(row, x[(row + j) % 64], 1.0)
     return bank
+
+
+def widths(bank: ArmBank) -> Widths:
+    """What serves the squared widths of a bank."""
+    assert bank.widths is not None
+    return bank.widths
 
 
 def _stream(n: int) -> Callable[[], object]:
@@ -179,26 +189,31 @@ def _mabwiser(n: int, contexts: F64, seconds: float) -> tuple[float, float]:
 def _decisions(seconds: float) -> list[Goal]:
     out = []
     for n, limit in ((100, 100.0), (1_000, 600.0)):
-        t = timed(decision(n), seconds)
-        out.append(Goal(f"whole decision, {n:,} agents, up to the enqueue (q)", t.q, limit, "us"))
-        out.append(Goal(f"  p50, {n:,} agents", t.p50, None, "us"))
-        out.append(Goal(f"  p95, {n:,} agents", t.p95, None, "us"))
-    t = timed(decision(1_000, screening=Screening(32)), seconds)
-    return [*out, Goal("whole decision, 1,000 agents screened to 32", t.q, 600.0, "us")]
+        for age, times in (("young", 1), ("grown", 10)):
+            t = timed(decision(n, updates=times), seconds)
+            name = f"whole decision, {n:,} {age} agents"
+            out.append(Goal(f"{name}, up to the enqueue (q)", t.q, limit, "us"))
+            out.append(Goal(f"  p50, {n:,} {age} agents", t.p50, None, "us"))
+            out.append(Goal(f"  p95, {n:,} {age} agents", t.p95, None, "us"))
+    t = timed(decision(1_000, updates=10, screening=Screening(32)), seconds)
+    return [*out, Goal("whole decision, 1,000 grown agents screened to 32", t.q, 600.0, "us")]
 
 
-def decision(n: int, *, screening: Screening | None = None) -> Callable[[], object]:
+def decision(
+    n: int, *, updates: int = 10, screening: Screening | None = None
+) -> Callable[[], object]:
     """A callable that takes one decision over ``n`` agents, d = 64, and enqueues its record.
 
-    Text embedding excluded; the queue is a deque, since the ledger's own figure is its own.
+    Each agent has had ``updates``: beyond eight it is grown (see ``Widths``). Text embedding
+    excluded; the queue is a deque, since the ledger's own figure is its own.
     """
     router = LinUCB(width=48)
     candidates = _candidates(n)
     rng = np.random.default_rng(0)
     requests = [_request(candidates, rng) for _ in range(32)]
-    for i in range(n):
-        agent = str(candidates.names[i])
-        router.update(Observation(i, f"d{i}", requests[i % 32], agent, quality=0.9))
+    for i in range(n * updates):
+        agent = str(candidates.names[i % n])
+        router.update(Observation(i, f"d{i}", requests[rng.integers(32)], agent, quality=0.9))
     policy = Policy(router, screening=screening)
     queue: deque[DecisionRecord] = deque(maxlen=32)  # what a writer leaves waiting
     turn = iter(range(1 << 60))

@@ -1,4 +1,4 @@
-"""Ridge regressions of many arms as arrays: float64 truth, packed float32 for serving."""
+"""Ridge regressions of many arms as arrays: float64 truth, float32 for serving."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.scores import F32, F64
+from agentroute.routers.widths import Widths
 
 REFACTOR_EVERY = 1_000
 
@@ -37,17 +38,16 @@ class ArmBank:
     ``n`` (S,) updates, ``since`` (S,) updates after the last refactoring.
     Derived: ``inv`` = A^-1, ``theta`` = A^-1 b, ``C`` = A^-1 B; ``A0`` (k, k), ``b0`` (k,) of the
     shared ridge = sum over arms of its Schur complements Z - B'C and c - B' theta.
-    Serving, float32: ``packed`` (S, d(d+1)/2) upper triangles of ``inv``, doubled off the
-    diagonal, ``theta32``, ``C32``.
+    Serving, float32: ``theta32`` (S, d), ``C32`` (S, k, d), and ``widths`` (see ``Widths``; None
+    where only means are asked for).
     """
 
     TRUTH = ("A", "b", "B", "Z", "c", "inv", "theta", "C", "n", "since")
 
     def __init__(self, d: int, k: int = 0, *, lam: float = 1.0, serve_widths: bool = True) -> None:
         self.d, self.k, self.lam = d, k, lam
-        self.serve_widths = serve_widths
         self.size = 1
-        self._index(d)
+        self.widths = Widths(d, lam=lam) if serve_widths else None
         self._allocate(4)
         self.A0 = lam * np.eye(k)
         self.b0 = np.zeros(k)
@@ -61,27 +61,6 @@ class ArmBank:
             m: F32 = self.theta32[: self.size] @ x.astype(np.float32)
         return m.astype(np.float64)
 
-    def entries(self, n: int) -> int:
-        """Packed entries that the widths of ``n`` arms read."""
-        return n * len(self._i)
-
-    def square(self, x: F64) -> F32:
-        """The upper triangle of x x', packed: what ``widths`` takes."""
-        x32 = x.astype(np.float32)
-        return np.multiply.outer(x32, x32).ravel().take(self._flat)
-
-    def widths(self, square: F32, rows: NDArray[np.int64]) -> F64:
-        """Squared widths x' A^-1 x (n,) as <A^-1, x x'>, one gemv over packed triangles.
-
-        The triangles hold 2 A^-1 off the diagonal, for the half of x x' that is left out.
-
-        Not below 0, though float32 may round there. Gathers the rows where they are few.
-        """
-        few = 2 * len(rows) < self.size
-        with one_thread():
-            w = self.packed[rows] @ square if few else (self.packed[: self.size] @ square)[rows]
-        return np.asarray(np.maximum(w, 0.0, dtype=np.float64))
-
     def predict(self, x: F64, z: F64 | None, rows: NDArray[np.int64]) -> Prediction:
         """Mean and squared width of the arms at ``rows`` (n,), ``z`` (n, k) of these agents.
 
@@ -92,7 +71,7 @@ class ArmBank:
         x32 = x.astype(np.float32)
         with one_thread():
             own = (self.theta32[: self.size] @ x32).astype(np.float64)
-            w2 = self.widths(self.square(x), rows)
+            w2 = self.w2(x32, rows)
             if z is None or not self.k:
                 return Prediction(own, None, w2)
             g = (self.C32[: self.size].reshape(self.size * self.k, self.d) @ x32).reshape(
@@ -101,6 +80,15 @@ class ArmBank:
             u = z - g[rows]
             w2 += ((u @ self.A0_inv) * u).sum(axis=1)
             return Prediction(own - g @ self.beta, z @ self.beta, np.maximum(w2, 0.0))
+
+    def w2(self, x: F32, rows: NDArray[np.int64]) -> F64:
+        """Squared widths x' A^-1 x (n,) of an arm's own part."""
+        assert self.widths is not None
+        return self.widths.of(x, rows)
+
+    def entries(self, n: int) -> int:
+        """Numbers that the squared widths of ``n`` arms read."""
+        return self.widths.entries(n) if self.widths else 0
 
     def own_theta(self, rows: NDArray[np.int64]) -> F64:
         """Theta - C beta (n, d): what is the arm's own in its mean."""
@@ -114,6 +102,8 @@ class ArmBank:
             self._grow(2 * self.size)
         row, self.size = self.size, self.size + 1
         self._start(row)
+        if self.widths:
+            self.widths.add()
         if theta is not None:
             self.b[row] = self.lam * theta
             self.theta[row] = theta
@@ -152,21 +142,26 @@ class ArmBank:
         s0, t0 = self._schur(row)
         for name in ("b", "B", "Z", "c", "n"):
             getattr(self, name)[row] = 0
-        self.A[row] = self.lam * np.eye(self.d)
-        self._refactor(row)
+        for name in ("A", "inv", "theta", "C"):
+            getattr(self, name)[row] = 0
+        self.since[row] = 0
+        self._start(row)
+        if self.widths:
+            self.widths.reset(row)
         self._settle(row, s0, t0)
 
     def widen(self, d: int) -> None:
         """Follow a longer x: its new entries were 0 so far, so the padding is exact."""
         old = {name: getattr(self, name)[: self.size] for name in self.TRUTH}
         self.d = d
-        self._index(d)
         self._allocate(max(4, self.size))
         for row in range(self.size):
             self._start(row)
         for name, value in old.items():
             target = getattr(self, name)[: self.size]
             target[tuple(slice(n) for n in value.shape)] = value
+        if self.widths:
+            self.widths.widen(d, self.inv)
         self._serve_all()
 
     # -- saving ------------------------------------------------------------------------------
@@ -174,8 +169,10 @@ class ArmBank:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Truth and what is derived incrementally, so that a loaded bank goes on bit-equal."""
         out = {name: getattr(self, name)[: self.size].copy() for name in self.TRUTH}
-        out["A"], out["inv"] = (out[m][:, self._i, self._j] for m in ("A", "inv"))
-        return {**out, "A0": self.A0.copy(), "b0": self.b0.copy()}
+        i, j = np.triu_indices(self.d)
+        out["A"], out["inv"] = (out[m][:, i, j] for m in ("A", "inv"))
+        widths = self.widths.arrays() if self.widths else {}
+        return {**out, **widths, "A0": self.A0.copy(), "b0": self.b0.copy()}
 
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Continue from ``arrays()`` of a bank with the same d and k."""
@@ -183,17 +180,13 @@ class ArmBank:
         self._allocate(max(4, self.size))
         for name in self.TRUTH:
             getattr(self, name)[: self.size] = self._unpack(name, arrays[name])
+        if self.widths:
+            self.widths.load(arrays, self.inv)
         self.A0, self.b0 = (np.array(arrays[m], np.float64) for m in ("A0", "b0"))
         self._solve_shared()
         self._serve_all()
 
     # -- inside ------------------------------------------------------------------------------
-
-    def _index(self, d: int) -> None:
-        self._i, self._j = np.triu_indices(d)
-        self._flat = self._i * d + self._j
-        self._scratch = np.empty((d, d))
-        self._two = np.where(self._i == self._j, 1.0, 2.0)
 
     def _allocate(self, capacity: int) -> None:
         s, d, k = capacity, self.d, self.k
@@ -204,18 +197,17 @@ class ArmBank:
         self.n, self.since = np.zeros(s, np.int64), np.zeros(s, np.int64)
         self.theta32: F32 = np.zeros((s, d), np.float32)
         self.C32: F32 = np.zeros((s, k, d), np.float32)
-        width = len(self._i) if self.serve_widths else 0
-        self.packed: F32 = np.zeros((s, width), np.float32)
+        self._scratch = np.empty((d, d))
         self._start(0)
 
     def _start(self, row: int) -> None:
-        """An untouched arm. Rows beyond ``size`` stay zero pages, which cost no memory."""
+        """An untouched arm; its row is all zeros so far. Rows beyond ``size`` stay zero pages."""
         np.fill_diagonal(self.A[row], self.lam)
         np.fill_diagonal(self.inv[row], 1.0 / self.lam)
         self._serve(row)
 
     def _grow(self, capacity: int) -> None:
-        names = (*self.TRUTH, "theta32", "C32", "packed")
+        names = (*self.TRUTH, "theta32", "C32")
         old = {name: getattr(self, name)[: self.size] for name in names}
         self._allocate(capacity)
         for name, value in old.items():
@@ -225,8 +217,8 @@ class ArmBank:
         if name not in ("A", "inv"):
             return value
         full = np.empty((len(value), self.d, self.d))
-        full[:, self._i, self._j] = value
-        full[:, self._j, self._i] = value
+        i, j = np.triu_indices(self.d)
+        full[:, i, j] = full[:, j, i] = value
         return full
 
     def _forget(self, row: int, gamma: float) -> None:
@@ -257,6 +249,8 @@ class ArmBank:
         self.theta[row] += step * (r - x @ self.theta[row])
         if z is not None and self.k:
             self.C[row] += np.outer(step, z - x @ self.C[row])
+        if self.widths:
+            self.widths.subtract(row, u, self.inv[row])
         self._serve(row)
 
     def _refactor(self, row: int) -> None:
@@ -266,13 +260,13 @@ class ArmBank:
             self.theta[row] = self.inv[row] @ self.b[row]
             self.C[row] = self.inv[row] @ self.B[row]
         self.since[row] = 0
+        if self.widths:
+            self.widths.put(row, self.inv[row])
         self._serve(row)
 
     def _serve(self, row: int) -> None:
         self.theta32[row] = self.theta[row]
         self.C32[row] = self.C[row].T
-        if self.serve_widths:
-            self.packed[row] = self.inv[row].take(self._flat) * self._two
 
     def _serve_all(self) -> None:
         for row in range(self.size):

@@ -9,7 +9,7 @@ from agentroute.features.threads import one_thread
 from agentroute.model.scores import F32, F64
 
 Ints = NDArray[np.int64]
-M, NEAREST, PULL = 8, 16, 0.5
+M, NEAREST, PULL = 8, 8, 0.5
 
 
 class Facets:

@@ -29,7 +29,7 @@ Mode = Literal["disjoint", "shared", "hybrid"]
 LEAST_KINSHIP, KIN = 0.75, 4
 BIAS = 0.02
 TEXT = 0.05
-WIDE = 4_000_000  # packed entries (16 MB) beyond which widths are computed where they can matter
+WIDE = 4_000_000  # numbers (16 MB) beyond which widths are computed only where they can matter
 FIRST, SLACK = 4, 0.05
 
 
@@ -51,10 +51,10 @@ class LinUCB:
     ``slope`` and ``centre`` state the card prior, which moves with what agents did well (see
     ``Prototypes``) unless ``learn_prior`` is False.
 
-    Above ``WIDE`` packed entries (arms x d (d + 1) / 2) the disjoint mode computes exact widths
-    only for arms that can come first: those whose mean plus alpha times the largest possible
-    width, sqrt(x'x / lam + doubt), is within ``SLACK`` of the best exact value. The others cannot
-    win; their bonus is 0, so the tail of a team is taken by the mean.
+    Where all widths read more than ``WIDE`` numbers (see ``Widths``) the disjoint mode computes
+    exact ones only for arms that can come first: those whose mean plus alpha times the largest
+    possible width, sqrt(x'x / lam + doubt), is within ``SLACK`` of the best exact value. The
+    others cannot win; their bonus is 0, so the tail of a team is taken by the mean.
 
     Widths shrink by 1 / sqrt(1 + m w^2) for m decisions in flight, as if they had been folded
     already, so parallel picks spread. Cost and latency have heads of their own, so another
@@ -153,13 +153,13 @@ class LinUCB:
         self, bank: ArmBank, x: F64, rows: Ints, mean: F64, factor: float, doubt: F64
     ) -> F64:
         """Squared widths (n,) of the arms that can come first, 0 for the others."""
-        square, w2 = bank.square(x), np.zeros(len(rows))
+        x32, w2 = x.astype(np.float32), np.zeros(len(rows))
         first = np.argpartition(-mean, FIRST)[:FIRST] if len(mean) > FIRST else np.arange(len(mean))
-        w2[first] = bank.widths(square, rows[first]) + doubt[first]
+        w2[first] = bank.w2(x32, rows[first]) + doubt[first]
         best = mean[first].max() - SLACK  # a lower bound of the best value, whatever is in flight
         most = factor * np.sqrt(x @ x / self.lam + doubt)
         at = np.flatnonzero((mean + most >= best) & (w2 == 0.0))
-        w2[at] = bank.widths(square, rows[at]) + doubt[at]
+        w2[at] = bank.w2(x32, rows[at]) + doubt[at]
         return w2
 
     def _charges(self, request: Request, x: F64, rows: Ints) -> dict[str, F64]:
@@ -278,11 +278,11 @@ class LinUCB:
         if self.costs is not None:
             parts["costs"] = self.costs.arrays(len(self.arms))
         arrays = {f"{p}.{k}": v for p, part in parts.items() for k, v in part.items()}
-        return StateDict(self.name, 3, meta, arrays)
+        return StateDict(self.name, 4, meta, arrays)
 
     def load_state_dict(self, state: StateDict) -> None:
         """See ``Router.load_state_dict``."""
-        check_kind(state, self.name, 3)
+        check_kind(state, self.name, 4)
         meta = state.meta
         if meta["settings"] != self._settings():
             raise RouterStateError(

@@ -8,8 +8,9 @@ from agentroute.evaluation.bench_routing import Goal, bench_routing, drive, time
 def test_latency_is_printed_by_arms_and_features():
     rows = {g.name: g for g in bench_routing(seconds=0.02, peers=False)}
     for n in ("100", "1,000"):
-        p50, p95 = rows[f"  p50, {n} agents"].value, rows[f"  p95, {n} agents"].value
-        assert 0 < p50 <= p95
+        for age in ("young", "grown"):
+            p50, p95 = (rows[f"  {p}, {n} {age} agents"].value for p in ("p50", "p95"))
+            assert 0 < p50 <= p95
     assert rows["serving arrays, bytes a packed entry"].ok
 
 
