@@ -50,7 +50,11 @@ def show_sweeps(found: Sequence[Sweep]) -> None:
     """The curve of each router beside the single arms."""
     for s in found:
         rows = [(p.label, f"{100 * p.quality:.2f}", usd(p.cost_usd)) for p in s.curve]
-        table(f"{s.router}: cost weight", ["weight", ">score", ">usd a task"], rows)
+        table(
+            f"{s.router}: cost weight ({s.rows:,} scored rows)",
+            ["weight", ">score", ">usd a task"],
+            rows,
+        )
         arms = [(p.label, f"{100 * p.quality:.2f}", usd(p.cost_usd)) for p in s.arms]
         table("single arms", ["arm", ">score", ">usd a task"], arms)
         typer.echo(

@@ -41,6 +41,7 @@ class Point:
 class Sweep:
     """The curve of one router, the points of the single arms, and what they add up to.
 
+    Points are means over the cuts; ``rows`` counts the scored rows of all cuts.
     ``monotone`` says that mean cost never rises as the weight grows; ``largest_rise`` is the most
     that it does from one weight to the next, as a share of the dearest point's cost: choices
     follow expected cost, so a row whose measured cost differs from it can lift the mean.
@@ -84,29 +85,31 @@ class Sweep:
 
 
 def cost_sweep(spec: EvalSpec, weights: Sequence[float] = WEIGHTS) -> list[Sweep]:
-    """A sweep for each router of the spec, on its first cut and first seed.
+    """A sweep for each router of the spec, on its first seed: the mean over its cuts.
+
+    One cut's curve is one draw of costs; a claim about the curve wants ten.
 
     Raises:
         TableError: the scored rows have no measured cost; or see ``evaluate``.
     """
     embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
-    cut = make_cuts(spec)[0]
-    cut = replace(cut, test_rows=_measured(cut))
+    cuts = [replace(cut, test_rows=_measured(cut)) for cut in make_cuts(spec)]
     makers = factories(spec.routers, embedder, exploration=spec.exploration)
-    return [
-        asyncio.run(_sweep(name, make(spec.first_seed), spec, cut, embedder, sorted(weights)))
-        for name, make in makers.items()
-    ]
+    arms = _mean([_single_arms(cut) for cut in cuts])
+    rows = sum(len(cut.test_rows) for cut in cuts)
+    out = []
+    for name, make in makers.items():
+        curves = [
+            asyncio.run(_curve(make(spec.first_seed), spec, cut, embedder, sorted(weights)))
+            for cut in cuts
+        ]
+        out.append(summarise_sweep(name, _mean(curves), arms, rows))
+    return out
 
 
-async def _sweep(
-    name: str,
-    policy: Policy,
-    spec: EvalSpec,
-    cut: Cut,
-    embedder: Embedder,
-    weights: Sequence[float],
-) -> Sweep:
+async def _curve(
+    policy: Policy, spec: EvalSpec, cut: Cut, embedder: Embedder, weights: Sequence[float]
+) -> list[Point]:
     learn = Stream(cut.train, embedder, spec.objective)
     order = keyed_rng(spec.first_seed, "order").permutation(cut.train_rows)
     if spec.mode == "bandit":
@@ -119,7 +122,19 @@ async def _sweep(
         play = Stream(cut.test, embedder, Objective(cost=w, bounds=bounds))
         picks = await play_frozen(policy, play, cut.test_rows, keyed_rng(spec.first_seed, "ties"))
         curve.append(_point(f"{w:g}", cut, picks.chosen))
-    return summarise_sweep(name, curve, _single_arms(cut), len(cut.test_rows))
+    return curve
+
+
+def _mean(curves: Sequence[Sequence[Point]]) -> list[Point]:
+    """The curves of all cuts as one, label by label."""
+    return [
+        Point(
+            points[0].label,
+            float(np.mean([p.quality for p in points])),
+            float(np.mean([p.cost_usd for p in points])),
+        )
+        for points in zip(*curves, strict=True)
+    ]
 
 
 def summarise_sweep(name: str, curve: Sequence[Point], arms: Sequence[Point], rows: int) -> Sweep:

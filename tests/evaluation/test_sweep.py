@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from agentroute.errors import TableError, UsageError
 from agentroute.evaluation.learning import learning_curve
 from agentroute.evaluation.reportdata import charts
-from agentroute.evaluation.runner import EvalSpec, evaluate
+from agentroute.evaluation.runner import EvalSpec, evaluate, make_cuts
 from agentroute.evaluation.sweep import Point, cost_sweep, hypervolume, summarise_sweep
 from agentroute.features.text import HashingEncoder
 from tests.evaluation.maketable import table
@@ -59,6 +60,29 @@ def test_a_sweep_over_real_costs_is_monotone_and_beats_single_agents():
     assert [x["kind"] for x in lines].count("arm") == 8
     assert float(lines[0]["quality"]) == sweep.curve[0].quality
     json.dumps(sweep.to_json())
+
+
+def test_a_sweep_is_the_mean_of_its_cuts():
+    """Curves and arms of three cuts; each cut alone is what the sweep of that cut says."""
+    one = EvalSpec(
+        train=DATA / "coderouterbench", routers=["skill_match"], holdout=0.1, train_split=["val"]
+    )
+    many = replace(one, cuts=3)
+    sweep, first = (cost_sweep(x, (0.0, 1.0))[0] for x in (many, one))
+    complete = [
+        (c.test, [r for r in c.test_rows if np.isfinite(c.test.cost_usd[r]).all()])
+        for c in make_cuts(many)
+    ]
+    assert sweep.rows == sum(len(rows) for _, rows in complete)
+    for j, arm in enumerate(sweep.arms):
+        assert arm.quality == pytest.approx(
+            np.mean([t.scores[rows, j].mean() for t, rows in complete])
+        )
+        assert arm.cost_usd == pytest.approx(
+            np.mean([t.cost_usd[rows, j].mean() for t, rows in complete])
+        )
+    assert [p.label for p in sweep.curve] == ["0", "1"]
+    assert sweep.curve != first.curve
 
 
 def test_a_sweep_without_measured_costs_is_refused():
