@@ -189,14 +189,27 @@ def _mabwiser(n: int, contexts: F64, seconds: float) -> tuple[float, float]:
 def _decisions(seconds: float) -> list[Goal]:
     out = []
     for n, limit in ((100, 100.0), (1_000, 600.0)):
+        kernel = timed(_triangles(n), seconds)
         for age, times in (("young", 1), ("grown", 10)):
             t = timed(decision(n, updates=times), seconds)
             name = f"whole decision, {n:,} {age} agents"
             out.append(Goal(f"{name}, up to the enqueue (q)", t.q, limit, "us"))
+            out.append(Goal("  against reading the packed triangles", t.q / kernel.q, None, "x"))
             out.append(Goal(f"  p50, {n:,} {age} agents", t.p50, None, "us"))
             out.append(Goal(f"  p95, {n:,} {age} agents", t.p95, None, "us"))
     t = timed(decision(1_000, updates=10, screening=Screening(32)), seconds)
     return [*out, Goal("whole decision, 1,000 grown agents screened to 32", t.q, 600.0, "us")]
+
+
+def _triangles(n: int) -> Callable[[], object]:
+    """Read n packed float32 triangles once: how fast the machine is at this moment."""
+    packed = np.ones((n, D * (D + 1) // 2), np.float32)
+
+    def run() -> object:
+        with one_thread():
+            return packed @ packed[0]
+
+    return run
 
 
 def decision(
