@@ -58,7 +58,7 @@ def decide(
         return Choice((), "abstained", 1.0, np.zeros(n))
     u = scores.mean + scores.bonus
     best = _largest(u) if n else -np.inf
-    if np.isnan(best):
+    if best != best:  # a NaN is the largest
         u[np.isnan(u)] = -np.inf
         best = _largest(u)
     if best == -np.inf:
@@ -66,11 +66,11 @@ def decide(
     free = np.ones(n, np.bool_) if explorable is None else explorable
     views = _views(u, canary)
     law = _Law(exploration, free, rng.permutation(n) if exploration.greedy else None)
-    first = law(u) if len(views) == 1 else np.asarray(sum(w * law(v) for w, v in views))
+    first = law(u) if len(views) == 1 else _mixed(views, law)
     positions, propensity = _draw_team(views, law, first, k, rng)
-    status: DecisionStatus = "ambiguous" if _close(u, k, margin) else "selected"
+    status: DecisionStatus = "ambiguous" if _close(u, k, margin, best) else "selected"
     explored = bool(u[positions[0]] < best - TIE)
-    return Choice(positions, status, propensity, np.asarray(first), explored)
+    return Choice(positions, status, propensity, first, explored)
 
 
 def _largest(u: F64) -> float:
@@ -91,13 +91,13 @@ def _views(u: F64, canary: Mask | None) -> list[View]:
     return [(CANARY_SHARE, u), (1.0 - CANARY_SHARE, np.where(canary, -np.inf, u))]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Law:
     """Utilities (n,) -> probabilities of a draw (n,)."""
 
-    exploration: Exploration
-    free: Mask
-    rank: Rank
+    __slots__ = ("exploration", "free", "rank")
+
+    def __init__(self, exploration: Exploration, free: Mask, rank: Rank) -> None:
+        self.exploration, self.free, self.rank = exploration, free, rank
 
     def __call__(self, u: F64) -> F64:
         return self.exploration.first_draw(u, self.free, self.rank)
@@ -109,6 +109,10 @@ class _Law:
         left = u.copy()
         left[j] = -np.inf
         return left
+
+
+def _mixed(views: list[View], law: _Law) -> F64:
+    return np.asarray(sum(w * law(v) for w, v in views))
 
 
 def _draw_team(
@@ -137,9 +141,9 @@ def _likelihood(u: F64, team: list[int], k: int, law: _Law) -> float:
     return out if len(team) == k or _largest(u) == -np.inf else 0.0
 
 
-def _close(u: F64, k: int, margin: float) -> bool:
+def _close(u: F64, k: int, margin: float, best: float) -> bool:
     """Whether the last one in and the first one out are within ``margin``."""
     if len(u) <= k:
         return False
-    last = _largest(u) if k == 1 else float(np.partition(u, len(u) - k)[len(u) - k])
+    last = best if k == 1 else float(np.partition(u, len(u) - k)[len(u) - k])
     return bool(last > -np.inf and np.count_nonzero(u >= last - margin) > k)
