@@ -9,6 +9,7 @@ from agentroute.features.vectors import silent
 from agentroute.model.scores import F32, F64, CardSet, Request
 from agentroute.routers.facets import Facets
 from agentroute.routers.index import ArmIndex
+from agentroute.routers.lexicon import Lexicon
 from agentroute.routers.prior import CardPrior, serving_cosines, unit_interval
 
 CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4
@@ -16,15 +17,17 @@ DOUBT, FAILURE = 1.0, 0.1
 
 
 class Prototypes:
-    """m = clip(prior quality + delta + s (cos(e, p_a) - centre), 0, 1); p_a = 2 card + P_a.
+    """m = clip(prior quality + delta + s (cos(e, p_a) - centre) + t words, 0, 1).
 
+    p_a = 2 card + P_a.
     Rocchio's rule (1971): ``P`` (S, e) float64 sums, for each arm, w max(0, 2 r - 1) e over its
     rows: a task counts as far as its quality beats a coin. The cosine is lifted towards the
-    arm's nearest facet, a cluster of such tasks (see ``Facets``). ``delta`` and ``s`` >= 0 are a
-    ridge of quality on similarity over the rows of all agents, ``G`` (2, 2) and ``g`` (2,), which
-    starts as if ``START`` rows of similarity variance ``SPREAD`` had said (0, slope). So nobody
-    has to tune the prior to an embedder, and before the first row it is the ``CardPrior``. An
-    empty text says nothing and teaches nothing here.
+    arm's nearest facet, a cluster of such tasks (see ``Facets``). ``words`` is the cosine of the
+    prompt's words with those of the arm's successes (see ``Lexicon``). ``delta``, ``s`` >= 0 and
+    ``t`` >= 0 are a ridge of quality on both similarities over the rows of all agents, ``G``
+    (3, 3) and ``g`` (3,), which starts as if ``START`` rows of similarity variance ``SPREAD`` had
+    said (0, slope, 0). So nobody has to tune the prior to an embedder, and before the first row
+    it is the ``CardPrior``. An empty text says nothing and teaches nothing here.
 
     A prototype is a guess until successes have moved it: ``proof`` (S,) counts them, a failure,
     which says where an agent is not, as ``FAILURE`` of one (the last row, 0, stands for arms
@@ -36,9 +39,9 @@ class Prototypes:
     def __init__(self, prior: CardPrior, *, fixed: bool = False) -> None:
         self.prior, self.fixed = prior, fixed or not prior.slope
         self.P: F64 = np.zeros((1, 0))
-        self.facets, self.proof = Facets(), np.zeros(1)
-        self.G = START * np.diag([1.0, SPREAD])
-        self.g = self.G @ np.array([0.0, prior.slope])
+        self.facets, self.lexicon, self.proof = Facets(), Lexicon(), np.zeros(1)
+        self.G = START * np.diag([1.0, SPREAD, SPREAD])
+        self.g = self.G @ np.array([0.0, prior.slope, 0.0])
         self._serving: dict[str, F32] = {}
         self._calibrate()
 
@@ -50,7 +53,8 @@ class Prototypes:
             return self.prior.mean(request)
         c, e = request.candidates, request.embedding
         cos = serving_cosines(self._matrix(c.cards, arms), c.rows, e)
-        return self._quality(c.prior, cos + self.facets.lift(cos, arms.rows(c), e))
+        cos += self.facets.lift(cos, arms.rows(c), e)
+        return self._quality(c.prior, cos, self.lexicon.cosines(request, arms) if self.t else None)
 
     def own_mean(self, one: Request, row: int) -> float:
         """The same for a request's only candidate, arm ``row``, in float64 (what is learned from).
@@ -59,7 +63,9 @@ class Prototypes:
         """
         if self.fixed or silent(one.embedding):
             return float(self.prior.mean(one)[0])
-        return float(self._quality(one.candidates.prior, np.array([self._cosine(one, row)]))[0])
+        words = np.array([self.lexicon.own(one, row)]) if self.t else None
+        cos = np.array([self._cosine(one, row)])
+        return float(self._quality(one.candidates.prior, cos, words)[0])
 
     def doubt(self, request: Request, rows: NDArray[np.int64]) -> F64:
         """(n,) variance of the prototypes of the arms ``rows`` (n,), as a squared width."""
@@ -67,9 +73,11 @@ class Prototypes:
             return np.zeros(len(rows))
         return DOUBT / (1.0 + self.proof.take(rows, mode="clip"))
 
-    def _quality(self, prior: F64, cos: F64) -> F64:
+    def _quality(self, prior: F64, cos: F64, words: F64 | None) -> F64:
         shift = self.slope * cos
         shift += self.delta - self.slope * self.prior.centre
+        if words is not None:
+            shift += self.t * words
         if np.count_nonzero(cos) < len(cos):
             shift *= cos != 0.0
         return unit_interval(prior + shift)
@@ -81,9 +89,10 @@ class Prototypes:
         if self.fixed or silent(one.embedding):
             return
         self._reach(row, len(one.embedding))
+        self.lexicon.read(one, row, weight)
         cos = self._cosine(one, row)
         if cos:
-            u = np.array([1.0, cos - self.prior.centre])
+            u = np.array([1.0, cos - self.prior.centre, self.lexicon.own(one, row)])
             self.G += weight * np.outer(u, u)
             self.g += weight * (quality - float(one.candidates.prior[0])) * u
             self._calibrate()
@@ -92,6 +101,7 @@ class Prototypes:
         if weight * good > 0.0:
             self.P[row] += weight * good * one.embedding
             self.facets.fold(row, one.embedding.astype(np.float64), weight * good)
+            self.lexicon.fold(one, row, weight * good)
         self._refresh(one, row)
 
     def reset(self, row: int) -> None:
@@ -99,6 +109,7 @@ class Prototypes:
         if row < len(self.P):
             self.P[row] = 0.0
             self.facets.reset(row)
+            self.lexicon.reset(row)
             self._serving.clear()
 
     # -- saving ------------------------------------------------------------------------------
@@ -106,23 +117,28 @@ class Prototypes:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything, for a state."""
         own = {name: getattr(self, name).copy() for name in ("P", "G", "g", "proof")}
-        return own | self.facets.arrays()
+        return own | self.facets.arrays() | self.lexicon.arrays()
 
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Continue from ``arrays``."""
         for name in ("P", "G", "g", "proof"):
             setattr(self, name, np.array(arrays[name], np.float64))
         self.facets.load(arrays)
+        self.lexicon.load(arrays)
         self._serving.clear()
         self._calibrate()
 
     # -- inside ------------------------------------------------------------------------------
 
     def _calibrate(self) -> None:
-        (a, b), (_, c) = self.G
-        det = a * c - b * b
-        self.delta = float((c * self.g[0] - b * self.g[1]) / det)
-        self.slope = max(0.0, float((a * self.g[1] - b * self.g[0]) / det))
+        """Least squares with s and t not negative: the one that would be is left out."""
+        said = _solve(self.G, self.g, [0, 1, 2])
+        if min(said[1:]) < 0.0:
+            left = [0, 1] if said[1] > said[2] else [0, 2]
+            said = _solve(self.G, self.g, left)
+            if min(said[1:]) < 0.0:
+                said = _solve(self.G, self.g, [0])
+        self.delta, self.slope, self.t = map(float, said)
 
     def _reach(self, row: int, e: int) -> None:
         if row >= len(self.P) - 1 or not self.P.shape[1]:
@@ -160,6 +176,13 @@ class Prototypes:
         if mine is not None and at >= 0:
             p = CARD * c.cards.embedding[at : at + 1].astype(np.float64) + self.P[row]
             mine[at] = _unit(p)[0]
+
+
+def _solve(gram: F64, g: F64, use: list[int]) -> F64:
+    """The least squares solution (3,) over the columns ``use``, 0 for the others."""
+    out = np.zeros(len(g))
+    out[use] = np.linalg.solve(gram[np.ix_(use, use)], g[use])
+    return out
 
 
 def _unit(p: F64) -> F64:

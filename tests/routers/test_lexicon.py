@@ -1,0 +1,169 @@
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agentroute.model.cards import CapabilityCard
+from agentroute.model.scores import CardSet
+from agentroute.routers.index import ArmIndex
+from agentroute.routers.lexicon import CARD, CHARS, COLUMNS, Lexicon, text_columns
+from agentroute.routers.linucb import LinUCB
+from agentroute.routers.prior import CardPrior
+from agentroute.routers.prototypes import Prototypes
+from agentroute.routers.single import only
+
+_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
+t = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(t)
+
+WORDS = [f"word{i}" for i in range(40)]
+
+
+def says(prompt, cards):
+    return t.request(t.candidates(cards), t.unit(np.random.default_rng(0), t.E), prompt=prompt)
+
+
+def talk(rng):
+    return " ".join(rng.choice(WORDS, 6))
+
+
+def cards_that_say(*descriptions):
+    n = len(descriptions)
+    names = np.array([f"a{i}" for i in range(n)], object)
+    cards = tuple(
+        CapabilityCard(name=m, description=d) for m, d in zip(names, descriptions, strict=True)
+    )
+    index = {m: i for i, m in enumerate(names)}
+    return CardSet(cards, names, t.unit(np.random.default_rng(1), n, t.E), str(n), "test", index)
+
+
+def taught(cards, m, *, seed=0):
+    """A lexicon with m successes of random agents, and its arms."""
+    lexicon, arms, rng = Lexicon(), ArmIndex(), np.random.default_rng(seed)
+    for _ in range(m):
+        name = f"a{int(rng.integers(len(cards)))}"
+        one, row = only(says(talk(rng), cards), name), arms.add(name)
+        lexicon.read(one, row, 1.0)
+        lexicon.fold(one, row, float(rng.random()))
+    return lexicon, arms
+
+
+def test_a_success_and_a_card_by_hand():
+    cards = cards_that_say("red", "blue")
+    lexicon, arms, r = Lexicon(), ArmIndex(), says("red apples", cards)
+    one, row = only(r, "a0"), arms.add("a0")
+    lexicon.read(only(says("green apples", cards), "a0"), row, 1.0)
+    lexicon.read(one, row, 1.0)
+    lexicon.fold(one, row, 0.5)
+    (apples,), (red,) = text_columns("apples"), text_columns("red")
+    at = text_columns("red apples")
+    x = np.where(at == apples, np.log(4 / 3), np.log(4 / 2))  # apples was read twice, the rest once
+    x /= np.linalg.norm(x)
+    k, w = np.zeros(COLUMNS), np.zeros(COLUMNS)
+    k[text_columns(cards.cards[0].text())] = 1.0
+    k /= np.linalg.norm(k)
+    w[at] = 0.5 * x
+    both = CARD * k + w
+    got = lexicon.cosines(r, arms)
+    assert k[red] > 0
+    assert got[0] == pytest.approx(x @ both[at] / np.linalg.norm(both), abs=1e-6)
+    assert got[1] == 0.0, "no word in common"
+
+
+def test_what_is_scored_is_what_is_learned_from():
+    cards = t.cardset(7)
+    lexicon, arms = taught(cards, 60)
+    for prompt in (WORDS[0], " ".join(WORDS), "does it a3", "neverheard"):
+        r = says(prompt, cards)
+        own = [lexicon.own(only(r, n), arms.get(n)) for n in cards.names]
+        cos = lexicon.cosines(r, arms)
+        np.testing.assert_allclose(cos, own, atol=1e-6)
+        assert cos.min() >= 0.0 and cos.max() <= 1.0 + 1e-6
+
+
+def test_a_loaded_lexicon_goes_on_bit_equal_and_a_reset_forgets():
+    cards = t.cardset(5)
+    lexicon, arms = taught(cards, 40)
+    again, r = Lexicon(), says(" ".join(WORDS[:9]), cards)
+    lexicon.cosines(r, arms)  # fills the caches, which later folds patch
+    again.load(lexicon.arrays())
+    for one in (lexicon, again):
+        own = only(r, "a2")
+        one.read(own, arms.get("a2"), 0.5)
+        one.fold(own, arms.get("a2"), 0.5)
+    np.testing.assert_array_equal(lexicon.cosines(r, arms), again.cosines(r, arms))
+    for name, value in lexicon.arrays().items():
+        np.testing.assert_array_equal(value, again.arrays()[name])
+    lexicon.reset(arms.get("a2"))
+    untold = lexicon.cosines(says("word1 word2", cards), arms)
+    assert untold[2] == 0.0 and untold[[0, 1]].all()
+
+
+def test_the_order_and_the_number_of_candidates_change_nothing():
+    cards = t.cardset(9)
+    lexicon, arms = taught(cards, 50)
+    r = says("word1 word2 word3", cards)
+    whole = lexicon.cosines(r, arms)
+    keep = np.random.default_rng(1).permutation(9)[:4]
+    few = t.request(r.candidates.take(keep), r.embedding, prompt=r.task.prompt)
+    np.testing.assert_array_equal(lexicon.cosines(few, arms), whole[keep])
+
+
+def test_cached_lengths_are_the_true_lengths():
+    cards = cards_that_say("word1 word2", "word3", "other things")
+    lexicon, arms, rng = Lexicon(), ArmIndex(), np.random.default_rng(2)
+    for name in ("a0", "a2", "a0", "a1", "a0"):
+        one, row = only(says(talk(rng), cards), name), arms.add(name)
+        lexicon.read(one, row, 1.0)
+        lexicon.fold(one, row, 1.0)
+        lexicon.cosines(one, arms)
+    for i, card in enumerate(cards.cards):
+        both = lexicon.W[:, arms.get(card.name)].astype(float)
+        at = text_columns(card.text())
+        both[at] += CARD / len(at) ** 0.5
+        assert lexicon._lengths[cards.sha256][i] == pytest.approx(np.linalg.norm(both), rel=1e-6)
+
+
+def test_the_start_of_a_long_text_is_read_and_an_odd_one_says_nothing():
+    cards = t.cardset(3)
+    lexicon, arms = taught(cards, 20)
+    start = ("word1 " * CHARS)[:CHARS]
+    long, short = says(start + " word9", cards), says(start, cards)
+    np.testing.assert_array_equal(lexicon.cosines(long, arms), lexicon.cosines(short, arms))
+    for odd in (says("?!", cards), only(says("word1", cards), "nobody")):
+        assert not lexicon.cosines(odd, ArmIndex()).any()
+        assert lexicon.own(odd, 99) == 0.0
+    silent = Lexicon()
+    assert not silent.cosines(short, arms).any(), "nothing was read yet"
+    assert sum(v.nbytes for v in silent.arrays().values()) < 100
+
+
+def test_words_tell_apart_what_the_embedding_cannot():
+    """All tasks and cards have one embedding; the word names the agent that is right."""
+    e = t.unit(np.random.default_rng(3), t.E)
+    cards = t.cardset(6, embedding=np.tile(e, (6, 1)))
+    router, rng, right = LinUCB(alpha=0.5), np.random.default_rng(4), 0
+    for seq in range(1, 601):
+        i = int(rng.integers(6))
+        r = t.request(t.candidates(cards), e, prompt=f"please could you {WORDS[i]} this")
+        s = t.score(router, r)
+        pick = int((s.mean + s.bonus).argmax()) if rng.random() > 0.1 else int(rng.integers(6))
+        right += seq > 500 and int(s.mean.argmax()) == i
+        router.update(t.observe(seq, r, f"a{pick}", float(pick == i)))
+    assert router.prior.t > 0.2
+    assert right >= 70, "without words, 17"
+
+
+def test_words_that_say_nothing_get_no_say():
+    """Quality follows the embedding alone, then the reverse of the words: t stays at 0."""
+    cards, rng = t.cardset(4), np.random.default_rng(5)
+    p, arms = Prototypes(CardPrior(1.0, 0.5)), ArmIndex()
+    for _ in range(400):
+        r, name = says(talk(rng), cards), f"a{int(rng.integers(4))}"
+        one, row = only(r, name), arms.add(name)
+        p.fold(one, row, float(np.clip(1.0 - 2.0 * p.lexicon.own(one, row), 0.0, 1.0)), 1.0)
+        assert p.t >= 0.0 and p.slope >= 0.0
+    assert p.t == 0.0
+    left = np.linalg.solve(p.G[:2, :2], p.g[:2])
+    np.testing.assert_allclose([p.delta, p.slope], left if left[1] > 0 else [p.delta, 0.0])
