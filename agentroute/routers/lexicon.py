@@ -195,11 +195,16 @@ def text_columns(text: str) -> Ints:
 
 @lru_cache(maxsize=4096)
 def _columns(text: str) -> Ints:
-    at = np.unique(columns(grams(text), COLUMNS))
+    at = np.array(sorted(set(columns(grams(text), COLUMNS).tolist())), np.int64)
     at.flags.writeable = False
     return at
 
 
 def _card_columns(one: Request) -> CardColumns:
     row = int(one.candidates.rows[0])
-    return CardColumns.of([one.candidates.cards.cards[row].text() if row >= 0 else ""])
+    return _one_card(one.candidates.cards.cards[row].text()[:CHARS] if row >= 0 else "")
+
+
+@lru_cache(maxsize=4096)
+def _one_card(text: str) -> CardColumns:
+    return CardColumns.of([text])

@@ -132,12 +132,11 @@ class Prototypes:
 
     def _calibrate(self) -> None:
         """Least squares with s and t not negative: the one that would be is left out."""
-        said = _solve(self.G, self.g, [0, 1, 2])
+        said = np.linalg.solve(self.G, self.g)
         if min(said[1:]) < 0.0:
-            left = [0, 1] if said[1] > said[2] else [0, 2]
-            said = _solve(self.G, self.g, left)
-            if min(said[1:]) < 0.0:
-                said = _solve(self.G, self.g, [0])
+            said = _solve(self.G, self.g, [0, 1] if said[1] > said[2] else [0, 2])
+        if min(said[1:]) < 0.0:
+            said = _solve(self.G, self.g, [0])
         self.delta, self.slope, self.t = map(float, said)
 
     def _reach(self, row: int, e: int) -> None:

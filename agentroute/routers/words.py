@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,7 @@ _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly")
 
 
+@lru_cache(maxsize=2**14)
 def stem(word: str) -> str:
     """``word`` without a common English ending and a last ``e``; at least three letters stay."""
     for end in _ENDINGS:
