@@ -46,8 +46,9 @@ class ContextVector:
     None or not smaller than the embedding. ``f`` is 1 at the slots of the task's feature values.
 
     ``bias`` is the constant's share of the squared length, ``text`` the embedding's share of the
-    rest, s = text (1 - bias); with ``fill`` a task without text, or without features, gives the
-    idle share to the other block, so that a table of bare prompts is learned at full length.
+    rest, s = text (1 - bias). With ``fill`` a task without text gives the idle share to its
+    features; a task without features gives its text the share ``alone`` of the rest, and x is
+    shorter by what is left: a stronger ridge where there are hundreds of columns.
 
     The vocabulary grows by ``observe`` alone. New slots come at the end, so a matrix over the
     old x is padded exactly. A value that was never observed has no slot: it adds nothing. Beyond
@@ -62,13 +63,15 @@ class ContextVector:
         bias: float = BIAS,
         fill: bool = False,
         text: float = 0.5,
+        alone: float = 1.0,
     ) -> None:
         if width is not None and width < 1:
             raise ConfigError(f"width is {width}", field="width", hint="at least 1, or null")
-        if not 0.0 <= text <= 1.0:
-            raise ConfigError(f"text is {text}", field="text", hint="a share, 0 to 1")
+        for name, share in (("text", text), ("alone", alone)):
+            if not 0.0 <= share <= 1.0:
+                raise ConfigError(f"{name} is {share}", field=name, hint="a share, 0 to 1")
         self.width, self.seed = width, seed
-        self.bias, self.fill, self.text = bias, fill, text
+        self.bias, self.fill, self.text, self.alone = bias, fill, text, alone
         self.vocabulary: dict[str, int] = {}
         self.slots = CHUNK
         self._matrices: dict[int, F32 | None] = {}
@@ -125,7 +128,7 @@ class ContextVector:
         rest = 1.0 - self.bias
         if not self.fill or (task.features and not silent(embedding)):
             return self.text * rest, (1.0 - self.text) * rest
-        return (0.0, rest) if task.features else (rest, 0.0)
+        return (0.0, rest) if task.features else (self.alone * rest, 0.0)
 
     def _write_features(self, task: Task, f: F64, share: float) -> None:
         if not task.features:

@@ -28,7 +28,7 @@ from agentroute.routers.single import only
 Mode = Literal["disjoint", "shared", "hybrid"]
 LEAST_KINSHIP, KIN = 0.75, 4
 BIAS = 0.02
-TEXT = 0.05
+TEXT, ALONE = 0.05, 0.6
 WIDE = 4_000_000  # numbers (16 MB) beyond which widths are computed only where they can matter
 FIRST, SLACK = 4, 0.05
 
@@ -85,7 +85,7 @@ class LinUCB:
         self.mode, self.alpha, self.radius = mode, alpha, radius
         self.lam, self.gamma, self.inherit = lam, gamma, inherit and mode != "shared"
         self.prior = Prototypes(CardPrior(slope, centre), fixed=not learn_prior)
-        self.context = ContextVector(width, seed=seed, bias=BIAS, fill=True, text=text)
+        self.context = ContextVector(width, seed=seed, bias=BIAS, fill=True, text=text, alone=ALONE)
         self.drift, self.noise = PageHinkley(drift), Noise()
         self.space, self.arms, self.folded = Space(), ArmIndex(), 0
         self.quality: ArmBank | None = None

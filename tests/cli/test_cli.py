@@ -40,6 +40,16 @@ def cli(capsys):
     return call
 
 
+def test_the_version_by_both_ways_in(cli):
+    from agentroute import __version__
+
+    assert cli("--version").out == f"agentroute {__version__}\n"
+    module = subprocess.run(
+        [sys.executable, "-m", "agentroute", "--version"], capture_output=True, text=True
+    )
+    assert (module.returncode, module.stdout) == (0, f"agentroute {__version__}\n")
+
+
 def test_init_then_run_then_look_then_teach(tmp_path, monkeypatch, cli):
     cli("init", tmp_path / "new")
     monkeypatch.chdir(tmp_path / "new")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentroute.errors import ConfigError, RouterStateError
-from agentroute.features.threads import one_thread
+from agentroute.features.threads import _pools, one_thread
 from agentroute.features.vectors import CHUNK, MAX_SLOTS, ContextVector
 from agentroute.model.tasks import Task
 
@@ -61,6 +61,17 @@ def test_the_text_has_the_share_it_is_given_and_all_of_an_idle_block():
         ContextVector(None, text=1.5)
 
 
+def test_a_text_alone_may_be_told_to_leave_x_shorter():
+    context, e = ContextVector(None, bias=0.02, fill=True, alone=0.6), embedding(0)
+    x = context.vector(Task(prompt="x"), e)
+    assert x @ x == pytest.approx(0.02 + 0.6 * 0.98, abs=1e-6)
+    with_features = Task(prompt="x", features={"kind": "0"})
+    context.observe(with_features)
+    assert context.vector(with_features, e) @ context.vector(with_features, e) == pytest.approx(1.0)
+    with pytest.raises(ConfigError, match="alone"):
+        ContextVector(None, alone=-0.1)
+
+
 def test_an_unseen_value_adds_nothing_and_a_new_one_goes_to_the_end():
     context = ContextVector(4)
     known = Task(prompt="x", features={"kind": "0"})
@@ -105,6 +116,7 @@ def test_one_thread_limits_and_restores():
     def threads():
         return [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
 
+    _pools.cache_clear()  # another test may have looked before SciPy brought a pool of its own
     with threadpool_limits(2, user_api="blas"):
         before = threads()
         with one_thread():
