@@ -102,7 +102,7 @@ def _entry(entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
         if sound and all(type(s) is int and 0 <= s < 1 << 40 for s in shape):
             return name, dtype, tuple(shape)
     except (TypeError, ValueError, KeyError):
-        pass
+        pass  # whatever is wrong with it, the one error below says so
     raise _broken("an array is described wrongly")
 
 

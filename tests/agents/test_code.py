@@ -76,7 +76,7 @@ def test_churn_and_hotspots_from_a_repository(run, project):
 @pytest.mark.parametrize("name", PROJECTS)
 def test_real_projects(run, name):
     if not (SITE / name).is_dir():
-        pytest.skip(f"{name} is not installed here")
+        pytest.skip(f"{name} is not installed here")  # input we did not make; extras bring some
     r = {"files": run("file_lister", path=str(SITE / name), max_files=8)}
     r["project"] = run("project_reader", r)
     r["imports"] = run("imports_ast", r)

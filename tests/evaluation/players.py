@@ -30,10 +30,12 @@ class Recorder:
         self.counts[key] = self.counts.get(key, 0) + 1
 
     def state_dict(self):
-        return StateDict("recorder", 1, {"sums": sorted(map(str, self.sums.items()))})
+        seen = [[*key, total, self.counts[key]] for key, total in sorted(self.sums.items())]
+        return StateDict("recorder", 1, {"seen": seen})
 
     def load_state_dict(self, state):
-        raise NotImplementedError
+        self.sums = {(kind, agent): total for kind, agent, total, _ in state.meta["seen"]}
+        self.counts = {(kind, agent): count for kind, agent, _, count in state.meta["seen"]}
 
 
 class Fitted(Recorder):

@@ -33,7 +33,7 @@ def busy(call):
     if call.task.prompt == "warm":
         return "warm"
     while True:
-        pass
+        pass  # an agent that never ends and never sleeps: only a kill stops it
 def stubborn(call):
     if call.task.prompt == "warm":
         return "warm"
@@ -42,7 +42,7 @@ def stubborn(call):
         try:
             time.sleep(60)
         except BaseException:
-            pass
+            pass  # an agent that swallows every exception, its cancellation too
 def leave(call):
     print("last words", file=sys.stderr)
     sys.exit(3)
@@ -73,7 +73,7 @@ def write(call):
 def burn(call):
     end = time.process_time() + 0.05
     while time.process_time() < end:
-        pass
+        pass  # burns CPU seconds, which sleeping would not
     return "warm"
 """
 

@@ -122,7 +122,7 @@ def test_one_thread_limits_and_restores():
         with one_thread():
             assert set(threads()) == {1}
             with one_thread():
-                pass
+                pass  # leaving an inner one must not restore the outer one's threads
             assert set(threads()) == {1}
         assert threads() == before
 
