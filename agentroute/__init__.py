@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentroute.choosing.protocol import FittableRouter, Router
     from agentroute.errors import AgentRouteError
     from agentroute.ledger import Ledger
     from agentroute.model.calls import AgentCall, AgentReply, Artifact, Citation, Usage
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from agentroute.model.tasks import Message, Task, TaskGraph
     from agentroute.orchestrator import Orchestrator
     from agentroute.registry.registry import Registry
-    from agentroute.routers.base import FittableRouter, Router
 
 _HOME = {
     "AgentCall": "model.calls",
@@ -31,7 +31,7 @@ _HOME = {
     "Decision": "model.decisions",
     "Event": "model.events",
     "Feedback": "model.decisions",
-    "FittableRouter": "routers.base",
+    "FittableRouter": "choosing.protocol",
     "Ledger": "ledger",
     "Limits": "model.cards",
     "Message": "model.tasks",
@@ -44,7 +44,7 @@ _HOME = {
     "Registry": "registry.registry",
     "Request": "model.scores",
     "RouteFound": "model.routes",
-    "Router": "routers.base",
+    "Router": "choosing.protocol",
     "RunResult": "model.runs",
     "Scores": "model.scores",
     "Skill": "model.cards",

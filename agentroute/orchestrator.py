@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
+from agentroute.choosing.catalog import Spec
 from agentroute.config.paths import search_order
 from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
 from agentroute.errors import NestedLoopError, UsageError
@@ -29,7 +30,6 @@ from agentroute.model.tasks import Task
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work
 from agentroute.registry.registry import Registry
-from agentroute.routers.catalog import Spec
 from agentroute.session import Session
 
 OnEvent = Callable[[Event], None]

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentroute.adapters.client import endpoint_configured
+from agentroute.choosing.catalog import Spec
+from agentroute.choosing.depth import make_depth
+from agentroute.choosing.policy import Policy
 from agentroute.config.paths import Place, search_order
 from agentroute.config.settings import Settings
 from agentroute.errors import ExecutionError, UnknownRunError
@@ -19,14 +22,11 @@ from agentroute.learning.policies import Policies
 from agentroute.ledger import Ledger
 from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.scores import Objective
-from agentroute.planning.depth import make_depth
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
-from agentroute.routers.catalog import Spec
-from agentroute.routers.policy import Policy
 
 if TYPE_CHECKING:
-    from agentroute.execution.executor import Executor
+    from agentroute.execution.langgraph.executor import Executor
 
 
 class Session:
@@ -154,7 +154,7 @@ class Session:
         return self._executor
 
     def _new_executor(self) -> Executor:
-        from agentroute.execution.executor import Executor
+        from agentroute.execution.langgraph.executor import Executor
 
         ledger, s = self.ledger, self.settings
         desk = Desk(

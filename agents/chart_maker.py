@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.charts import draw, number
-from agentroute.refining.handover import data_with, leave
+from agentroute.toolbox.charts import draw, number
+from agentroute.toolbox.handover import data_with, leave
 
 CHARTS = 8
 

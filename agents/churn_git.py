@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
+from agentroute.toolbox.handover import data_with
 
 LOG = (
     "-c", "core.fsmonitor=false", "--no-pager", "log", "--no-merges", "--no-ext-diff",

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from agentroute.model.calls import AgentCall, AgentReply, Citation
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 MAX_FILES, MAX_BYTES = 300, 2_000_000
 NAME = r"`?([A-Za-z_][\w.]*)`?(?:\(\))?"

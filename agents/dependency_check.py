@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
+from agentroute.toolbox.handover import data_with
 
 INDIRECT = re.compile(r"^(types-|pytest|mypy|ruff|black|flake8|sphinx|tox|coverage|build|wheel)")
 

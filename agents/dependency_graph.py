@@ -6,7 +6,7 @@ import re
 from collections import Counter, deque
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with, leave
+from agentroute.toolbox.handover import data_with, leave
 
 NEED = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 Edges = dict[str, list[str]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
-from agentroute.refining.passages import passages_of
+from agentroute.toolbox.handover import data_with
+from agentroute.toolbox.passages import passages_of
 
 
 def agent(call: AgentCall) -> AgentReply:

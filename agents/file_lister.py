@@ -11,7 +11,7 @@ from typing import Any
 
 from agentroute.errors import UsageError
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 SKIP = {
     "__pycache__", "node_modules", "build", "dist", "venv", "env", "site-packages", "htmlcov",

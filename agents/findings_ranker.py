@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import leave, missing_inputs
+from agentroute.toolbox.handover import leave, missing_inputs
 
 ORDER = {"high": 0, "medium": 1, "low": 2}
 COLUMNS = ["severity", "file", "line", "rule", "text", "found by"]

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
+from agentroute.toolbox.handover import data_with
 
 
 def agent(call: AgentCall) -> AgentReply:

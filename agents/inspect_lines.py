@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
+from agentroute.toolbox.handover import data_with
 
 RULES = {
     "eval-call": (re.compile(r"\b(?:eval|exec)\s*\("), "high", "eval or exec runs text as code"),

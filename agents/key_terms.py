@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
-from agentroute.refining.passages import passages_of, terms
+from agentroute.toolbox.handover import data_with
+from agentroute.toolbox.passages import passages_of, terms
 
 
 def agent(call: AgentCall) -> AgentReply:

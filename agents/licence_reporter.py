@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
+from agentroute.toolbox.handover import data_with
 
 FAMILIES = (
     ("copyleft", re.compile(r"(?<!L)(?<!Lesser )\bA?GPL|GNU (Affero )?General|Affero", re.I)),

@@ -9,9 +9,9 @@ from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply, Citation
 from agentroute.refining.extract import canonical, numbers
-from agentroute.refining.handover import leave
-from agentroute.refining.passages import terms
 from agentroute.refining.voting import weighted_vote
+from agentroute.toolbox.handover import leave
+from agentroute.toolbox.passages import terms
 
 INDEX = re.compile(r"\[(\d+)\]$")
 ALIKE = 0.6

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from agentroute.errors import UsageError
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import adopt
 from agentroute.refining.merging import merge
 from agentroute.refining.refusal import refuse, says_nothing
 from agentroute.refining.voting import weighted_vote
+from agentroute.toolbox.handover import adopt
 
 SHORT = 120
 

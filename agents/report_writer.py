@@ -6,7 +6,7 @@ Steps describe what they want shown as ``data.blocks``, a list of mappings with 
     text     title?, text                        paragraphs
     notes    title?, items [str]                 a bulleted list
     table    title?, columns, rows, note?        a table that scrolls on a phone
-    chart    chart (see agentroute.refining.charts)
+    chart    chart (see agentroute.toolbox.charts)
 
 Nothing that an agent says is trusted: the template escapes it all, and charts are drawn here.
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply, Artifact
-from agentroute.refining.charts import draw, number
-from agentroute.refining.handover import adopt, leave, missing_inputs
+from agentroute.toolbox.charts import draw, number
+from agentroute.toolbox.handover import adopt, leave, missing_inputs
 
 
 def agent(call: AgentCall) -> AgentReply:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from agentroute.model.calls import AgentCall, AgentReply, Citation
-from agentroute.refining.handover import locate
-from agentroute.refining.passages import Passage, document_files, passages_of, sentences, terms
+from agentroute.toolbox.handover import locate
+from agentroute.toolbox.passages import Passage, document_files, passages_of, sentences, terms
 
 KNOWN = 0.5
 QUOTED = 0.5  # a passage with the right words need not answer: half as sure as a computation

@@ -9,8 +9,8 @@ import numpy as np
 from agentroute.features.text import make_embedder
 from agentroute.model.calls import AgentCall, AgentReply, Citation
 from agentroute.model.scores import F32
-from agentroute.refining.handover import locate
-from agentroute.refining.passages import Passage, document_files, passages_of, sentences
+from agentroute.toolbox.handover import locate
+from agentroute.toolbox.passages import Passage, document_files, passages_of, sentences
 
 KNOWN = 0.24
 QUOTED = 0.5  # a near passage need not answer: half as sure as a computation

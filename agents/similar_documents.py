@@ -8,8 +8,8 @@ import numpy as np
 
 from agentroute.features.text import make_embedder, normalise
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
-from agentroute.refining.passages import passages_of
+from agentroute.toolbox.handover import data_with
+from agentroute.toolbox.passages import passages_of
 
 SHOWN = 12
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from agentroute.model.calls import AgentCall, AgentReply, Citation
-from agentroute.refining.handover import data_with
-from agentroute.refining.passages import Passage, passages_of, sentences, terms
+from agentroute.toolbox.handover import data_with
+from agentroute.toolbox.passages import Passage, passages_of, sentences, terms
 
 LIMIT, VOCABULARY = 4_000, 1_000
 WORD = re.compile(r"^[a-z]{3,}$")

@@ -6,8 +6,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from agentroute.model.calls import AgentCall, AgentReply, Citation
-from agentroute.refining.handover import data_with
-from agentroute.refining.passages import Passage, passages_of, sentences
+from agentroute.toolbox.handover import data_with
+from agentroute.toolbox.passages import Passage, passages_of, sentences
 
 
 def agent(call: AgentCall) -> AgentReply:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
+from agentroute.toolbox.handover import data_with
 
 
 def agent(call: AgentCall) -> AgentReply:

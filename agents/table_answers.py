@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply, Citation
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 MAX_FILES, MAX_ROWS, MAX_BYTES = 30, 200_000, 20_000_000
 AGGREGATES = (

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply, Artifact
-from agentroute.refining.handover import data_with, file_of
+from agentroute.toolbox.handover import data_with, file_of
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "--", "?", "missing", "#n/a", "nil"}
 NUMBER = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,2})?$")

@@ -15,7 +15,7 @@ from typing import Any
 
 from agentroute.errors import UsageError
 from agentroute.model.calls import AgentCall, AgentReply, Artifact
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 Row = list[str]
 MAX_BYTES = 64 * 1024 * 1024

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with, file_of
+from agentroute.toolbox.handover import data_with, file_of
 
 TOP = 8
 

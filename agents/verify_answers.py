@@ -8,8 +8,8 @@ from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply, Citation
 from agentroute.refining.extract import normal, numbers
-from agentroute.refining.handover import locate
-from agentroute.refining.passages import read
+from agentroute.toolbox.handover import locate
+from agentroute.toolbox.passages import read
 
 INDEX = re.compile(r"\[(\d+)\]$")
 

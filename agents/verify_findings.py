@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
-from agentroute.refining.lexer import Token, statements
+from agentroute.toolbox.handover import data_with
+from agentroute.toolbox.lexer import Token, statements
 
 Finding = tuple[int, str]
 RULES = {

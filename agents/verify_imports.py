@@ -11,8 +11,8 @@ from types import CodeType
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
-from agentroute.refining.lexer import imported
+from agentroute.toolbox.handover import data_with
+from agentroute.toolbox.lexer import imported
 
 Import = tuple[int, str]
 

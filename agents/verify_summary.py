@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import data_with
-from agentroute.refining.passages import STOP, read
+from agentroute.toolbox.handover import data_with
+from agentroute.toolbox.passages import STOP, read
 
 WORD = re.compile(r"[a-z]{4,}")
 TERMS = 40

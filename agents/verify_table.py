@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.refining.handover import file_of
+from agentroute.toolbox.handover import file_of
 
 
 def agent(call: AgentCall) -> AgentReply:

@@ -22,7 +22,7 @@ from agentroute.config.paths import bundled
 from agentroute.config.yaml import load_yaml
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.model.tasks import Task
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 HOME = "shipped:pedalworks"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import typer
 
+from agentroute.choosing.catalog import known_routers
 from agentroute.cli.app import app
-from agentroute.routers.catalog import known_routers
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from agentroute import AgentReply, Orchestrator, Registry, Task
+from agentroute.choosing.catalog import make_router
 from agentroute.errors import (
     AgentFailedError,
     CycleError,
@@ -20,7 +21,6 @@ from agentroute.errors import (
 from agentroute.learning.fold import Learner, observations
 from agentroute.ledger import Ledger
 from agentroute.model.cards import CapabilityCard, Skill
-from agentroute.routers.catalog import make_router
 from agentroute.testing import ScriptedChatServer
 
 

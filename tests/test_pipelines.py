@@ -7,7 +7,7 @@ import pytest
 
 from agentroute import Orchestrator, Registry
 from agentroute.config.paths import bundled
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 HOME = locate("shipped:pedalworks")
 INPUTS = {

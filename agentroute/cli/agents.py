@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from agentroute.cli.common import (
+from agentroute.cli.parts.common import (
     AgentsDir,
     ConfigFile,
     Json,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agentroute.cli.common import (
+from agentroute.cli.parts.common import (
     ConfigFile,
     GraphsDir,
     Json,

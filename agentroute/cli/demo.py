@@ -22,8 +22,8 @@ def demo(
     """Offline, in seconds: audit this environment, explain a choice, watch it learn."""
     import asyncio
 
-    from agentroute.cli.demoview import Teller
-    from agentroute.evaluation.demo import run_demo
+    from agentroute.cli.parts.demoview import Teller
+    from agentroute.demo.story import run_demo
     from agentroute.inspector.demopage import demo_page
     from agentroute.inspector.page import write
 

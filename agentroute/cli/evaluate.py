@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agentroute.cli.common import Json, emit, table
+from agentroute.cli.parts.common import Json, emit, table
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +67,7 @@ def evaluate_command(
     The form of a table is in the README. Score is the mean quality over rows that somebody should
     get; learning and tuning see train rows alone.
     """
-    from agentroute.cli import evaluation as parts
+    from agentroute.cli.parts import evaluation as parts
     from agentroute.evaluation.runner import EvalSpec, evaluate
     from agentroute.model.scores import Objective
 

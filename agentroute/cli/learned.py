@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agentroute.cli.common import ConfigFile, Db, Json, emit
+from agentroute.cli.parts.common import ConfigFile, Db, Json, emit
 
 train_app = typer.Typer(help="Fit a router on labelled outcomes.", no_args_is_help=True)
 pheromone_app = typer.Typer(help="The trails of the pheromone router.", no_args_is_help=True)
@@ -30,7 +30,7 @@ def train_gnn(
     as_json: Json = False,
 ) -> None:
     """Train the knowledge-graph router; shows progress, writes arrays and a manifest."""
-    from agentroute.cli.training import train
+    from agentroute.cli.parts.training import train
 
     report = train(data, out, seed=seed, ablate=ablate, quiet=as_json)
     if as_json:
@@ -48,7 +48,7 @@ def pheromone_show(
     as_json: Json = False,
 ) -> None:
     """Trails, top paths and probabilities, folded from the ledger."""
-    from agentroute.cli.training import pheromones
+    from agentroute.cli.parts.training import pheromones
 
     report = pheromones(config, db, task)
     if as_json:

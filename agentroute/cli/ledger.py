@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agentroute.cli.common import ConfigFile, Db, Json, emit, open_ledger
+from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger
 
 ledger_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 

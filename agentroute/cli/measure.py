@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentroute.cli.common import Json, emit, table
+from agentroute.cli.parts.common import Json, emit, table
 
 bench_app = typer.Typer(
     help="Speed and drift, as ratios measured in one run.", no_args_is_help=True
@@ -58,9 +58,9 @@ def goals(*benches: Callable[[], Sequence[Any]]) -> list[dict[str, Any]]:
 @bench_app.command("routing")
 def routing(as_json: Json = False) -> None:
     """LinUCB, whole decisions, GNN serving and pheromones against their peers and limits."""
-    from agentroute.evaluation.bench_gnn import bench_gnn
-    from agentroute.evaluation.bench_pheromone import bench_pheromone
-    from agentroute.evaluation.bench_routing import bench_routing
+    from agentroute.bench.gnn import bench_gnn
+    from agentroute.bench.pheromone import bench_pheromone
+    from agentroute.bench.routing import bench_routing
 
     show("routing", goals(bench_routing, bench_gnn, bench_pheromone), as_json=as_json)
 
@@ -74,7 +74,7 @@ def recruiting(
     as_json: Json = False,
 ) -> None:
     """Recruiting at random, fixed or for the task; aggregating at random, by the best, by vote."""
-    from agentroute.evaluation.bench_recruiting import recruiting_ablation
+    from agentroute.bench.recruiting import recruiting_ablation
 
     rows = recruiting_ablation(data, k=k, holdout=holdout, cuts=cuts)
     if as_json:
@@ -96,7 +96,7 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """The best agent dies: traffic to it, and recovery, beside a frozen policy."""
-    from agentroute.evaluation.bench_drift import bench_drift
+    from agentroute.bench.drift import bench_drift
 
     found = bench_drift(tuple(router or ("default",)), seeds=seeds)
     if as_json:

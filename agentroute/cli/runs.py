@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentroute.cli.common import ConfigFile, Db, Json, emit, open_ledger, seconds, table, usd
+from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger, seconds, table, usd
 
 if TYPE_CHECKING:
     from agentroute.ledger import Ledger

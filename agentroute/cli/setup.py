@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agentroute.cli.common import ConfigFile, Json, emit, table
+from agentroute.cli.parts.common import ConfigFile, Json, emit, table
 
 config_app = typer.Typer(help="Check and show the settings in force.", no_args_is_help=True)
 
@@ -73,7 +73,7 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Where to start; made if missing.")] = Path(),
 ) -> None:
     """Write settings, one agent with code and one graph to start from. Overwrites nothing."""
-    from agentroute.cli.schemas import schema_of
+    from agentroute.cli.parts.schemas import schema_of
     from agentroute.errors import UsageError
 
     files = {
@@ -113,7 +113,7 @@ def config_show(config: ConfigFile = None, as_json: Json = False) -> None:
 @config_app.command("check")
 def config_check(config: ConfigFile = None, as_json: Json = False) -> None:
     """Read settings, every card and every graph; exit 3 naming what is wrong."""
-    from agentroute.cli.checks import check_everything
+    from agentroute.cli.parts.checks import check_everything
 
     report = check_everything(config)
     if as_json:
@@ -131,14 +131,14 @@ def schema(
     kind: Annotated[Literal["card", "graph", "config"], typer.Argument(help="Which file.")],
 ) -> None:
     """The JSON schema of a file, for editors."""
-    from agentroute.cli.schemas import schema_of
+    from agentroute.cli.parts.schemas import schema_of
 
     typer.echo(schema_of(kind))
 
 
 def doctor(config: ConfigFile = None, as_json: Json = False) -> None:
     """Versions, extras, threads, catalogue and ledger: what works here and what does not."""
-    from agentroute.cli.checks import diagnose
+    from agentroute.cli.parts.checks import diagnose
 
     rows = diagnose(config)
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentroute.cli.common import (
+from agentroute.cli.parts.common import (
     AgentsDir,
     ConfigFile,
     Db,
@@ -44,7 +44,7 @@ def route(
     as_json: Json = False,
 ) -> None:
     """A dry run of one choice: who, with what probability, and why. Calls and writes nothing."""
-    from agentroute.cli.views import show_route
+    from agentroute.cli.parts.views import show_route
 
     orc = orchestrator_of(config, db, agents, router=router)
 
@@ -68,7 +68,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """The tasks of a graph and the shape they will be run in; runs nothing."""
-    from agentroute.cli.views import show_plan
+    from agentroute.cli.parts.views import show_plan
 
     orc = orchestrator_of(config, None, agents, graphs=_folders(graphs))
     made = orc.plan(work, inputs=parse_inputs(inputs))
@@ -98,8 +98,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a graph or a task: plan, choose, call, join, verify, learn. Exit 1 if it failed."""
-    from agentroute.cli.progress import Progress
-    from agentroute.cli.views import show_run
+    from agentroute.cli.parts.progress import Progress
+    from agentroute.cli.parts.views import show_run
     from agentroute.errors import UsageError
 
     if (work is None) == (resume is None):

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from agentroute.choosing.catalog import make_policy
+from agentroute.choosing.exploration import DEFAULT, Epsilon
+from agentroute.choosing.policy import Policy
+from agentroute.choosing.protocol import FittableRouter, Router
 from agentroute.errors import UsageError
-from agentroute.evaluation.outcomes import Ints
 from agentroute.evaluation.stream import Stream
+from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.features.text import Embedder
 from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import F64
-from agentroute.routers.base import FittableRouter, Router
-from agentroute.routers.catalog import make_policy
-from agentroute.routers.exploration import DEFAULT, Epsilon
-from agentroute.routers.policy import Policy
 
 NOBODY = -1
 RouterSpec = str | Mapping[str, Any]

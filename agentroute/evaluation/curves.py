@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from agentroute.evaluation.contestants import NOBODY, Picks
-from agentroute.evaluation.outcomes import Ints, OutcomeTable
-from agentroute.evaluation.problem import Problem
 from agentroute.evaluation.results import Json
+from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
+from agentroute.evaluation.tables.problem import Problem
 from agentroute.model.scores import F64
 
 POINTS = 50

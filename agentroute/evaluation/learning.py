@@ -8,7 +8,7 @@ from typing import Any
 
 from agentroute.errors import UsageError
 from agentroute.evaluation.runner import EvalSpec, evaluate_cuts, make_cuts
-from agentroute.evaluation.splits import Cut
+from agentroute.evaluation.tables.splits import Cut
 from agentroute.model.ids import keyed_rng
 
 SIZES = (50, 200, 1_000, 5_000)

@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.choosing.policy import Policy
 from agentroute.errors import UsageError
 from agentroute.evaluation.contestants import factories
-from agentroute.evaluation.outcomes import Ints
 from agentroute.evaluation.runner import EvalSpec, make_cuts
-from agentroute.evaluation.splits import Cut
 from agentroute.evaluation.stream import Stream
+from agentroute.evaluation.tables.outcomes import Ints
+from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder, make_embedder
 from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import Examples, Request
 from agentroute.registry.cardset import build_cardset
-from agentroute.routers.lessons import take, teach
-from agentroute.routers.policy import Policy
+from agentroute.routers.parts.lessons import take, teach
 
 DRAWS = 3
 

@@ -16,6 +16,8 @@ from typing import Literal
 import numpy as np
 
 from agentroute.errors import NestedLoopError, UsageError
+from agentroute.evaluation.baselines.reference import BASELINE_NAMES, baseline_scores
+from agentroute.evaluation.baselines.tfidf import require_fit
 from agentroute.evaluation.contestants import (
     Picks,
     PolicyFactory,
@@ -26,15 +28,13 @@ from agentroute.evaluation.contestants import (
     learn_full,
     play_frozen,
 )  # fmt: skip
-from agentroute.evaluation.linear import require_fit
-from agentroute.evaluation.outcomes import Ints, OutcomeTable
-from agentroute.evaluation.problem import Problem, make_problem
-from agentroute.evaluation.reference import BASELINE_NAMES, baseline_scores
 from agentroute.evaluation.results import EvalResult
-from agentroute.evaluation.splits import Cut, holdout_cuts, split_cut
 from agentroute.evaluation.stream import Stream, objective_bounds
 from agentroute.evaluation.summary import Repetition, summarise
-from agentroute.evaluation.tables import load_table
+from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
+from agentroute.evaluation.tables.problem import Problem, make_problem
+from agentroute.evaluation.tables.reading import load_table
+from agentroute.evaluation.tables.splits import Cut, holdout_cuts, split_cut
 from agentroute.features.text import Embedder, make_embedder
 from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import Objective

@@ -9,17 +9,17 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.choosing.policy import Policy
+from agentroute.choosing.sets import agent_set, set_metrics
 from agentroute.evaluation.contestants import factories
 from agentroute.evaluation.newcomers import draw_hidden, learned_first, wanted_arms, without
-from agentroute.evaluation.outcomes import Ints
 from agentroute.evaluation.runner import EvalSpec
-from agentroute.evaluation.splits import Cut
 from agentroute.evaluation.stream import Stream
+from agentroute.evaluation.tables.outcomes import Ints
+from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder
 from agentroute.model.scores import Examples, Scores
-from agentroute.routers.lessons import teach
-from agentroute.routers.policy import Policy
-from agentroute.routers.sets import agent_set, set_metrics
+from agentroute.routers.parts.lessons import teach
 
 
 @runtime_checkable

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from agentroute.evaluation.outcomes import Ints, OutcomeTable
+from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
 from agentroute.features.text import Embedder
 from agentroute.model.decisions import Observation
 from agentroute.model.scores import F64, Bounds, Candidates, Objective, Request
-from agentroute.routers.lessons import everyone
+from agentroute.routers.parts.lessons import everyone
 
 
 def objective_bounds(table: OutcomeTable, rows: Ints, candidates: Candidates) -> Bounds:

@@ -10,9 +10,9 @@ import numpy as np
 from agentroute.evaluation.contestants import NOBODY, Picks
 from agentroute.evaluation.curves import stream_curve
 from agentroute.evaluation.metrics import TaskScores, bootstrap_ci, by_task, recall_precision
-from agentroute.evaluation.outcomes import Ints
-from agentroute.evaluation.problem import Problem
 from agentroute.evaluation.results import EvalResult, Json, RouterResult
+from agentroute.evaluation.tables.outcomes import Ints
+from agentroute.evaluation.tables.problem import Problem
 from agentroute.features.text import MAX_CHARS
 from agentroute.model.scores import F64
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from agentroute.choosing.policy import Policy
 from agentroute.errors import TableError
 from agentroute.evaluation.contestants import factories, learn_bandit, learn_full, play_frozen
-from agentroute.evaluation.outcomes import Ints
 from agentroute.evaluation.runner import EvalSpec, make_cuts
-from agentroute.evaluation.splits import Cut
 from agentroute.evaluation.stream import Stream, objective_bounds
+from agentroute.evaluation.tables.outcomes import Ints
+from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder, make_embedder
 from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import F64, Objective
-from agentroute.routers.policy import Policy
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0)
 

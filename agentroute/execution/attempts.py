@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentroute.errors import BudgetExceededError, RoutingError
-from agentroute.execution.call import Called, Caller
+from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.desk import Ask, Desk, Ruling
 from agentroute.execution.history import APPROVAL_NEEDED, stored_reply
 from agentroute.execution.moves import Move, next_move

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from time import time
 from typing import Any
 
+from agentroute.choosing.decide import Choice
+from agentroute.choosing.depth import Depth, Fixed
 from agentroute.errors import NoCandidateError
 from agentroute.execution.history import History
 from agentroute.execution.ports import Book, Chooser, Directory, Encoder
@@ -20,9 +22,7 @@ from agentroute.model.decisions import Decision, DecisionRecord, Kind
 from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.scores import CardSet, Objective, Request, Scores
 from agentroute.model.tasks import Task
-from agentroute.planning.depth import Depth, Fixed
 from agentroute.registry.eligibility import Eligible, eligible
-from agentroute.routers.decide import Choice
 
 ONE = Fixed(1)
 EQUAL = Objective()

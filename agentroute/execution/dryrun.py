@@ -6,6 +6,7 @@ from dataclasses import replace
 from time import time
 
 from agentroute.adapters.client import endpoint_configured
+from agentroute.choosing.policy import Policy
 from agentroute.errors import NoCandidateError
 from agentroute.execution.desk import Rules
 from agentroute.model.decisions import Decision, DecisionRecord
@@ -16,7 +17,6 @@ from agentroute.model.scores import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
 from agentroute.registry.registry import Registry
-from agentroute.routers.policy import Policy
 
 
 async def dry_run(

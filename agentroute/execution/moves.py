@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agentroute.execution.call import Called
+from agentroute.execution.calls.caller import Called
 from agentroute.model.cards import CapabilityCard
 
 MAX_REROUTES = 8

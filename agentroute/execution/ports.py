@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from agentroute.choosing.decide import Choice
 from agentroute.model.calls import AgentCall
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.decisions import Decision, DecisionRecord, Feedback, Note, Outcome
 from agentroute.model.events import Event
 from agentroute.model.scores import F32, Request, Scores
 from agentroute.registry.live import LiveState
-from agentroute.routers.decide import Choice
 
 Emit = Callable[[Event], None]
 OnChunk = Callable[[str], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agentroute.execution.gated import Shape
+from agentroute.execution.langgraph.gated import Shape
 from agentroute.execution.results import TaskOutcome
 from agentroute.model.calls import AgentReply
 from agentroute.model.plans import Topology

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentroute.evaluation.demo import Story
+from agentroute.demo.story import Story
 from agentroute.inspector.charts import bars, dag, lines
 from agentroute.inspector.evalpage import curve_charts
 from agentroute.inspector.page import Section, render

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from agentroute.choosing.protocol import Router
 from agentroute.errors import RouterStateError
 from agentroute.learning.credit import Credit, equal
 from agentroute.learning.observe import TTL_S, Folding, observations
 from agentroute.learning.state import Snapshot, StateStore
 from agentroute.ledger import Ledger
-from agentroute.routers.base import Router
 
 __all__ = ["Learner", "observations"]
 

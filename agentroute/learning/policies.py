@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
+from agentroute.choosing.catalog import Spec, make_policy
+from agentroute.choosing.policy import Policy
 from agentroute.learning.fold import Learner
 from agentroute.ledger import Ledger
 from agentroute.model.embedding import Embedder
-from agentroute.routers.catalog import Spec, make_policy
-from agentroute.routers.policy import Policy
 
 
 class Policies:

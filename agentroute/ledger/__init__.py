@@ -1,8 +1,8 @@
 """What was decided, durably: an append-only, hash-chained ledger in one SQLite file."""
 
 from agentroute.ledger.chain import Anchor
-from agentroute.ledger.decode import ERASED, Row
 from agentroute.ledger.ledger import Ledger
+from agentroute.ledger.rows.decode import ERASED, Row
 from agentroute.ledger.tickets import Ticket
 from agentroute.ledger.verify import VerifyReport
 

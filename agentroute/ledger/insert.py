@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentroute.errors import LedgerError, UnknownDecisionError, UnknownRunError
 from agentroute.ledger.chain import GENESIS, TABLES, link
-from agentroute.ledger.entries import COLUMNS, Blob, Entry
+from agentroute.ledger.rows.entries import COLUMNS, Blob, Entry
 
 _HEAD = " UNION ALL ".join(
     f"SELECT * FROM (SELECT seq, hash FROM {t} ORDER BY seq DESC LIMIT 1)" for t in TABLES

@@ -12,11 +12,11 @@ from agentroute.errors import LedgerError
 from agentroute.ledger.backup import backup
 from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
-from agentroute.ledger.decode import Row
-from agentroute.ledger.encode import Appendable, Erasure
-from agentroute.ledger.entries import Blob, artefact_blob, text_blob
 from agentroute.ledger.lease import Lease, take_lease
 from agentroute.ledger.reader import Reader
+from agentroute.ledger.rows.decode import Row
+from agentroute.ledger.rows.encode import Appendable, Erasure
+from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
 from agentroute.ledger.tickets import Ticket, announce
 from agentroute.ledger.verify import VerifyReport, verify
 from agentroute.ledger.writer import Writer

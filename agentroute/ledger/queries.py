@@ -15,8 +15,8 @@ from sqlmodel import Session, col, func, select, union_all
 
 from agentroute.errors import UnknownRunError
 from agentroute.ledger.connect import in_our_words
-from agentroute.ledger.decode import Row, decode_row
 from agentroute.ledger.reader import Reader
+from agentroute.ledger.rows.decode import Row, decode_row
 from agentroute.ledger.tables import DecisionRow, EventRow, FeedbackRow, OutcomeRow
 
 UNFINISHED = "unfinished"

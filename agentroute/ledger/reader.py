@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.errors import LedgerError, UnknownDecisionError
-from agentroute.ledger.cards import decode_cardset
 from agentroute.ledger.chain import TABLES
 from agentroute.ledger.connect import in_our_words, open_reader
-from agentroute.ledger.decode import Row, decode_record, decode_row
 from agentroute.ledger.insert import head
 from agentroute.ledger.migrations import schema_version
+from agentroute.ledger.rows.cards import decode_cardset
+from agentroute.ledger.rows.decode import Row, decode_record, decode_row
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.scores import CardSet
 

@@ -12,10 +12,10 @@ import orjson
 
 from agentroute.errors import LedgerTamperedError
 from agentroute.ledger.chain import GENESIS, TABLES, Anchor, link
-from agentroute.ledger.entries import COLUMNS, columns
 from agentroute.ledger.insert import head
 from agentroute.ledger.migrations import TRIGGERS
 from agentroute.ledger.reader import Reader
+from agentroute.ledger.rows.entries import COLUMNS, columns
 from agentroute.model.ids import sha256
 
 _PAGE = 2000

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from agentroute.errors import LedgerError
 from agentroute.ledger.connect import FileLock, in_our_words, open_writer
-from agentroute.ledger.encode import Appendable, encode
-from agentroute.ledger.entries import Blob, Entry
 from agentroute.ledger.insert import Receipt, insert_blobs, insert_entries
 from agentroute.ledger.migrations import migrate
+from agentroute.ledger.rows.encode import Appendable, encode
+from agentroute.ledger.rows.entries import Blob, Entry
 from agentroute.ledger.tickets import Ticket, announce
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import numpy as np
 from agentroute.errors import RouterStateError
 from agentroute.model.decisions import Observation
 from agentroute.model.scores import F64, Examples, Request, Scores, StateDict, Taxonomy
-from agentroute.routers.index import ArmIndex, ArmMeans
+from agentroute.routers.parts.index import ArmIndex, ArmMeans
 
 
 class Uniform:

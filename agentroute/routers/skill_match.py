@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from agentroute.choosing.prior import CardPrior, cosines
 from agentroute.model.decisions import Observation
 from agentroute.model.scores import Request, Scores, StateDict, Taxonomy
 from agentroute.routers.baselines import check_kind, total
-from agentroute.routers.prior import CardPrior, cosines
 
 
 class SkillMatch:

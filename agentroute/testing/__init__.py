@@ -6,20 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agentroute.evaluation.environments import Environment, make_environment
-    from agentroute.evaluation.play import run_bandit
+    from agentroute.evaluation.worlds.environments import Environment, make_environment
+    from agentroute.evaluation.worlds.play import run_bandit
     from agentroute.testing.chat import Say, ScriptedChatServer
     from agentroute.testing.routers import check_router
     from agentroute.testing.world import World
 
 _HOME = {
-    "Environment": "evaluation.environments",
+    "Environment": "evaluation.worlds.environments",
     "Say": "testing.chat",
     "ScriptedChatServer": "testing.chat",
     "World": "testing.world",
     "check_router": "testing.routers",
-    "make_environment": "evaluation.environments",
-    "run_bandit": "evaluation.play",
+    "make_environment": "evaluation.worlds.environments",
+    "run_bandit": "evaluation.worlds.play",
 }
 
 __all__ = [

@@ -17,11 +17,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from agentroute.choosing.protocol import FittableRouter, Router
 from agentroute.errors import RouterStateError
 from agentroute.model.decisions import Observation
 from agentroute.model.embedding import Embedder
 from agentroute.model.scores import Request, Scores, StateDict
-from agentroute.routers.base import FittableRouter, Router
 from agentroute.testing.world import World
 
 Factory = Callable[[], Router]

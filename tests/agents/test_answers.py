@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agentroute.config.yaml import load_yaml
 from agentroute.model.calls import AgentReply
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 HOME = locate("shipped:pedalworks")
 ASKED = load_yaml(HOME / "questions.yaml").data["questions"]

@@ -33,7 +33,12 @@ def test_an_agent_imports_what_its_worker_has(name):
         for n in ast.walk(tree)
         if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("agentroute")
     ]
-    allowed = ("agentroute.model", "agentroute.refining", "agentroute.features.text")
+    allowed = (
+        "agentroute.model",
+        "agentroute.toolbox",
+        "agentroute.refining",
+        "agentroute.features.text",
+    )
     assert all(m.startswith((*allowed, "agentroute.errors")) for m in ours)
     calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and hasattr(n.func, "id")}
     assert not calls & {"eval", "exec"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentroute.errors import UsageError
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 SITE = Path(sysconfig.get_paths()["purelib"])
 PROJECTS = ["jinja2", "click", "rich"]

@@ -4,7 +4,7 @@ import pytest
 
 from agentroute.errors import UsageError
 from agentroute.model.calls import AgentReply, Artifact
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 DOCS = locate("shipped:pedalworks/docs")
 SUFFIXES = [".md", ".txt", ".html", ".rst"]

@@ -3,8 +3,8 @@
 import pytest
 import typer
 
+from agentroute.bench.routing import Goal
 from agentroute.cli.measure import goals, show
-from agentroute.evaluation.bench_routing import Goal
 
 
 def test_a_met_goal_and_a_line_of_information(capsys):

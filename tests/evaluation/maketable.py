@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from agentroute.evaluation.tables import Arm, OutcomeTable
+from agentroute.evaluation.tables.reading import Arm, OutcomeTable
 
 
 def write(folder, rows, arms=("a", "b"), *, meta=None, zipped=False, priced=False):

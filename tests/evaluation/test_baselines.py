@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from agentroute.evaluation import linear as linear_module
-from agentroute.evaluation.baselines import BASELINES, best_single, global_means, knn
-from agentroute.evaluation.featuremeans import best_grouping, group_means
-from agentroute.evaluation.problem import Inputs, Labels, make_problem
-from agentroute.evaluation.reference import baseline_scores, picked_scores
-from agentroute.evaluation.splits import split_cut
+from agentroute.evaluation.baselines import tfidf as linear_module
+from agentroute.evaluation.baselines.featuremeans import best_grouping, group_means
+from agentroute.evaluation.baselines.reference import baseline_scores, picked_scores
+from agentroute.evaluation.baselines.rules import BASELINES, best_single, global_means, knn
+from agentroute.evaluation.tables.problem import Inputs, Labels, make_problem
+from agentroute.evaluation.tables.splits import split_cut
 from agentroute.features.text import HashingEncoder
 from tests.evaluation.maketable import table
 

@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
+from agentroute.bench.drift import bench_drift, dead_agent
+from agentroute.choosing.catalog import make_router
 from agentroute.errors import UsageError
-from agentroute.evaluation.bench_drift import bench_drift, dead_agent
-from agentroute.evaluation.drift import (
+from agentroute.evaluation.worlds.drift import (
     deadlocks,
     recovery,
     rolling_mean,
     steps_until_left,
 )  # fmt: skip
-from agentroute.evaluation.environments import ENVIRONMENTS, drift, make_environment
-from agentroute.evaluation.play import run_bandit
+from agentroute.evaluation.worlds.environments import ENVIRONMENTS, drift, make_environment
+from agentroute.evaluation.worlds.play import run_bandit
 from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import Scores
-from agentroute.routers.catalog import make_router
 from tests.evaluation.players import Recorder
 
 
@@ -32,8 +32,8 @@ class Oracle(Recorder):
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_optimum_is_what_the_oracle_gets_and_nobody_gets_more(name):
-    from agentroute.routers.exploration import Epsilon
-    from agentroute.routers.policy import Policy
+    from agentroute.choosing.exploration import Epsilon
+    from agentroute.choosing.policy import Policy
 
     env = make_environment(name)
     oracle = run_bandit(Policy(Oracle(env), exploration=Epsilon(0.0)), env, 200, 1)

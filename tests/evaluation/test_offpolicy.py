@@ -1,15 +1,20 @@
 import numpy as np
 import pytest
 
+from agentroute.choosing.exploration import Epsilon
+from agentroute.choosing.policy import Policy
 from agentroute.errors import OverlapError, UsageError
-from agentroute.evaluation.environments import separable
-from agentroute.evaluation.offpolicy import LoggedRows, direct_model, estimate, from_ledger
+from agentroute.evaluation.offpolicy.estimators import (
+    LoggedRows,
+    direct_model,
+    estimate,
+    from_ledger,
+)
+from agentroute.evaluation.worlds.environments import separable
 from agentroute.ledger import Ledger
 from agentroute.model.decisions import Decision, DecisionRecord, Feedback, Outcome
 from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.routers.exploration import Epsilon
-from agentroute.routers.policy import Policy
 
 Q = np.array([[0.9, 0.2, 0.4], [0.1, 0.7, 0.3]])  # expected reward of two contexts by three arms
 
@@ -174,7 +179,7 @@ def ledger(tmp_path):
 @pytest.mark.checklist("LB8")
 async def test_a_ledger_says_what_another_policy_would_have_got(ledger):
     """Logged by a policy that takes the wrong one (0.2); asked about the right one (0.9)."""
-    from agentroute.evaluation.logged import from_ledger_async
+    from agentroute.evaluation.offpolicy.logged import from_ledger_async
 
     env = separable()
     await fill(ledger, Policy(Likes(shift=1), exploration=Epsilon(0.4)), env, 600)
@@ -196,7 +201,7 @@ def test_the_sync_form_reads_the_same_rows(ledger):
 
 
 async def test_a_ledger_without_feedback_or_exploration_is_refused(ledger):
-    from agentroute.evaluation.logged import from_ledger_async
+    from agentroute.evaluation.offpolicy.logged import from_ledger_async
 
     with pytest.raises(OverlapError, match="none has feedback"):
         await from_ledger_async(ledger, Likes())

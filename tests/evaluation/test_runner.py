@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from agentroute.errors import ConfigError, MissingExtraError, NestedLoopError, UsageError
-from agentroute.evaluation import linear
+from agentroute.evaluation.baselines import tfidf as linear
 from agentroute.evaluation.runner import EvalSpec, evaluate, evaluate_async, make_cuts
 from agentroute.features.text import HashingEncoder
 from tests.evaluation.maketable import row, table, write
@@ -112,9 +112,9 @@ def test_permuting_the_labels_of_test_rows_changes_nothing_that_is_learned(mode,
 
 
 def test_permuting_test_labels_changes_no_guess_of_a_baseline():
-    from agentroute.evaluation.baselines import BASELINES
-    from agentroute.evaluation.problem import make_problem
-    from agentroute.evaluation.splits import split_cut
+    from agentroute.evaluation.baselines.rules import BASELINES
+    from agentroute.evaluation.tables.problem import make_problem
+    from agentroute.evaluation.tables.splits import split_cut
 
     one = table(120, n=4)
     problems = [make_problem(split_cut(t, t), E) for t in (one, permuted(one, 1))]

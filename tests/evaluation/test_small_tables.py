@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentroute.evaluation.reference import BASELINE_NAMES
+from agentroute.evaluation.baselines.reference import BASELINE_NAMES
 from agentroute.evaluation.runner import EvalSpec, evaluate
 from agentroute.features.text import HashingEncoder
 from tests.evaluation.maketable import row, write

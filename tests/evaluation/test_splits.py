@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentroute.errors import TableError, UsageError
-from agentroute.evaluation.splits import folds, holdout_cuts, split_cut
+from agentroute.evaluation.tables.splits import folds, holdout_cuts, split_cut
 from tests.evaluation.maketable import table
 
 THREE = table(30, splits=("train", "val", "test"))

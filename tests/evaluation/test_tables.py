@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from agentroute.errors import TableError
-from agentroute.evaluation.outcomes import NO_TEXT
-from agentroute.evaluation.tables import load_table
+from agentroute.evaluation.tables.outcomes import NO_TEXT
+from agentroute.evaluation.tables.reading import load_table
 from agentroute.features.text import MAX_CHARS, HashingEncoder
 from tests.evaluation.maketable import row, write
 

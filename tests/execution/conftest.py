@@ -9,15 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from agentroute.choosing.exploration import Epsilon
+from agentroute.choosing.policy import Policy
 from agentroute.execution.desk import Desk, Rules
-from agentroute.execution.executor import Executor
+from agentroute.execution.langgraph.executor import Executor
 from agentroute.features.text import make_embedder
 from agentroute.ledger import Ledger
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.planning.graphfile import make_plan, parse_graph
 from agentroute.registry.registry import Registry
-from agentroute.routers.exploration import Epsilon
-from agentroute.routers.policy import Policy
 
 
 class Scripted:

@@ -9,7 +9,7 @@ import pytest
 
 from agentroute.errors import ExecutionError
 from agentroute.execution.budget import Purse
-from agentroute.execution.call import Called
+from agentroute.execution.calls.caller import Called
 from agentroute.execution.moves import next_move
 from agentroute.execution.run import Bounds
 from agentroute.model.cards import CapabilityCard, Limits

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
+from agentroute.choosing.depth import Fixed
 from agentroute.execution.run import Bounds
 from agentroute.model.plans import Plan, Topology
 from agentroute.model.tasks import Task, TaskGraph
-from agentroute.planning.depth import Fixed
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.topology import choose_topology
 from tests.execution.conftest import Memory

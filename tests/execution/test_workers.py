@@ -12,7 +12,7 @@ import pytest
 
 from agentroute.adapters.loading import entry_of
 from agentroute.errors import AgentFailedError, AgentTimeoutError, CardError
-from agentroute.execution.workers import WorkerPool
+from agentroute.execution.calls.pool import WorkerPool
 from agentroute.model.calls import AgentCall
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.tasks import Task
@@ -227,7 +227,7 @@ async def test_a_worker_dies_with_its_parent(tmp_path):
     (tmp_path / "agent.py").write_text(CODE)
     code = (
         "import asyncio, sys\n"
-        "from agentroute.execution.worker import Worker\n"
+        "from agentroute.execution.calls.worker import Worker\n"
         "async def main():\n"
         "    w = await Worker.start()\n"
         "    print(w.pid, flush=True)\n"

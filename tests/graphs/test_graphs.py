@@ -13,7 +13,7 @@ from agentroute.execution.results import join_team
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.model.cards import CapabilityCard
 from agentroute.planning.graphfile import load_graph, make_plan
-from agentroute.refining.handover import locate
+from agentroute.toolbox.handover import locate
 
 GRAPHS, AGENTS = bundled("graphs"), bundled("agents")
 HOME = locate("shipped:pedalworks")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agentroute.cli.schemas import schema_of
+from agentroute.cli.parts.schemas import schema_of
 from agentroute.config.paths import bundled
 
 

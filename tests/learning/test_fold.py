@@ -15,7 +15,7 @@ from agentroute.learning.credit import by_task_weight, make_credit
 from agentroute.ledger import Ledger
 from agentroute.model.decisions import Feedback, Note, Outcome
 from agentroute.model.scores import StateDict
-from agentroute.routers.linucb import LinUCB
+from agentroute.routers.linucb.router import LinUCB
 from tests.ledger.sample import cardset, record
 
 CARDS = cardset()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from agentroute.errors import LedgerError
-from agentroute.ledger.pack import DTYPES, MAGIC, pack, unpack
+from agentroute.ledger.rows.pack import DTYPES, MAGIC, pack, unpack
 
 ARRAYS = st.dictionaries(
     st.text(max_size=12),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentroute.ledger.redaction import PATTERNS, redact, redact_bytes, redact_json
+from agentroute.ledger.rows.redaction import PATTERNS, redact, redact_bytes, redact_json
 from agentroute.model.decisions import Note, Outcome
 from tests.ledger.sample import record
 

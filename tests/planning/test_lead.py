@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agentroute.choosing.decide import decide
+from agentroute.choosing.depth import Fixed, Overlap, make_depth
 from agentroute.errors import ConfigError
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task, TaskGraph
-from agentroute.planning.depth import Fixed, Overlap, make_depth
 from agentroute.planning.graphfile import parse_graph, plan_of_text
 from agentroute.planning.lead import Report, RuleLead
 from agentroute.planning.mermaid import label, mermaid
-from agentroute.routers.decide import decide
 
 GRAPH = TaskGraph(
     [

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentroute.choosing.policy import Policy
 from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import Bounds, Objective
 from agentroute.routers.baselines import Cheapest, FixedBest, RoundRobin, Uniform
-from agentroute.routers.policy import Policy
 from agentroute.routers.skill_match import SkillMatch
 
 _spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))

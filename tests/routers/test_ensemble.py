@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentroute.choosing.policy import Policy
 from agentroute.errors import ConfigError, NotFittedError, RouterStateError
 from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import Examples
-from agentroute.routers.ensemble import Ensemble
-from agentroute.routers.hedge import Hedge
-from agentroute.routers.policy import Policy
+from agentroute.routers.ensemble.hedge import Hedge
+from agentroute.routers.ensemble.router import Ensemble
 from agentroute.testing.routers import RULES, check_router
 
 _spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))

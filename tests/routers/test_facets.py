@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentroute.routers.facets import NEAREST, PULL, Facets, M
-from agentroute.routers.index import ArmIndex
-from agentroute.routers.prior import CardPrior
-from agentroute.routers.prototypes import Prototypes
-from agentroute.routers.single import only
+from agentroute.choosing.prior import CardPrior
+from agentroute.routers.linucb.facets import NEAREST, PULL, Facets, M
+from agentroute.routers.linucb.prototypes import Prototypes
+from agentroute.routers.linucb.single import only
+from agentroute.routers.parts.index import ArmIndex
 
 _spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
 t = importlib.util.module_from_spec(_spec)

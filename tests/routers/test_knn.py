@@ -8,7 +8,7 @@ import pytest
 from agentroute.errors import ConfigError, RouterStateError
 from agentroute.model.scores import Examples
 from agentroute.model.tasks import Task
-from agentroute.routers.knn import KNN
+from agentroute.routers.knn.router import KNN
 
 _spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
 t = importlib.util.module_from_spec(_spec)

@@ -4,14 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentroute.choosing.prior import CardPrior
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.scores import CardSet
-from agentroute.routers.index import ArmIndex
-from agentroute.routers.lexicon import CARD, CHARS, COLUMNS, Lexicon, text_columns
-from agentroute.routers.linucb import LinUCB
-from agentroute.routers.prior import CardPrior
-from agentroute.routers.prototypes import Prototypes
-from agentroute.routers.single import only
+from agentroute.routers.linucb.lexicon import CARD, CHARS, COLUMNS, Lexicon, text_columns
+from agentroute.routers.linucb.prototypes import Prototypes
+from agentroute.routers.linucb.router import LinUCB
+from agentroute.routers.linucb.single import only
+from agentroute.routers.parts.index import ArmIndex
 
 _spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
 t = importlib.util.module_from_spec(_spec)

@@ -15,7 +15,7 @@ from agentroute.model.decisions import Observation
 from agentroute.model.scores import Candidates, Examples, Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
-from agentroute.routers.linear import LinearRouter, belongs
+from agentroute.routers.linear.router import LinearRouter, belongs
 from agentroute.testing.routers import check_router
 
 EMBEDDER = HashingEncoder(64)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentroute.routers.supervised import kernel as module
-from agentroute.routers.supervised.classhead import confidence, joined
-from agentroute.routers.supervised.kernel import fit_kernel
-from agentroute.routers.supervised.ngrams import fit_ngrams
+from agentroute.routers.linear.classes import kernel as module
+from agentroute.routers.linear.classes.classhead import confidence, joined
+from agentroute.routers.linear.classes.kernel import fit_kernel
+from agentroute.routers.linear.classes.ngrams import fit_ngrams
 
 WORDS = ["refund", "card", "train", "pasta", "guitar", "chess", "garden", "doctor", "tax", "movie"]
 

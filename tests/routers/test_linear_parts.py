@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentroute.routers.supervised.forest import LEAF, TREES, fit_forest
-from agentroute.routers.supervised.means import FeatureMeans, fit_means
-from agentroute.routers.supervised.network import Recipe, softmax, train_network
-from agentroute.routers.supervised.ngrams import fit_ngrams
-from agentroute.routers.supervised.ridge import ridge_path
-from agentroute.routers.supervised.textmodel import TextModel, fit_text
-from agentroute.routers.supervised.threshold import MAX_LOSS, choose_threshold, out_of_scope
-from agentroute.routers.supervised.views import STATS, columns, scaled, scaling, spread_of
-from agentroute.routers.supervised.zeroshot import fit_card_map, fit_gate, gate_inputs
+from agentroute.routers.linear.classes.network import Recipe, softmax, train_network
+from agentroute.routers.linear.classes.ngrams import fit_ngrams
+from agentroute.routers.linear.forest import LEAF, TREES, fit_forest
+from agentroute.routers.linear.means import FeatureMeans, fit_means
+from agentroute.routers.linear.ridge import ridge_path
+from agentroute.routers.linear.textmodel import TextModel, fit_text
+from agentroute.routers.linear.threshold import MAX_LOSS, choose_threshold, out_of_scope
+from agentroute.routers.linear.views import STATS, columns, scaled, scaling, spread_of
+from agentroute.routers.linear.zeroshot import fit_card_map, fit_gate, gate_inputs
 
 
 def test_means_shrink_as_the_formula_says():

@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentroute.choosing.exploration import Epsilon
+from agentroute.choosing.policy import Policy
+from agentroute.choosing.prior import cosines
+from agentroute.choosing.screening import Screening
 from agentroute.errors import ConfigError, RouterStateError
 from agentroute.features.vectors import AGENT, agent_vectors
 from agentroute.model.ids import keyed_rng
 from agentroute.model.scores import Bounds, Objective
-from agentroute.routers.arms import ArmBank
-from agentroute.routers.exploration import Epsilon
-from agentroute.routers.linucb import LinUCB
-from agentroute.routers.policy import Policy
-from agentroute.routers.prior import cosines
-from agentroute.routers.screening import Screening
+from agentroute.routers.linucb.arms import ArmBank
+from agentroute.routers.linucb.router import LinUCB
 
 _spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
 t = importlib.util.module_from_spec(_spec)

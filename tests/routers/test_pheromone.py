@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentroute.choosing.catalog import make_router
 from agentroute.errors import ConfigError, UsageError
 from agentroute.features.text import make_embedder
 from agentroute.model.cards import CapabilityCard
@@ -18,8 +19,7 @@ from agentroute.model.decisions import Observation
 from agentroute.model.scores import Candidates, Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
-from agentroute.routers.catalog import make_router
-from agentroute.routers.colony import (
+from agentroute.routers.pheromone.colony import (
     branching,
     pick,
     proportional,
@@ -27,10 +27,10 @@ from agentroute.routers.colony import (
     stagnation,
     top_paths,
 )
-from agentroute.routers.intent import GENERAL, Intent, confusion
-from agentroute.routers.judging import BackgroundJudge
-from agentroute.routers.pheromone import PheromoneRouter, edge_row
-from agentroute.routers.trails import Trails, mmas_bounds
+from agentroute.routers.pheromone.intent import GENERAL, Intent, confusion
+from agentroute.routers.pheromone.judging import BackgroundJudge
+from agentroute.routers.pheromone.router import PheromoneRouter, edge_row
+from agentroute.routers.pheromone.trails import Trails, mmas_bounds
 from agentroute.testing.routers import check_router
 
 EMBEDDER = make_embedder()

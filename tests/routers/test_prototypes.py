@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentroute.routers.facets import PULL
-from agentroute.routers.index import ArmIndex
-from agentroute.routers.linucb import LinUCB
-from agentroute.routers.prior import CardPrior
-from agentroute.routers.prototypes import CARD, START, Prototypes
-from agentroute.routers.single import only
+from agentroute.choosing.prior import CardPrior
+from agentroute.routers.linucb.facets import PULL
+from agentroute.routers.linucb.prototypes import CARD, START, Prototypes
+from agentroute.routers.linucb.router import LinUCB
+from agentroute.routers.linucb.single import only
+from agentroute.routers.parts.index import ArmIndex
 
 _spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
 t = importlib.util.module_from_spec(_spec)
@@ -74,7 +74,7 @@ def test_widths_of_those_that_cannot_win_are_left_out_and_the_choice_is_the_same
         router.update(t.observe(seq + 1, r, f"a{i}", float(rng.random())))
     requests = [random_request(cards, 1000 + i) for i in range(50)]
     exact = [t.score(router, r) for r in requests]
-    monkeypatch.setattr("agentroute.routers.linucb.WIDE", 0)
+    monkeypatch.setattr("agentroute.routers.linucb.router.WIDE", 0)
     few = [t.score(router, r) for r in requests]
     for a, b in zip(exact, few, strict=True):
         np.testing.assert_array_equal(a.mean, b.mean)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from agentroute.errors import UsageError
-from agentroute.routers.linucb import LinUCB
-from agentroute.routers.quiz import choose_quiz, predicted, random_quiz
+from agentroute.routers.linucb.router import LinUCB
+from agentroute.routers.parts.quiz import choose_quiz, predicted, random_quiz
 
 _spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
 t = importlib.util.module_from_spec(_spec)

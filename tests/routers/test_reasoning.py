@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentroute.adapters.client import ChatClient
+from agentroute.choosing.decide import decide
 from agentroute.errors import ConfigError, RouterStateError
 from agentroute.features.text import make_embedder
 from agentroute.model.cards import CapabilityCard, Skill
@@ -20,9 +21,8 @@ from agentroute.model.decisions import Observation
 from agentroute.model.scores import Candidates, Objective, Request
 from agentroute.model.tasks import Message, Task
 from agentroute.registry.cardset import build_cardset
-from agentroute.routers.decide import decide
-from agentroute.routers.reasoning import ReasoningRouter, model_usage, read_evidence
-from agentroute.routers.reasoning_prompt import read, shape
+from agentroute.routers.reasoning.prompt import read, shape
+from agentroute.routers.reasoning.router import ReasoningRouter, model_usage, read_evidence
 from agentroute.testing.chat import Say, ScriptedChatServer
 from agentroute.testing.routers import check_router
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentroute.choosing.sets import recall_at, set_metrics
 from agentroute.evaluation.stream import Stream
-from agentroute.evaluation.tables import load_table
+from agentroute.evaluation.tables.reading import load_table
 from agentroute.features.text import make_embedder
 from agentroute.model.scores import Objective
 from agentroute.registry.cardset import build_cardset
-from agentroute.routers.reasoning import ReasoningRouter
-from agentroute.routers.sets import recall_at, set_metrics
+from agentroute.routers.reasoning.router import ReasoningRouter
 
 DATA = Path(__file__).parents[2] / "examples" / "data" / "clinc150"
 EMBEDDER = make_embedder()

@@ -4,16 +4,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentroute.choosing.catalog import make_policy
+from agentroute.choosing.exploration import Proportional
+from agentroute.choosing.policy import Policy
 from agentroute.errors import RouterStateError
 from agentroute.features.text import make_embedder
 from agentroute.model.ids import keyed_rng
 from agentroute.model.tasks import Task
-from agentroute.routers.catalog import make_policy
-from agentroute.routers.exploration import Proportional
-from agentroute.routers.policy import Policy
-from agentroute.routers.recruit import batches, recruiting_weights, strength, trim
-from agentroute.routers.recruiting import Recruiting
-from agentroute.routers.skills import SkillMatcher
+from agentroute.routers.recruiting.recruit import batches, recruiting_weights, strength, trim
+from agentroute.routers.recruiting.router import Recruiting
+from agentroute.routers.recruiting.skills import SkillMatcher
 from agentroute.testing.routers import RULES, check_router
 
 _spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))

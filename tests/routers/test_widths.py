@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentroute.routers.arms import ArmBank
-from agentroute.routers.widths import Widths
+from agentroute.routers.linucb.arms import ArmBank
+from agentroute.routers.linucb.widths import Widths
 
 
 def unit(rng, d):

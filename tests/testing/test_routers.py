@@ -3,8 +3,8 @@ import pytest
 
 from agentroute.model.scores import Scores
 from agentroute.routers.baselines import Cheapest, FixedBest, RoundRobin, Uniform
-from agentroute.routers.knn import KNN
-from agentroute.routers.linucb import LinUCB
+from agentroute.routers.knn.router import KNN
+from agentroute.routers.linucb.router import LinUCB
 from agentroute.routers.skill_match import SkillMatch
 from agentroute.testing.routers import RULES, check_router
 

@@ -44,10 +44,10 @@ from agentroute.routers.gnn.fitted import (
     make_config,
     to_state,
 )
-from agentroute.routers.gnn.fitting import fit_network
 from agentroute.routers.gnn.labels import TAU, softmax
-from agentroute.routers.gnn.loop import Progress
 from agentroute.routers.gnn.serve import Served, influence, prepare, score_parts
+from agentroute.routers.gnn.training.fitting import fit_network
+from agentroute.routers.gnn.training.loop import Progress
 
 KAPPA = 50.0
 CARD_SETS = 4

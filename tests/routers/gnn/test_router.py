@@ -14,7 +14,7 @@ from agentroute.model.decisions import Observation
 from agentroute.model.scores import Objective, StateDict
 from agentroute.model.tasks import Task
 from agentroute.routers.gnn import GNNRouter
-from agentroute.routers.gnn.prepare import data_sha256
+from agentroute.routers.gnn.training.prepare import data_sha256
 from agentroute.testing.routers import check_router
 from tests.routers.gnn.samples import EMBEDDER, TOPICS, card, cardset, examples, request
 

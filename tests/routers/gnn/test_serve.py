@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 
 from agentroute.routers.gnn.arrays import VARIANTS, graph_arrays
-from agentroute.routers.gnn.extra import load_torch
 from agentroute.routers.gnn.fitted import TrainConfig
-from agentroute.routers.gnn.loop import batch_of
-from agentroute.routers.gnn.prepare import Preparation
 from agentroute.routers.gnn.serve import influence, prepare, score_parts
+from agentroute.routers.gnn.training.extra import load_torch
+from agentroute.routers.gnn.training.loop import batch_of
+from agentroute.routers.gnn.training.prepare import Preparation
 from tests.routers.gnn.samples import EMBEDDER, card, cardset, examples
 
 
 def material(variant="full", seed=0):
     """A network with random weights over a real graph, in torch and as arrays."""
     torch = load_torch()
-    from agentroute.routers.gnn.net import RouterNet, statics
+    from agentroute.routers.gnn.training.net import RouterNet, statics
 
     table = examples(60, seed)
     preparation = Preparation(table, EMBEDDER, TrainConfig(variant=variant))

@@ -10,13 +10,13 @@ from agentroute.features.text import HashingEncoder
 from agentroute.model.scores import Examples
 from agentroute.model.tasks import Task
 from agentroute.routers.gnn import GNNRouter, TrainConfig
-from agentroute.routers.gnn.ablation import AblationRow, ablation
 from agentroute.routers.gnn.arrays import VARIANTS
 from agentroute.routers.gnn.cache import AnswerCache
-from agentroute.routers.gnn.calibrate import fit_scope, trust_in
-from agentroute.routers.gnn.fitting import fit_network
 from agentroute.routers.gnn.profile import Profile
-from agentroute.routers.gnn.train import manifest, train
+from agentroute.routers.gnn.training.ablation import AblationRow, ablation
+from agentroute.routers.gnn.training.calibrate import fit_scope, trust_in
+from agentroute.routers.gnn.training.fitting import fit_network
+from agentroute.routers.gnn.training.train import manifest, train
 from tests.routers.gnn.samples import EMBEDDER, TOPICS, cardset, examples, request
 
 QUICK = TrainConfig(hidden=16, epochs=10)
@@ -106,7 +106,7 @@ def test_gold_of_held_out_items_changes_neither_graph_nor_checkpoint():
 @pytest.mark.checklist("AR8")
 def test_validation_gold_reaches_no_graph_that_selects_the_model(monkeypatch):
     """What the selection stage learned is bit-equal when the gold of its held-out rows changes."""
-    from agentroute.routers.gnn import fitting
+    from agentroute.routers.gnn.training import fitting
 
     seen = []
     prepare = fitting.Preparation.prepare

@@ -1,0 +1,1 @@
+"""How one choice is made: the router protocol, policy, exploration, screening, depth."""

@@ -1,0 +1,111 @@
+"""Plans, choices and results for a terminal."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from agentroute.cli.parts.common import seconds, table, usd
+from agentroute.model.plans import Plan
+from agentroute.model.routes import RouteFound
+from agentroute.model.runs import RunResult
+
+MOST = 16
+
+
+def show_route(found: RouteFound, why_not: str | None = None) -> None:
+    """Who, with what probability, and what each score is made of."""
+    who = ", ".join(found.chosen) or "nobody"
+    typer.echo(f"{who}  ({found.status}, policy {found.policy} {found.policy_version})")
+    if found.reason:
+        typer.echo(f"why: {found.reason}")
+    terms = sorted({k for r in found.ranked for k in r.terms})
+    rows = [
+        (
+            r.agent,
+            f"{r.propensity:.3f}",
+            "screened out" if r.mean is None else f"{r.mean:.3f}",
+            "" if r.bonus is None else f"{r.bonus:.3f}",
+            *(f"{r.terms[k]:+.3f}" if k in r.terms else "" for k in terms),
+        )
+        for r in found.ranked[:MOST]
+    ]
+    table("", ["agent", ">p", ">mean", ">bonus", *(f">{t}" for t in terms)], rows)
+    if len(found.ranked) > MOST:
+        typer.echo(f"and {len(found.ranked) - MOST} more")
+    if why_not:
+        typer.echo(f"why not: {found.why_not(why_not)}")
+    elif found.excluded:
+        reasons: dict[str, int] = {}
+        for reason in found.excluded.values():
+            reasons[reason] = reasons.get(reason, 0) + 1
+        for reason, n in sorted(reasons.items(), key=lambda r: -r[1]):
+            typer.echo(f"left out: {n} ({reason})")
+
+
+def show_plan(plan: Plan) -> None:
+    """The tasks, the numbers of the graph and the topology that follows from them."""
+    from agentroute.planning.mermaid import mermaid
+
+    choice, s = plan.choice, plan.choice.stats
+    typer.echo(f"{plan.name}: {choice.topology} ({choice.reason})")
+    typer.echo(
+        f"{s.nodes} tasks, {s.edges} edges, width {s.omega}, depth {s.delta:g}, "
+        f"coupling {s.gamma:.2f}, width/tasks {s.r:.2f}"
+    )
+    rows = [
+        (t.id, ", ".join(t.skills), t.agent or "", ", ".join(t.depends_on), t.prompt)
+        for t in plan.tasks[:MOST]
+    ]
+    table("", ["task", "skills", "pinned", "after", "prompt"], rows)
+    if len(plan.tasks) > MOST:
+        typer.echo(f"and {len(plan.tasks) - MOST} more")
+    typer.echo(mermaid(plan))
+
+
+def show_run(result: RunResult) -> None:
+    """The answer, what was degraded, who did what, and where the artefacts are."""
+    if result.answer:
+        typer.echo(result.answer)
+        typer.echo("")
+    show_choices(result)
+    for words in result.degraded:
+        if words not in result.goal_missed:
+            typer.echo(f"degraded: {words}")
+    for words in result.goal_missed:
+        typer.echo(f"goal missed: {words}")
+    between = f"{os.sep}work{os.sep}{result.run_id}{os.sep}"
+    for a in result.artifacts:
+        if between not in a.path:
+            typer.echo(f"artefact: {a.path}")
+    u = result.usage
+    typer.echo(
+        f"run {result.run_id}: {result.status}, {result.topology}, {u.calls} calls, "
+        f"{seconds(u.wall_s)}, {usd(u.cost_usd)} USD"
+    )
+
+
+def show_choices(result: RunResult) -> None:
+    """The route decisions of a run with the verifier's scores beside them."""
+    scores: dict[tuple[str, str], float] = {}
+    for row in result.scores:
+        scores[(row["task_id"], row.get("agent") or "")] = row["score"]
+    rows = []
+    for d in [d for d in result.decisions if d.kind == "route"][: 2 * MOST]:
+        score = scores.get(
+            (d.task_id, d.chosen[0] if d.chosen else ""), scores.get((d.task_id, ""))
+        )
+        rows.append(
+            (
+                d.task_id,
+                ", ".join(d.chosen) or "nobody",
+                f"{d.propensity:.3f}",
+                "" if score is None else f"{score:.2f}",
+                d.status,
+            )
+        )
+    table("", ["task", "agent", ">p", ">verified", "status"], rows)
+    more = sum(d.kind == "route" for d in result.decisions) - 2 * MOST
+    if more > 0:
+        typer.echo(f"and {more} more choices")

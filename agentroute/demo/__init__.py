@@ -1,0 +1,1 @@
+"""What ``agentroute demo`` shows."""

@@ -1,0 +1,126 @@
+"""Logged decisions of a ledger as rows for off-policy estimates.
+
+Used are first attempts at a route that were sampled for one agent and have a quality (a failed
+call counts 0, else the first feedback). Retries, fallbacks, pinned agents and teams were not drawn
+from the policy's distribution over single agents: they are left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from agentroute.choosing.policy import Policy
+from agentroute.choosing.protocol import Router
+from agentroute.errors import OverlapError
+from agentroute.evaluation.offpolicy.estimators import LoggedRows
+from agentroute.learning.fold import observations
+from agentroute.ledger import Ledger
+from agentroute.model.decisions import DecisionRecord, Observation
+from agentroute.model.ids import keyed_rng
+from agentroute.model.scores import F64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FromLedger:
+    """The rows, the names of their arms, and what was left out and why."""
+
+    rows: LoggedRows
+    agents: tuple[str, ...]
+    left_out: dict[str, int]
+
+
+async def from_ledger_async(
+    ledger: Ledger, policy: Policy | Router, *, after_seq: int = 0, upto: int | None = None
+) -> FromLedger:
+    """Score every logged request with ``policy``, frozen as it is, and pair it with its outcome.
+
+    A policy that was folded from the same rows has seen their rewards: estimate on rows that came
+    after its state (``after_seq``), or read the result as optimistic.
+
+    Raises:
+        OverlapError: no usable decision is in the ledger.
+    """
+    target = policy if isinstance(policy, Policy) else Policy(policy)
+    left_out: Counter[str] = Counter()
+    used: list[tuple[DecisionRecord, float, F64]] = []
+    for decision_id, reward in _rewards(observations(ledger, after_seq, upto)).items():
+        record = ledger.record(decision_id)
+        why = _why_not(record)
+        if why:
+            left_out[why] += 1
+            continue
+        used.append((record, reward, await _probabilities(target, record, decision_id)))
+    if not used:
+        raise OverlapError(
+            "no logged decision can be used: " + (_told(left_out) or "none has feedback"),
+            hint="give feedback, and log with exploration, for example exploration: 0.05",
+        )
+    return _joined(used, dict(left_out))
+
+
+def _rewards(seen: Iterable[Observation]) -> dict[str, float]:
+    """First quality of the agent that was chosen, by decision."""
+    out: dict[str, float] = {}
+    for o in seen:
+        if o.quality is not None:
+            out.setdefault(o.decision_id, o.quality)
+    return out
+
+
+def _why_not(record: DecisionRecord) -> str:
+    d = record.decision
+    if d.kind != "route" or record.request is None or record.propensities is None:
+        return "not a route decision"
+    if d.attempt > 1:
+        return "a retry or a fallback"
+    if len(d.chosen) != 1:
+        return "a team, or nobody"
+    return "pinned" if record.request.task.agent else ""
+
+
+async def _probabilities(target: Policy, record: DecisionRecord, key: str) -> F64:
+    """(n,) what the target would choose; an abstention is no choice of an agent: all zero."""
+    assert record.request is not None
+    _, choice = await target.choose(record.request, rng=keyed_rng(record.decision.seed, key))
+    return choice.propensities
+
+
+def _joined(used: list[tuple[DecisionRecord, float, F64]], left_out: dict[str, int]) -> FromLedger:
+    kept = [u for u in used if u[2].sum() > 0]
+    if len(kept) < len(used):
+        left_out["the target abstains"] = len(used) - len(kept)
+    names = sorted({str(a) for record, _, _ in kept for a in _names(record)})
+    column = {a: j for j, a in enumerate(names)}
+    target, logging = np.zeros((2, len(kept), len(names)))
+    for t, (record, _, p) in enumerate(kept):
+        place = [column[str(a)] for a in _names(record)]
+        target[t, place], logging[t, place] = p / p.sum(), record.propensities
+    rows = LoggedRows(
+        chosen=np.array([column[r.decision.chosen[0]] for r, _, _ in kept], dtype=np.int64),
+        propensity=np.array([r.decision.propensity for r, _, _ in kept]),
+        reward=np.array([reward for _, reward, _ in kept]),
+        target=target,
+        logging=logging,
+        group=[_group(r) for r, _, _ in kept],
+    )
+    return FromLedger(rows, tuple(names), left_out)
+
+
+def _names(record: DecisionRecord) -> list[str]:
+    assert record.request is not None
+    return [str(a) for a in record.request.candidates.names]
+
+
+def _group(record: DecisionRecord) -> str:
+    """What the direct model may know of the context: required skills and features."""
+    assert record.request is not None
+    task = record.request.task
+    return repr((sorted(task.skills), sorted(task.features.items())))
+
+
+def _told(left_out: Counter[str]) -> str:
+    return "; ".join(f"{n} {why}" for why, n in left_out.items())

@@ -1,0 +1,1 @@
+"""Outcome tables: reading, splitting, one cut as arrays."""

@@ -1,0 +1,1 @@
+"""Calling one agent: inline, in a killable worker, or a chat model."""

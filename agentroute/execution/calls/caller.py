@@ -1,0 +1,162 @@
+"""Calling one agent by what its card is bound to: inline, in a worker, or a chat model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from agentroute.adapters.callables import call_function
+from agentroute.adapters.loading import entry_of, load
+from agentroute.adapters.replies import as_reply
+from agentroute.adapters.runnables import call_runnable, is_runnable
+from agentroute.errors import AgentRouteError, AgentTimeoutError, CardError
+from agentroute.execution.calls.bulkhead import Bulkheads
+from agentroute.execution.calls.pool import WorkerPool
+from agentroute.execution.ports import Binding, ChatFactory, Directory, OnChunk
+from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.model.cards import CapabilityCard, Pricing
+
+MAX_ALIASES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What one call came to: a reply or an error, and what it used."""
+
+    agent: str
+    reply: AgentReply | None
+    error: str | None
+    latency_s: float
+    cost_usd: float
+    tokens: int
+    retryable: bool = True
+    timed_out: bool = False
+    retry_after_s: float | None = None
+
+
+class Caller:
+    """Calls agents; every failure comes back as a ``Called`` with ``error`` set."""
+
+    def __init__(
+        self, directory: Directory, pool: WorkerPool, *, chat: ChatFactory | None = None
+    ) -> None:
+        self._directory, self._pool = directory, pool
+        self._chat: ChatFactory = chat or _chat_agent
+        self._bulkheads = Bulkheads()
+
+    async def __call__(
+        self,
+        agent: str,
+        call: AgentCall,
+        *,
+        limit_s: float,
+        left_s: float | None = None,
+        on_chunk: OnChunk | None = None,
+    ) -> Called:
+        """Call ``agent`` for at most ``limit_s`` seconds. Only a cancellation is raised.
+
+        ``left_s`` bounds the whole, also the wait for the agent's turn.
+        """
+        began = time.perf_counter()
+        try:
+            binding = self._directory[agent]
+            async with asyncio.timeout(left_s):
+                reply = await self._dispatch(binding, call, limit_s, on_chunk)
+        except TimeoutError:
+            e: Exception = AgentTimeoutError(f"no answer within {limit_s:.3g} s")
+            return _failed(agent, e, time.perf_counter() - began)
+        except Exception as e:
+            return _failed(agent, e, time.perf_counter() - began)
+        took = time.perf_counter() - began
+        cost = cost_of(reply, binding.card.pricing)
+        return Called(agent, reply, None, took, cost, reply.usage.tokens)
+
+    async def _dispatch(
+        self, binding: Binding, call: AgentCall, limit_s: float, on_chunk: OnChunk | None
+    ) -> AgentReply:
+        card, origin, params = self._resolve(binding)
+        call = replace(call, params={**params, **call.params})
+        call.workdir.mkdir(parents=True, exist_ok=True)
+        if origin.handler is not None:
+            return await self._inline(card, origin.handler, call, limit_s, on_chunk)
+        if card.entrypoint == "chat":
+            # a reply that is to fit a schema is checked whole, so there is nothing to stream
+            chunks = on_chunk is not None and "output_schema" not in {**card.params, **call.params}
+            return await self._inline(card, self._chat(card, chunks), call, limit_s, on_chunk)
+        entry = entry_of(card.entrypoint or "", origin.folder)
+        if card.isolation == "inline":
+            return await self._inline(card, load(entry), call, limit_s, on_chunk)
+        return await self._pool.call(binding.card, entry, call, limit_s=limit_s, on_chunk=on_chunk)
+
+    async def _inline(
+        self,
+        card: CapabilityCard,
+        handler: Any,
+        call: AgentCall,
+        limit_s: float,
+        on_chunk: OnChunk | None,
+    ) -> AgentReply:
+        async with self._bulkheads.of(card):
+            if is_runnable(handler):
+                return as_reply(await call_runnable(handler, call, limit_s=limit_s), call.workdir)
+            listen = on_chunk or (lambda _: None)
+            value = await call_function(handler, call, limit_s=limit_s, on_chunk=listen)
+            return as_reply(value, call.workdir)
+
+    def _resolve(self, binding: Binding) -> tuple[CapabilityCard, Binding, dict[str, Any]]:
+        """Follow ``card:NAME``; the nearest card's params stand over those it refers to."""
+        origin, chain = binding, [binding.card]
+        while (origin.card.entrypoint or "").startswith("card:"):
+            if len(chain) > MAX_ALIASES:
+                raise CardError(
+                    f"'{binding.card.name}' refers to card after card",
+                    field="entrypoint",
+                    hint="let one of them name a file or a module",
+                )
+            origin = self._directory[str(origin.card.entrypoint).removeprefix("card:")]
+            chain.append(origin.card)
+        params: dict[str, Any] = {}
+        for card in reversed(chain):
+            params |= card.params
+        return origin.card, origin, params
+
+
+@lru_cache(maxsize=256)
+def _chat_of(frozen: str, chunks: bool) -> Callable[[AgentCall], Any]:
+    from agentroute.adapters.chat import chat_agent, chat_stream_agent
+
+    make = chat_stream_agent if chunks else chat_agent
+    return make(CapabilityCard.model_validate_json(frozen))
+
+
+def _chat_agent(card: CapabilityCard, chunks: bool) -> Callable[[AgentCall], Any]:
+    """One handler, and so one client, for each chat card and way to answer."""
+    return _chat_of(card.model_dump_json(), chunks)
+
+
+def cost_of(reply: AgentReply, pricing: Pricing) -> float:
+    """US dollars of a call: what the reply says, else the card's prices times what was used."""
+    u = reply.usage
+    if u.cost_usd is not None:
+        return u.cost_usd
+    tokens = u.input_tokens * pricing.input_mtok_usd + u.output_tokens * pricing.output_mtok_usd
+    return pricing.call_usd + u.cpu_s * pricing.cpu_s_usd + tokens / 1e6
+
+
+def _failed(agent: str, e: Exception, took: float) -> Called:
+    text = str(e) if isinstance(e, AgentRouteError) else f"{type(e).__name__}: {e}"
+    return Called(
+        agent=agent,
+        reply=None,
+        error=" ".join(text.split())[:1_000] or type(e).__name__,
+        latency_s=took,
+        cost_usd=0.0,
+        tokens=0,
+        retryable=bool(getattr(e, "retryable", not isinstance(e, CardError))),
+        timed_out=isinstance(e, AgentTimeoutError),
+        retry_after_s=getattr(e, "retry_after_s", None),
+    )

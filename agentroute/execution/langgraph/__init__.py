@@ -1,0 +1,1 @@
+"""All that LangGraph sees of a run."""

@@ -1,0 +1,1 @@
+"""Rows and contents as bytes, and back."""

@@ -1,0 +1,157 @@
+"""A decision as a row: its body for people and the chain, its arrays for machines."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentroute.errors import LedgerError
+from agentroute.ledger.rows.cards import encode_cardset
+from agentroute.ledger.rows.entries import Blob, Entry, columns, text_blob, to_json
+from agentroute.ledger.rows.pack import pack
+from agentroute.ledger.rows.redaction import redact, redact_bytes, redact_json
+from agentroute.model.decisions import DecisionRecord
+from agentroute.model.ids import sha256
+from agentroute.model.scores import Candidates, CardSet, Request, Scores
+from agentroute.model.tasks import Task
+
+BEST = 16
+VECTORS = ("rows", "prior", "load", "latency_s", "cost_usd", "success", "inflight",
+           "explorable", "canary")  # fmt: skip
+
+
+def decision_entry(record: DecisionRecord, at: str) -> Entry:
+    """The row of a decision; ``at`` is its time.
+
+    ``body``: the decision, the best ``BEST`` and the chosen with their numbers, every exclusion,
+    the task (texts by their SHA-256), objective and context. ``packed``: all n scores,
+    propensities and request vectors, the task's embedding, the evidence.
+
+    Raises:
+        LedgerError: the arrays do not fit each other.
+    """
+    body: dict[str, Any] = {
+        **record.decision.__dict__,
+        "reason": redact(record.decision.reason),
+        "at": at,
+        "context": redact_json(dict(record.context)),
+    }
+    del body["seq"]
+    blobs: list[Blob] = []
+    arrays: dict[str, NDArray[Any]] = {}
+    if record.request is not None:
+        body |= _request(record.request, blobs, arrays)
+    body |= _scores(record, arrays)
+    body |= _excluded(record)
+    packed = pack(arrays) if arrays else None
+    body["packed_sha256"] = sha256(packed) if packed is not None else None
+    return Entry("decisions", to_json(body), columns("decisions", body), packed, blobs)
+
+
+def _request(
+    request: Request, blobs: list[Blob], arrays: dict[str, NDArray[Any]]
+) -> dict[str, Any]:
+    c, o = request.candidates, request.objective
+    cards = _cardset_blob(c.cards)
+    blobs.append(cards)
+    n = len(c)
+    for name in VECTORS:
+        arrays[name] = getattr(c, name)
+        if arrays[name].shape != (n,):
+            raise LedgerError(f"candidates.{name} has shape {arrays[name].shape}, not ({n},)")
+    arrays["embedding"] = request.embedding
+    if request.recorded is not None:
+        arrays["recorded"] = np.frombuffer(redact_bytes(request.recorded), np.uint8)
+    b = o.bounds
+    return {
+        "task": _task(request.task, blobs),
+        "n": n,
+        "cardset": {"sha256": c.cards.sha256, "blob": cards.sha256},
+        "objective": {
+            "quality": o.quality,
+            "cost": o.cost,
+            "latency": o.latency,
+            "bounds": [b.cost_lo, b.cost_hi, b.latency_lo, b.latency_hi],
+        },
+        "upstream": request.upstream,
+        "stage": request.stage,
+    }
+
+
+def _task(task: Task, blobs: list[Blob]) -> dict[str, Any]:
+    prompt = text_blob(task.prompt)
+    turns = [(m.role, text_blob(m.text)) for m in task.history]
+    blobs += [prompt, *(b for _, b in turns)]
+    fields = dict(task.__dict__)
+    fields["features"] = redact_json(task.features)
+    fields["params"] = redact_json(task.params)
+    fields["prompt"] = prompt.sha256
+    fields["history"] = [(role, b.sha256) for role, b in turns]
+    return fields
+
+
+# Keyed by identity through the object itself: a card set is immutable, and encoding it is costly.
+@lru_cache(maxsize=4)
+def _cardset_blob(cards: CardSet) -> Blob:
+    data = encode_cardset(cards)
+    return Blob(sha256(data), "cardset", data)
+
+
+def _scores(record: DecisionRecord, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    s, p = record.scores, record.propensities
+    if p is not None:
+        arrays["propensity"] = p
+    if s is None:
+        return {}
+    arrays["mean"], arrays["bonus"] = s.mean, s.bonus
+    for name, term in s.terms.items():
+        arrays[f"term:{name}"] = term
+    if s.evidence is not None:
+        arrays["evidence"] = np.frombuffer(redact_bytes(s.evidence), np.uint8)
+    out: dict[str, Any] = {"scores": {"reason": redact(s.reason), "out_of_scope": s.out_of_scope}}
+    if record.request is not None:
+        out["best"] = _best(record.request.candidates, s, p, record.decision.chosen)
+    return out
+
+
+def _best(
+    c: Candidates, s: Scores, p: NDArray[np.float64] | None, chosen: tuple[str, ...]
+) -> dict[str, Any]:
+    """The first ``BEST`` by mean + bonus, and the chosen, as columns of a table."""
+    score = s.mean + s.bonus  # NaN, screened out, sorts last
+    top = np.argpartition(-score, BEST)[:BEST] if len(score) > 4 * BEST else np.arange(len(score))
+    top = top[(-score[top]).argsort(kind="stable")][:BEST]
+    best = top.tolist()
+    for at in _positions(c, chosen):
+        if at not in best:
+            best.append(at)
+    keep = np.array(best)
+    return {
+        "agent": c.names[keep].tolist(),
+        "mean": s.mean[keep].tolist(),
+        "bonus": s.bonus[keep].tolist(),
+        "propensity": None if p is None else p[keep].tolist(),
+        "terms": {name: term[keep].tolist() for name, term in s.terms.items()},
+    }
+
+
+def _positions(c: Candidates, agents: tuple[str, ...]) -> list[int]:
+    """Where these agents stand among the candidates; those that are none are left out."""
+    rows = [c.cards.index[a] for a in agents if a in c.cards.index]
+    return [int(at) for row in rows for at in (c.rows == row).nonzero()[0]]
+
+
+def _excluded(record: DecisionRecord) -> dict[str, Any]:
+    """Every exclusion with its reason: rows of the card set, and which reason each has."""
+    rows, codes = record.excluded_rows, record.excluded_codes
+    if rows is None or codes is None:
+        return {"reasons": record.reasons} if record.reasons else {}
+    if len(rows) != len(codes) or (len(codes) and int(codes.max()) >= len(record.reasons)):
+        raise LedgerError("exclusions: rows, codes and reasons do not fit each other")
+    return {
+        "excluded": {"rows": rows.tolist(), "codes": codes.tolist()},
+        "reasons": record.reasons,
+    }

@@ -1,0 +1,93 @@
+"""What is stored: rows that are ready but for their place in the chain, and contents by SHA-256.
+
+``body`` is JSON by orjson with sorted keys: these bytes are what the chain hashes. The columns
+are computed from the body by ``columns``, by the writer and again by ``verify``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from agentroute.ledger.rows.redaction import redact
+from agentroute.model.ids import sha256
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "decisions": ("id", "run_id", "task_id", "kind", "attempt", "policy", "status", "chosen", "at"),
+    "outcomes": (
+        "decision_id",
+        "agent",
+        "cost_usd",
+        "latency_s",
+        "tokens",
+        "failed",
+        "shadow",
+        "at",
+    ),
+    "feedback": ("id", "target", "target_id", "agent", "score", "source", "idempotency_key", "at"),
+    "events": ("id", "run_id", "type", "at"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content that is stored once under its SHA-256. ``kind``: text, artefact or cardset."""
+
+    sha256: str
+    kind: str
+    body: bytes
+
+
+@dataclass(slots=True)
+class Entry:
+    """One row, ready but for its place in the chain."""
+
+    table: str
+    body: bytes
+    columns: tuple[Any, ...]
+    packed: bytes | None = None
+    blobs: list[Blob] = field(default_factory=list)
+    erases: str | None = None
+
+
+def columns(table: str, body: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The indexed columns of a row, as its body states them."""
+    if table == "decisions":
+        chosen = ",".join(body["chosen"])
+        return (*(body[c] for c in COLUMNS[table][:7]), chosen, body["at"])
+    if table == "outcomes":
+        failed, shadow = body["error"] is not None, body["shadow"]
+        return (*(body[c] for c in COLUMNS[table][:5]), int(failed), int(shadow), body["at"])
+    return tuple(body[c] for c in COLUMNS[table])
+
+
+def entry_of(table: str, body: dict[str, Any]) -> Entry:
+    """The entry of a body that is JSON."""
+    return Entry(table, to_json(body), columns(table, body))
+
+
+def to_json(body: Any) -> bytes:
+    """The bytes that are stored and hashed."""
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+
+
+def text_blob(text: str) -> Blob:
+    """A text without its secrets, named by the SHA-256 of its UTF-8."""
+    return _short_text(text) if len(text) < 4096 else _text(text)
+
+
+def artefact_blob(data: bytes) -> Blob:
+    """A file's content, named by its SHA-256. Not searched for secrets: it may be binary."""
+    return Blob(sha256(data), "artefact", data)
+
+
+def _text(text: str) -> Blob:
+    data = redact(text).encode("utf-8", "surrogatepass")
+    return Blob(sha256(data), "text", data)
+
+
+_short_text = lru_cache(maxsize=1024)(_text)  # one prompt occurs in several decisions

@@ -1,0 +1,1 @@
+"""How the graph network is trained, with PyTorch Geometric."""

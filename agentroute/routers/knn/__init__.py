@@ -1,0 +1,1 @@
+"""Nearest neighbours over stored outcomes: the honest baseline is also a product feature."""

@@ -1,0 +1,1 @@
+"""The supervised router: for users who have labels."""

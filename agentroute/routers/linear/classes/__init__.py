@@ -1,0 +1,1 @@
+"""The class head: which class of tasks a text belongs to."""

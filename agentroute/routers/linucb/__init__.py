@@ -1,0 +1,1 @@
+"""Contextual bandit with linear payoffs: exact LinUCB with a quality and a cost head."""

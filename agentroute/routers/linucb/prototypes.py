@@ -1,0 +1,191 @@
+"""A card's similarity that learns: each agent's prototype moves to the tasks it did well."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentroute.choosing.prior import CardPrior, serving_cosines, unit_interval
+from agentroute.features.vectors import silent
+from agentroute.model.scores import F32, F64, CardSet, Request
+from agentroute.routers.linucb.facets import Facets
+from agentroute.routers.linucb.lexicon import Lexicon
+from agentroute.routers.parts.index import ArmIndex
+
+CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4
+DOUBT, FAILURE = 1.0, 0.1
+
+
+class Prototypes:
+    """m = clip(prior quality + delta + s (cos(e, p_a) - centre) + t words, 0, 1).
+
+    p_a = 2 card + P_a.
+    Rocchio's rule (1971): ``P`` (S, e) float64 sums, for each arm, w max(0, 2 r - 1) e over its
+    rows: a task counts as far as its quality beats a coin. The cosine is lifted towards the
+    arm's nearest facet, a cluster of such tasks (see ``Facets``). ``words`` is the cosine of the
+    prompt's words with those of the arm's successes (see ``Lexicon``). ``delta``, ``s`` >= 0 and
+    ``t`` >= 0 are a ridge of quality on both similarities over the rows of all agents, ``G``
+    (3, 3) and ``g`` (3,), which starts as if ``START`` rows of similarity variance ``SPREAD`` had
+    said (0, slope, 0). So nobody has to tune the prior to an embedder, and before the first row
+    it is the ``CardPrior``. An empty text says nothing and teaches nothing here.
+
+    A prototype is a guess until successes have moved it: ``proof`` (S,) counts them, a failure,
+    which says where an agent is not, as ``FAILURE`` of one (the last row, 0, stands for arms
+    beyond). Its variance, in units of a squared
+    width, is ``DOUBT`` / (1 + proof). Without it an agent whose card misleads is never tried on
+    the tasks it is for, since each of its tries elsewhere fails and narrows its ridge.
+    """
+
+    def __init__(self, prior: CardPrior, *, fixed: bool = False) -> None:
+        self.prior, self.fixed = prior, fixed or not prior.slope
+        self.P: F64 = np.zeros((1, 0))
+        self.facets, self.lexicon, self.proof = Facets(), Lexicon(), np.zeros(1)
+        self.G = START * np.diag([1.0, SPREAD, SPREAD])
+        self.g = self.G @ np.array([0.0, prior.slope, 0.0])
+        self._serving: dict[str, F32] = {}
+        self._calibrate()
+
+    # -- serving -----------------------------------------------------------------------------
+
+    def mean(self, request: Request, arms: ArmIndex) -> F64:
+        """(n,) expected quality by card, prototype and similarity, in [0, 1]."""
+        if self.fixed or silent(request.embedding):
+            return self.prior.mean(request)
+        c, e = request.candidates, request.embedding
+        cos = serving_cosines(self._matrix(c.cards, arms), c.rows, e)
+        cos += self.facets.lift(cos, arms.rows(c), e)
+        return self._quality(c.prior, cos, self.lexicon.cosines(request, arms) if self.t else None)
+
+    def own_mean(self, one: Request, row: int) -> float:
+        """The same for a request's only candidate, arm ``row``, in float64 (what is learned from).
+
+        It reads no cache, so it depends on folded rows alone.
+        """
+        if self.fixed or silent(one.embedding):
+            return float(self.prior.mean(one)[0])
+        words = np.array([self.lexicon.own(one, row)]) if self.t else None
+        cos = np.array([self._cosine(one, row)])
+        return float(self._quality(one.candidates.prior, cos, words)[0])
+
+    def doubt(self, request: Request, rows: NDArray[np.int64]) -> F64:
+        """(n,) variance of the prototypes of the arms ``rows`` (n,), as a squared width."""
+        if self.fixed or silent(request.embedding):
+            return np.zeros(len(rows))
+        return DOUBT / (1.0 + self.proof.take(rows, mode="clip"))
+
+    def _quality(self, prior: F64, cos: F64, words: F64 | None) -> F64:
+        shift = self.slope * cos
+        shift += self.delta - self.slope * self.prior.centre
+        if words is not None:
+            shift += self.t * words
+        if np.count_nonzero(cos) < len(cos):
+            shift *= cos != 0.0
+        return unit_interval(prior + shift)
+
+    # -- learning ----------------------------------------------------------------------------
+
+    def fold(self, one: Request, row: int, quality: float, weight: float) -> None:
+        """One observation of arm ``row``, a request's only candidate: O(M e)."""
+        if self.fixed or silent(one.embedding):
+            return
+        self._reach(row, len(one.embedding))
+        self.lexicon.read(one, row, weight)
+        cos = self._cosine(one, row)
+        if cos:
+            u = np.array([1.0, cos - self.prior.centre, self.lexicon.own(one, row)])
+            self.G += weight * np.outer(u, u)
+            self.g += weight * (quality - float(one.candidates.prior[0])) * u
+            self._calibrate()
+        good = max(0.0, 2.0 * quality - 1.0)
+        self.proof[row] += weight * (good + FAILURE * (1.0 - good))
+        if weight * good > 0.0:
+            self.P[row] += weight * good * one.embedding
+            self.facets.fold(row, one.embedding.astype(np.float64), weight * good)
+            self.lexicon.fold(one, row, weight * good)
+        self._refresh(one, row)
+
+    def reset(self, row: int) -> None:
+        """Forget an arm's prototype, not its proof: who has changed is no newcomer to be tried."""
+        if row < len(self.P):
+            self.P[row] = 0.0
+            self.facets.reset(row)
+            self.lexicon.reset(row)
+            self._serving.clear()
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Everything, for a state."""
+        own = {name: getattr(self, name).copy() for name in ("P", "G", "g", "proof")}
+        return own | self.facets.arrays() | self.lexicon.arrays()
+
+    def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Continue from ``arrays``."""
+        for name in ("P", "G", "g", "proof"):
+            setattr(self, name, np.array(arrays[name], np.float64))
+        self.facets.load(arrays)
+        self.lexicon.load(arrays)
+        self._serving.clear()
+        self._calibrate()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _calibrate(self) -> None:
+        """Least squares with s and t not negative: the one that would be is left out."""
+        said = np.linalg.solve(self.G, self.g)
+        if min(said[1:]) < 0.0:
+            said = _solve(self.G, self.g, [0, 1] if said[1] > said[2] else [0, 2])
+        if min(said[1:]) < 0.0:
+            said = _solve(self.G, self.g, [0])
+        self.delta, self.slope, self.t = map(float, said)
+
+    def _reach(self, row: int, e: int) -> None:
+        if row >= len(self.P) - 1 or not self.P.shape[1]:
+            grown = np.zeros((max(row + 2, 2 * len(self.P)), e))
+            if self.P.shape[1]:
+                grown[: len(self.P)] = self.P
+            self.proof = np.append(self.proof, np.zeros(len(grown) - len(self.proof)))
+            self.P = grown
+
+    def _cosine(self, one: Request, row: int) -> float:
+        p, e = CARD * one.candidates.embedding.astype(np.float64), one.embedding.astype(np.float64)
+        if row < len(self.P) and self.P.shape[1]:
+            p = p + self.P[row]
+        cos = float(_unit(p)[0] @ e)
+        return cos + self.facets.own_lift(cos, row, e)
+
+    def _matrix(self, cards: CardSet, arms: ArmIndex) -> F32:
+        """Unit prototypes (N, e) float32 of a card set: derived, kept for the last few sets."""
+        matrix = self._serving.get(cards.sha256)
+        if matrix is None:
+            slots = arms.slots(cards)
+            p = CARD * cards.embedding.astype(np.float64)
+            if self.P.shape[1]:
+                p += self.P[np.where(slots < len(self.P), slots, 0)]
+            if len(self._serving) >= SETS:
+                self._serving.clear()
+            matrix = self._serving[cards.sha256] = _unit(p).astype(np.float32)
+        return matrix
+
+    def _refresh(self, one: Request, row: int) -> None:
+        c = one.candidates
+        mine = self._serving.get(c.cards.sha256)
+        self._serving = {} if mine is None else {c.cards.sha256: mine}
+        at = int(c.rows[0])
+        if mine is not None and at >= 0:
+            p = CARD * c.cards.embedding[at : at + 1].astype(np.float64) + self.P[row]
+            mine[at] = _unit(p)[0]
+
+
+def _solve(gram: F64, g: F64, use: list[int]) -> F64:
+    """The least squares solution (3,) over the columns ``use``, 0 for the others."""
+    out = np.zeros(len(g))
+    out[use] = np.linalg.solve(gram[np.ix_(use, use)], g[use])
+    return out
+
+
+def _unit(p: F64) -> F64:
+    """Rows scaled to length 1; rows of zeros stay zeros."""
+    length = np.sqrt((p * p).sum(axis=1, keepdims=True))
+    unit: F64 = np.divide(p, length, out=np.zeros_like(p), where=length > 0.0)
+    return unit

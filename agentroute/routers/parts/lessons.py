@@ -1,0 +1,102 @@
+"""Labelled outcomes as lessons: how any router, fittable or not, learns from ``Examples``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentroute.choosing.protocol import FittableRouter, Router
+from agentroute.model.decisions import Observation
+from agentroute.model.ids import keyed_rng
+from agentroute.model.scores import F64, Candidates, CardSet, Examples, Request
+
+Ints = NDArray[np.int64]
+MOST_OUTCOMES = 20_000
+
+
+def everyone(cards: CardSet) -> Candidates:
+    """All agents of the set, idle, with what their cards say (NaN where they say nothing)."""
+    n = len(cards)
+    return Candidates(
+        cards=cards,
+        rows=np.arange(n),
+        names=cards.names,
+        embedding=cards.embedding,
+        prior=np.array([c.prior_quality for c in cards.cards]),
+        load=np.zeros(n),
+        latency_s=_known([c.latency_s for c in cards.cards]),
+        cost_usd=_known([c.pricing.expected_usd for c in cards.cards]),
+        success=np.ones(n),
+        inflight=np.zeros(n),
+        explorable=np.ones(n, np.bool_),
+        canary=np.zeros(n, np.bool_),
+    )
+
+
+def _known(values: Sequence[float | None]) -> F64:
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def take(examples: Examples, rows: Ints) -> Examples:
+    """The examples at positions ``rows``, in that order."""
+    return Examples(
+        tasks=tuple(examples.tasks[i] for i in rows),
+        embedding=examples.embedding[rows],
+        cards=examples.cards,
+        quality=examples.quality[rows],
+        cost_usd=None if examples.cost_usd is None else examples.cost_usd[rows],
+        latency_s=None if examples.latency_s is None else examples.latency_s[rows],
+        abstain=examples.abstain[rows],
+    )
+
+
+def fifth(m: int, seed: int) -> tuple[Ints, Ints]:
+    """(the rest, a random fifth) of m positions, each in order."""
+    shuffled = keyed_rng(seed, "fifth", m).permutation(m)
+    return np.sort(shuffled[m // 5 :]), np.sort(shuffled[: m // 5])
+
+
+def requests(examples: Examples) -> list[Request]:
+    """What is known of each task before a choice, with everyone as candidates."""
+    all_of_them = everyone(examples.cards)
+    pairs = zip(examples.tasks, examples.embedding, strict=True)
+    return [Request(task, e, all_of_them) for task, e in pairs]
+
+
+def teach(router: Router, examples: Examples, *, seed: int = 0, most: int = MOST_OUTCOMES) -> None:
+    """``fit`` where the router has it; else ``update`` with observed outcomes, row by row.
+
+    A router that only updates sees whole rows, drawn at random where all would be more than
+    ``most`` outcomes; rows that nobody should get teach it nothing.
+    """
+    if isinstance(router, FittableRouter):
+        router.fit(examples, seed=seed)
+        return
+    rows = np.flatnonzero(~examples.abstain)
+    whole = max(1, most // examples.quality.shape[1])
+    if len(rows) > whole:
+        rows = np.sort(keyed_rng(seed, "lessons").permutation(rows)[:whole])
+    part = take(examples, rows)
+    seq = 0
+    for k, request in enumerate(requests(part)):
+        for j in np.flatnonzero(~np.isnan(part.quality[k])):
+            seq += 1
+            router.update(_observation(part, request, k, int(j), seq))
+
+
+def _observation(part: Examples, request: Request, k: int, j: int, seq: int) -> Observation:
+    return Observation(
+        seq=seq,
+        decision_id=f"{request.task.id}#{seq}",
+        request=request,
+        agent=str(request.candidates.names[j]),
+        quality=float(part.quality[k, j]),
+        cost_usd=_cell(part.cost_usd, k, j),
+        latency_s=_cell(part.latency_s, k, j),
+    )
+
+
+def _cell(values: F64 | None, k: int, j: int) -> float | None:
+    return None if values is None or np.isnan(values[k, j]) else float(values[k, j])

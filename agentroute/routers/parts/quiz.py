@@ -1,0 +1,56 @@
+"""Onboarding: which few tasks tell most about a new agent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agentroute.choosing.protocol import Router
+from agentroute.errors import UsageError
+from agentroute.model.scores import F64, Request
+
+
+async def predicted(router: Router, requests: Sequence[Request]) -> F64:
+    """(m, n) means of the router for every request; all need the same candidates."""
+    return np.array([(await router.score(r)).mean for r in requests])
+
+
+def choose_quiz(means: F64, embedding: F64, size: int, *, lam: float = 0.1) -> list[int]:
+    """Positions of ``size`` tasks, picked greedily by discrimination times novelty.
+
+    ``means`` (m, n) are the predicted qualities of the agents already known: a task on which they
+    all do alike tells nothing about a new one, so discrimination is the standard deviation over
+    agents (20 to 50 such tasks do in LLM Bandit, 2025). ``embedding`` (m, e) keeps the quiz from
+    asking one thing twice: novelty is the width sqrt(e' A^-1 e) that is left after the tasks
+    picked before (D-optimal design).
+
+    Raises:
+        UsageError: ``size`` outside 1 to m.
+    """
+    m = len(means)
+    if not 1 <= size <= m:
+        raise UsageError(f"a quiz of {size} cannot be chosen from {m} tasks")
+    x = np.concatenate([np.ones((m, 1)), embedding.astype(np.float64)], axis=1)
+    spread = means.std(axis=1) + 1e-9
+    inv = np.eye(x.shape[1]) / lam
+    left, picked = np.ones(m, np.bool_), []
+    for _ in range(size):
+        width = np.sqrt(np.maximum(((x @ inv) * x).sum(axis=1), 0.0))
+        i = int(np.where(left, spread * width, -1.0).argmax())
+        picked.append(i)
+        left[i] = False
+        v = inv @ x[i]
+        inv -= np.outer(v, v) / (1.0 + x[i] @ v)
+    return picked
+
+
+def random_quiz(m: int, size: int, rng: np.random.Generator) -> list[int]:
+    """``size`` different positions out of ``m``, evenly: what a chosen quiz is compared with.
+
+    Raises:
+        UsageError: ``size`` outside 1 to m.
+    """
+    if not 1 <= size <= m:
+        raise UsageError(f"a quiz of {size} cannot be chosen from {m} tasks")
+    return [int(i) for i in rng.permutation(m)[:size]]

@@ -1,0 +1,1 @@
+"""Recruiting by skill profiles that outcomes write: no gradient anywhere."""

@@ -1,1 +1,0 @@
-"""Parts of the supervised router: text as columns, heads that learn, calibration of both."""

@@ -1,0 +1,1 @@
+"""What catalogue agents may import: hand-over of files, passages, lexer, charts. Stable."""
