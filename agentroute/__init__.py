@@ -11,13 +11,19 @@ if TYPE_CHECKING:
     from agentroute.ledger import Ledger
     from agentroute.model.calls import AgentCall, AgentReply, Artifact, Citation, Usage
     from agentroute.model.cards import CapabilityCard, Limits, Pricing, Skill
-    from agentroute.model.decisions import Decision, Feedback, Observation, Outcome
+    from agentroute.model.decisions import Decision
     from agentroute.model.events import Event
+    from agentroute.model.feedback import Feedback
+    from agentroute.model.objective import Objective
+    from agentroute.model.outcomes import Observation, Outcome
     from agentroute.model.plans import Plan, Topology
+    from agentroute.model.requests import Request
     from agentroute.model.routes import RouteFound
     from agentroute.model.runs import RunResult
-    from agentroute.model.scores import Objective, Request, Scores, StateDict, Taxonomy
+    from agentroute.model.scores import Scores
+    from agentroute.model.state import StateDict
     from agentroute.model.tasks import Message, Task, TaskGraph
+    from agentroute.model.taxonomy import Taxonomy
     from agentroute.orchestrator import Orchestrator
     from agentroute.registry.registry import Registry
 
@@ -30,28 +36,28 @@ _HOME = {
     "Citation": "model.calls",
     "Decision": "model.decisions",
     "Event": "model.events",
-    "Feedback": "model.decisions",
+    "Feedback": "model.feedback",
     "FittableRouter": "choosing.protocol",
     "Ledger": "ledger",
     "Limits": "model.cards",
     "Message": "model.tasks",
-    "Objective": "model.scores",
-    "Observation": "model.decisions",
+    "Objective": "model.objective",
+    "Observation": "model.outcomes",
     "Orchestrator": "orchestrator",
-    "Outcome": "model.decisions",
+    "Outcome": "model.outcomes",
     "Plan": "model.plans",
     "Pricing": "model.cards",
     "Registry": "registry.registry",
-    "Request": "model.scores",
+    "Request": "model.requests",
     "RouteFound": "model.routes",
     "Router": "choosing.protocol",
     "RunResult": "model.runs",
     "Scores": "model.scores",
     "Skill": "model.cards",
-    "StateDict": "model.scores",
+    "StateDict": "model.state",
     "Task": "model.tasks",
     "TaskGraph": "model.tasks",
-    "Taxonomy": "model.scores",
+    "Taxonomy": "model.taxonomy",
     "Topology": "model.plans",
     "Usage": "model.calls",
 }

@@ -22,10 +22,10 @@ from agentroute.learning.teaching import feedback_row
 from agentroute.ledger import Ledger
 from agentroute.model.events import Event
 from agentroute.model.ids import uuid7
+from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan
 from agentroute.model.routes import RouteFound
 from agentroute.model.runs import RunResult
-from agentroute.model.scores import Objective
 from agentroute.model.tasks import Task
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work

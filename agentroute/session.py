@@ -20,8 +20,8 @@ from agentroute.execution.run import Bounds
 from agentroute.features.text import make_embedder
 from agentroute.learning.policies import Policies
 from agentroute.ledger import Ledger
+from agentroute.model.objective import Objective
 from agentroute.model.plans import AgentUse, Plan
-from agentroute.model.scores import Objective
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 

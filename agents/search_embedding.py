@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from agentroute.features.text import make_embedder
+from agentroute.model.arrays import F32
 from agentroute.model.calls import AgentCall, AgentReply, Citation
-from agentroute.model.scores import F32
 from agentroute.toolbox.handover import locate
 from agentroute.toolbox.passages import Passage, document_files, passages_of, sentences
 

@@ -6,8 +6,11 @@ python examples/custom_router.py
 import numpy as np
 
 from agentroute.errors import RouterStateError
-from agentroute.model.decisions import Observation
-from agentroute.model.scores import Request, Scores, StateDict, Taxonomy
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
+from agentroute.model.scores import Scores
+from agentroute.model.state import StateDict
+from agentroute.model.taxonomy import Taxonomy
 
 
 class RunningMean:

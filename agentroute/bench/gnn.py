@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from agentroute.features.entities import Vocabulary
 from agentroute.features.knowledge import Edges, Knowledge
 from agentroute.features.text import HashingEncoder, normalise
+from agentroute.model.arrays import F32
 from agentroute.model.cards import CapabilityCard, Skill
-from agentroute.model.scores import F32
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.gnn.arrays import GraphArrays, graph_arrays
 from agentroute.routers.gnn.serve import prepare, score_parts

@@ -24,8 +24,10 @@ from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
 from agentroute.evaluation.tables.reading import load_table
 from agentroute.evaluation.tables.splits import Cut, holdout_cuts
 from agentroute.features.text import Embedder, make_embedder
+from agentroute.model.arrays import F64
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import F64, Objective, Scores
+from agentroute.model.objective import Objective
+from agentroute.model.scores import Scores
 from agentroute.routers.parts.lessons import teach
 from agentroute.routers.recruiting.router import Recruiting
 

@@ -23,10 +23,13 @@ from agentroute.choosing.policy import Policy
 from agentroute.choosing.screening import Screening
 from agentroute.errors import MissingExtraError, RoutingError
 from agentroute.features.threads import one_thread
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import Candidates, CardSet
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.decisions import Decision, DecisionRecord, Observation
+from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import keyed_rng, sha256, uuid7
-from agentroute.model.scores import F64, Candidates, CardSet, Request
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.router import LinUCB

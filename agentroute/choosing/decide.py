@@ -16,8 +16,9 @@ from agentroute.choosing.exploration import (
     draw,
 )
 from agentroute.errors import RoutingError, UsageError
+from agentroute.model.arrays import F64
 from agentroute.model.decisions import DecisionStatus
-from agentroute.model.scores import F64, Scores
+from agentroute.model.scores import Scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.errors import ConfigError
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 TIE = 1e-6
 CANARY_SHARE = 0.1

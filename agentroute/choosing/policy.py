@@ -10,7 +10,9 @@ from agentroute.choosing.decide import Choice, decide
 from agentroute.choosing.exploration import DEFAULT, Exploration
 from agentroute.choosing.protocol import Router
 from agentroute.choosing.screening import Screening
-from agentroute.model.scores import F64, Request, Scores
+from agentroute.model.arrays import F64
+from agentroute.model.requests import Request
+from agentroute.model.scores import Scores
 
 
 class Policy:

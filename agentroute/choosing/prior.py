@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.features.vectors import silent
-from agentroute.model.scores import F32, F64, Request
+from agentroute.model.arrays import F32, F64
+from agentroute.model.requests import Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from agentroute.model.decisions import Observation
-from agentroute.model.scores import Examples, Request, Scores, StateDict, Taxonomy
+from agentroute.model.examples import Examples
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
+from agentroute.model.scores import Scores
+from agentroute.model.state import StateDict
+from agentroute.model.taxonomy import Taxonomy
 
 
 @runtime_checkable

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from agentroute.choosing.prior import cosines
 from agentroute.errors import ConfigError
 from agentroute.features.vectors import LATENCY_S
-from agentroute.model.scores import F64, Request
+from agentroute.model.arrays import F64
+from agentroute.model.requests import Request
 
 
 @dataclass(frozen=True, slots=True)

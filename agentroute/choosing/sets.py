@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 TAU_IN, DELTA, CAP = 0.3, 0.1, 3
 

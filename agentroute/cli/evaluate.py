@@ -69,7 +69,7 @@ def evaluate_command(
     """
     from agentroute.cli.parts import evaluation as parts
     from agentroute.evaluation.runner import EvalSpec, evaluate
-    from agentroute.model.scores import Objective
+    from agentroute.model.objective import Objective
 
     routers = parts.router_specs(router or ["default"])
     if ledger is not None:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from agentroute.config.yaml import Document, load_yaml, problem
 from agentroute.errors import ConfigError
-from agentroute.model.cards import Part
+from agentroute.model.record import Part
 
 FILE = "agentroute.yaml"
 PREFIX = "AGENTROUTE_"

@@ -21,10 +21,10 @@ from agentroute.evaluation.results import EvalResult
 from agentroute.evaluation.runner import EvalSpec, evaluate_async
 from agentroute.evaluation.tables.reading import load_table
 from agentroute.model.decisions import DecisionRecord
+from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan
 from agentroute.model.routes import RouteFound, route_found
 from agentroute.model.runs import RunResult
-from agentroute.model.scores import Objective
 from agentroute.model.tasks import TaskGraph
 from agentroute.orchestrator import Orchestrator
 from agentroute.planning.topology import choose_topology

@@ -17,8 +17,8 @@ from agentroute.errors import UsageError
 from agentroute.evaluation.stream import Stream
 from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.features.text import Embedder
+from agentroute.model.arrays import F64
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import F64
 
 NOBODY = -1
 RouterSpec = str | Mapping[str, Any]

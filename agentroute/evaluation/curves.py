@@ -10,7 +10,7 @@ from agentroute.evaluation.contestants import NOBODY, Picks
 from agentroute.evaluation.results import Json
 from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
 from agentroute.evaluation.tables.problem import Problem
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 POINTS = 50
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.model.arrays import F64
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import F64
 
 RESAMPLES = 2_000
 Interval = tuple[float, float]

@@ -37,7 +37,7 @@ from agentroute.evaluation.tables.reading import load_table
 from agentroute.evaluation.tables.splits import Cut, holdout_cuts, split_cut
 from agentroute.features.text import Embedder, make_embedder
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import Objective
+from agentroute.model.objective import Objective
 
 Mode = Literal["full", "bandit"]
 

@@ -6,8 +6,11 @@ import numpy as np
 
 from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
 from agentroute.features.text import Embedder
-from agentroute.model.decisions import Observation
-from agentroute.model.scores import F64, Bounds, Candidates, Objective, Request
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import Candidates
+from agentroute.model.objective import Bounds, Objective
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
 from agentroute.routers.parts.lessons import everyone
 
 

@@ -14,7 +14,7 @@ from agentroute.evaluation.results import EvalResult, Json, RouterResult
 from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.problem import Problem
 from agentroute.features.text import MAX_CHARS
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 Play = tuple[Picks, Picks | None, Ints, float]
 

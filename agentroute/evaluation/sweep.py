@@ -22,8 +22,9 @@ from agentroute.evaluation.stream import Stream, objective_bounds
 from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder, make_embedder
+from agentroute.model.arrays import F64
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import F64, Objective
+from agentroute.model.objective import Objective
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0)
 

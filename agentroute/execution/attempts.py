@@ -17,8 +17,10 @@ from agentroute.execution.ports import Directory
 from agentroute.execution.results import TaskOutcome, join_team
 from agentroute.execution.run import Run
 from agentroute.model.calls import AgentCall, AgentReply
-from agentroute.model.decisions import Decision, Kind, Note, Outcome
+from agentroute.model.decisions import Decision, Kind
+from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
+from agentroute.model.outcomes import Outcome
 from agentroute.model.tasks import Task
 
 

@@ -12,8 +12,8 @@ from agentroute.execution.desk import Rules
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.embedding import Embedder
 from agentroute.model.ids import keyed_rng, uuid7
+from agentroute.model.requests import Request
 from agentroute.model.routes import RouteFound, route_found
-from agentroute.model.scores import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
 from agentroute.registry.registry import Registry

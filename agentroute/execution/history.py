@@ -6,7 +6,9 @@ from collections import defaultdict
 
 from agentroute.execution.ports import Book
 from agentroute.model.calls import AgentReply
-from agentroute.model.decisions import Decision, Kind, Note, Outcome
+from agentroute.model.decisions import Decision, Kind
+from agentroute.model.events import Note
+from agentroute.model.outcomes import Outcome
 
 APPROVAL_NEEDED = "approval.needed"
 APPROVAL_ANSWERED = "approval.answered"

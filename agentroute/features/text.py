@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from agentroute.errors import ConfigError, MissingExtraError, did_you_mean
+from agentroute.model.arrays import F32
 from agentroute.model.embedding import Embedder as Embedder
-from agentroute.model.scores import F32
 
 MAX_CHARS = 20_000  # both embedders read this much of a text and no more
 

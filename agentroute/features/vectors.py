@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from agentroute.errors import ConfigError, RouterStateError
-from agentroute.model.scores import F32, F64, Candidates
+from agentroute.model.arrays import F32, F64
+from agentroute.model.candidates import Candidates
 from agentroute.model.tasks import Task
 
 BIAS = 0.2  # the constant's share of the squared length; the blocks have the rest, so |x| <= 1

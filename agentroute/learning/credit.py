@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from agentroute.errors import ConfigError, did_you_mean
+from agentroute.model.arrays import F64
 from agentroute.model.decisions import DecisionRecord
-from agentroute.model.scores import F64
 
 Credit = Callable[[Sequence[DecisionRecord]], F64]
 

@@ -25,13 +25,9 @@ import numpy as np
 
 from agentroute.learning.credit import Credit, equal
 from agentroute.ledger import Ledger, Row
-from agentroute.model.decisions import (
-    Decision,
-    DecisionRecord,
-    Feedback,
-    Observation,
-    Outcome,
-)
+from agentroute.model.decisions import Decision, DecisionRecord
+from agentroute.model.feedback import Feedback
+from agentroute.model.outcomes import Observation, Outcome
 
 TTL_S = 30 * 86_400.0
 _TAUGHT = ("outcomes", "feedback")

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from agentroute.errors import RouterStateError
 from agentroute.model.ids import sha256
-from agentroute.model.scores import StateDict
+from agentroute.model.state import StateDict
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from agentroute.errors import UsageError
 from agentroute.ledger import Ledger
-from agentroute.model.decisions import Feedback
+from agentroute.model.feedback import Feedback
 from agentroute.model.ids import uuid7
 
 

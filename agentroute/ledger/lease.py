@@ -18,7 +18,7 @@ from typing import Self
 from agentroute.errors import LedgerBusyError, LedgerError
 from agentroute.ledger.connect import try_flock
 from agentroute.ledger.tickets import Ticket
-from agentroute.model.decisions import Note
+from agentroute.model.events import Note
 from agentroute.model.ids import sha256, uuid7
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,10 @@ from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
 from agentroute.ledger.tickets import Ticket, announce
 from agentroute.ledger.verify import VerifyReport, verify
 from agentroute.ledger.writer import Writer
-from agentroute.model.decisions import Decision, DecisionRecord, Feedback, Note, Outcome
+from agentroute.model.decisions import Decision, DecisionRecord
+from agentroute.model.events import Note
+from agentroute.model.feedback import Feedback
+from agentroute.model.outcomes import Outcome
 
 if TYPE_CHECKING:
     from agentroute.ledger.queries import RunSummary

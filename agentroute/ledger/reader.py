@@ -17,8 +17,8 @@ from agentroute.ledger.insert import head
 from agentroute.ledger.migrations import schema_version
 from agentroute.ledger.rows.cards import decode_cardset
 from agentroute.ledger.rows.decode import Row, decode_record, decode_row
+from agentroute.model.candidates import CardSet
 from agentroute.model.decisions import Decision, DecisionRecord
-from agentroute.model.scores import CardSet
 
 Raw = tuple[int, str, bytes]  # seq, table, body
 _PAGE = 1000

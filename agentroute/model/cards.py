@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from agentroute.model.record import Part
 
 Isolation = Literal["process", "inline"]
 Status = Literal["draft", "shadow", "canary", "active", "retired"]
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,119}$")
-
-
-class Part(BaseModel):
-    """Base of every frozen record that files or users meet; unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Skill(Part):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from agentroute.model.scores import F32
+from agentroute.model.arrays import F32
 
 
 @runtime_checkable

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from agentroute.model.cards import Part
+from pydantic import Field
+
+from agentroute.model.record import Part
 
 EventType = Literal[
     "run.started",
@@ -30,3 +32,12 @@ class Event(Part):
     agent: str = ""
     at_s: float = 0.0
     data: dict[str, Any] = {}
+
+
+class Note(Part):
+    """An event row of the ledger: a run's start and end, a lease, an approval, an alarm."""
+
+    id: str
+    run_id: str = ""
+    type: str = Field(min_length=1)
+    data: dict[str, Any] = Field(default_factory=dict)

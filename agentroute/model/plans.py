@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from agentroute.model.cards import Part
+from agentroute.model.record import Part
 from agentroute.model.tasks import Task, TaskGraph
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from agentroute.model.cards import Part
 from agentroute.model.decisions import DecisionRecord, DecisionStatus
+from agentroute.model.record import Part
 
 
 class Ranked(Part):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from agentroute.model.calls import AgentReply, Artifact
-from agentroute.model.cards import Part
 from agentroute.model.decisions import Decision
+from agentroute.model.record import Part
 
 RunStatus = Literal["completed", "degraded", "failed", "abstained", "waiting"]
 

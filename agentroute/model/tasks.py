@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from agentroute.errors import CycleError, TaskGraphError, UnknownDependencyError
-from agentroute.model.cards import Part
+from agentroute.model.record import Part
 
 DEFAULT_COUPLING = 0.3
 MAX_PROMPT = 1_000_000

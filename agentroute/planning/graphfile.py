@@ -19,8 +19,8 @@ from agentroute.errors import (
     UsageError,
     did_you_mean,
 )
-from agentroute.model.cards import Part
 from agentroute.model.plans import AgentUse, FailWhen, Plan, Topology
+from agentroute.model.record import Part
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.inputs import InputSpec, fill, look_up, read_inputs, references
 from agentroute.planning.topology import choose_topology

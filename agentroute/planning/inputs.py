@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from agentroute.config.yaml import load_yaml
 from agentroute.errors import UsageError, did_you_mean
-from agentroute.model.cards import Part
+from agentroute.model.record import Part
 from agentroute.toolbox.handover import locate
 
 InputType = Literal["str", "int", "float", "bool", "path", "file", "folder", "list", "yaml-list"]

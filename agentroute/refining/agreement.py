@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from agentroute.model.scores import F32
+from agentroute.model.arrays import F32
 from agentroute.refining.extract import canonical
 
 

@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import Candidates, CardSet
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.scores import F64, Candidates, CardSet
 from agentroute.model.tasks import Task
 from agentroute.registry.live import LiveState
 

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F64, Bounds, CardSet
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import CardSet
+from agentroute.model.objective import Bounds
 
 EMA = 0.2
 WINDOW = 1024

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from agentroute.errors import RouterStateError
-from agentroute.model.decisions import Observation
-from agentroute.model.scores import F64, Examples, Request, Scores, StateDict, Taxonomy
+from agentroute.model.arrays import F64
+from agentroute.model.examples import Examples
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
+from agentroute.model.scores import Scores
+from agentroute.model.state import StateDict
+from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.parts.index import ArmIndex, ArmMeans
 
 

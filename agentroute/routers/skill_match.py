@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from agentroute.choosing.prior import CardPrior, cosines
-from agentroute.model.decisions import Observation
-from agentroute.model.scores import Request, Scores, StateDict, Taxonomy
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
+from agentroute.model.scores import Scores
+from agentroute.model.state import StateDict
+from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.baselines import check_kind, total
 
 

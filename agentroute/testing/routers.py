@@ -19,9 +19,11 @@ import numpy as np
 
 from agentroute.choosing.protocol import FittableRouter, Router
 from agentroute.errors import RouterStateError
-from agentroute.model.decisions import Observation
 from agentroute.model.embedding import Embedder
-from agentroute.model.scores import Request, Scores, StateDict
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
+from agentroute.model.scores import Scores
+from agentroute.model.state import StateDict
 from agentroute.testing.world import World
 
 Factory = Callable[[], Router]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from agentroute.features.text import HashingEncoder
+from agentroute.model.candidates import Candidates
 from agentroute.model.cards import CapabilityCard, Pricing, Skill
-from agentroute.model.decisions import Observation
 from agentroute.model.embedding import Embedder
-from agentroute.model.scores import Bounds, Candidates, Examples, Objective, Request
+from agentroute.model.examples import Examples
+from agentroute.model.objective import Bounds, Objective
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from agentroute.model.scores import Scores, StateDict, Taxonomy
+from agentroute.model.scores import Scores
+from agentroute.model.state import StateDict
+from agentroute.model.taxonomy import Taxonomy
 
 
 class Recorder:

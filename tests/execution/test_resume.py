@@ -13,7 +13,8 @@ import pytest
 
 from agentroute.errors import LedgerBusyError
 from agentroute.ledger import Ledger
-from agentroute.model.decisions import DecisionRecord, Outcome
+from agentroute.model.decisions import DecisionRecord
+from agentroute.model.outcomes import Outcome
 
 TEXT = """
 topology: {topology}

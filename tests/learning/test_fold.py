@@ -13,8 +13,10 @@ from agentroute.errors import ConfigError, RouterStateError, UnknownRunError
 from agentroute.learning import Learner, StateStore, observations
 from agentroute.learning.credit import by_task_weight, make_credit
 from agentroute.ledger import Ledger
-from agentroute.model.decisions import Feedback, Note, Outcome
-from agentroute.model.scores import StateDict
+from agentroute.model.events import Note
+from agentroute.model.feedback import Feedback
+from agentroute.model.outcomes import Outcome
+from agentroute.model.state import StateDict
 from agentroute.routers.linucb.router import LinUCB
 from tests.ledger.sample import cardset, record
 

@@ -4,8 +4,10 @@ import pytest
 
 from agentroute.errors import LedgerBusyError, LedgerError, UnknownRunError
 from agentroute.ledger import ERASED, Ledger
-from agentroute.model.decisions import Feedback, Note, Outcome
+from agentroute.model.events import Note
+from agentroute.model.feedback import Feedback
 from agentroute.model.ids import sha256
+from agentroute.model.outcomes import Outcome
 from tests.ledger.sample import record
 
 

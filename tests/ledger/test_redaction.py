@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentroute.ledger.rows.redaction import PATTERNS, redact, redact_bytes, redact_json
-from agentroute.model.decisions import Note, Outcome
+from agentroute.model.events import Note
+from agentroute.model.outcomes import Outcome
 from tests.ledger.sample import record
 
 A = "Ab3dEf9hIjKlMn0pQrStUvWxYz12345678AbCdEfGh"

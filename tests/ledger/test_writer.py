@@ -23,7 +23,10 @@ from agentroute.errors import (
 )
 from agentroute.ledger import Ledger, migrations
 from agentroute.ledger.chain import TABLES
-from agentroute.model.decisions import DecisionRecord, Feedback, Note, Outcome
+from agentroute.model.decisions import DecisionRecord
+from agentroute.model.events import Note
+from agentroute.model.feedback import Feedback
+from agentroute.model.outcomes import Outcome
 from tests.ledger.sample import record
 
 
@@ -248,7 +251,8 @@ def test_a_migration_is_done_or_not_begun(ledger, monkeypatch):
 NURSERY = """
 import os, signal, sys
 from agentroute.ledger import Ledger
-from agentroute.model.decisions import Decision, DecisionRecord, Outcome
+from agentroute.model.decisions import Decision, DecisionRecord
+from agentroute.model.outcomes import Outcome
 path, acks = sys.argv[1:]
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 

@@ -6,7 +6,7 @@ import pytest
 
 from agentroute.choosing.policy import Policy
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import Bounds, Objective
+from agentroute.model.objective import Bounds, Objective
 from agentroute.routers.baselines import Cheapest, FixedBest, RoundRobin, Uniform
 from agentroute.routers.skill_match import SkillMatch
 

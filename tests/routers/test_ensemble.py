@@ -7,8 +7,8 @@ import pytest
 
 from agentroute.choosing.policy import Policy
 from agentroute.errors import ConfigError, NotFittedError, RouterStateError
+from agentroute.model.examples import Examples
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import Examples
 from agentroute.routers.ensemble.hedge import Hedge
 from agentroute.routers.ensemble.router import Ensemble
 from agentroute.testing.routers import RULES, check_router

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from agentroute.choosing.prior import CardPrior
+from agentroute.model.candidates import CardSet
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.scores import CardSet
 from agentroute.routers.linucb.lexicon import CARD, CHARS, COLUMNS, Lexicon, text_columns
 from agentroute.routers.linucb.prototypes import Prototypes
 from agentroute.routers.linucb.router import LinUCB

@@ -12,7 +12,7 @@ from agentroute.choosing.screening import Screening
 from agentroute.errors import ConfigError, RouterStateError
 from agentroute.features.vectors import AGENT, agent_vectors
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import Bounds, Objective
+from agentroute.model.objective import Bounds, Objective
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.router import LinUCB
 

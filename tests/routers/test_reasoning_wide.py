@@ -13,7 +13,7 @@ from agentroute.choosing.sets import recall_at, set_metrics
 from agentroute.evaluation.stream import Stream
 from agentroute.evaluation.tables.reading import load_table
 from agentroute.features.text import make_embedder
-from agentroute.model.scores import Objective
+from agentroute.model.objective import Objective
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.reasoning.router import ReasoningRouter
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from agentroute.model.candidates import Candidates, CardSet
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.decisions import Observation
-from agentroute.model.scores import Candidates, CardSet, Objective, Request
+from agentroute.model.objective import Objective
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 
 E = 32

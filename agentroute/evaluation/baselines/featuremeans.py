@@ -6,7 +6,7 @@ import numpy as np
 
 from agentroute.evaluation.tables.problem import Inputs, Labels
 from agentroute.evaluation.tables.splits import folds
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 SHRINKAGE = (1.0, 5.0, 20.0, 80.0)
 Grouping = tuple[tuple[str, ...], float]  # the features whose values make a group, and kappa

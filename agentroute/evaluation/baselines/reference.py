@@ -10,7 +10,7 @@ from agentroute.errors import UsageError, did_you_mean
 from agentroute.evaluation.baselines.rules import BASELINES, Baseline, Guess
 from agentroute.evaluation.tables.problem import Inputs, Labels, Problem
 from agentroute.evaluation.tables.splits import folds
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 BASELINE_NAMES = ("random", "best_single", "best_per_feature", "knn", "linear", "oracle")
 ABSTAIN_AT = 0.5

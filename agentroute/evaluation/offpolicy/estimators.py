@@ -26,8 +26,8 @@ from agentroute.choosing.protocol import Router
 from agentroute.errors import OverlapError, UsageError
 from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.splits import folds
+from agentroute.model.arrays import F64
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import F64
 
 if TYPE_CHECKING:
     from agentroute.ledger import Ledger

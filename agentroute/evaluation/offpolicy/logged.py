@@ -19,9 +19,10 @@ from agentroute.errors import OverlapError
 from agentroute.evaluation.offpolicy.estimators import LoggedRows
 from agentroute.learning.fold import observations
 from agentroute.ledger import Ledger
-from agentroute.model.decisions import DecisionRecord, Observation
+from agentroute.model.arrays import F64
+from agentroute.model.decisions import DecisionRecord
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import F64
+from agentroute.model.outcomes import Observation
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder
-from agentroute.model.scores import F32, F64
+from agentroute.model.arrays import F32, F64
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ import numpy as np
 from agentroute.errors import TableError, did_you_mean
 from agentroute.evaluation.tables.outcomes import Arm, OutcomeTable, split_name
 from agentroute.features.text import MAX_CHARS
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 __all__ = ["Arm", "OutcomeTable", "load_table"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 WINDOW, DROP, BACK, HOLD, BEFORE = 50, 0.08, 0.9, 50, 200
 DEAD_SHARE, DEAD_WITHIN = 0.05, 100

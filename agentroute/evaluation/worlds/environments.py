@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 from agentroute.errors import UsageError, did_you_mean
 from agentroute.evaluation.worlds.wordbank import TOPICS, card, prompt
 from agentroute.features.text import Embedder, HashingEncoder
-from agentroute.model.scores import F64, Candidates, CardSet, Objective, Request
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import Candidates, CardSet
+from agentroute.model.objective import Objective
+from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.parts.lessons import everyone

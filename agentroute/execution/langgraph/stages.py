@@ -15,7 +15,7 @@ from agentroute.execution.langgraph.portal import Portal
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.run import Run
 from agentroute.execution.summary import summarise
-from agentroute.model.decisions import Note
+from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
 from agentroute.model.plans import Plan, Topology
 from agentroute.planning.lead import Lead, Order, RuleLead

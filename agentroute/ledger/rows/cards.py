@@ -7,8 +7,8 @@ import orjson
 
 from agentroute.ledger.rows.pack import pack, unpack
 from agentroute.ledger.rows.redaction import redact_json
+from agentroute.model.candidates import CardSet
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.scores import CardSet
 
 
 def encode_cardset(cards: CardSet) -> bytes:

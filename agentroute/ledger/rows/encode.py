@@ -10,7 +10,10 @@ from agentroute.errors import LedgerError
 from agentroute.ledger.rows.decisions import decision_entry
 from agentroute.ledger.rows.entries import Entry, entry_of
 from agentroute.ledger.rows.redaction import redact, redact_json
-from agentroute.model.decisions import DecisionRecord, Feedback, Note, Outcome
+from agentroute.model.decisions import DecisionRecord
+from agentroute.model.events import Note
+from agentroute.model.feedback import Feedback
+from agentroute.model.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)

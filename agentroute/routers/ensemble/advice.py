@@ -9,7 +9,9 @@ from dataclasses import replace
 import numpy as np
 import orjson
 
-from agentroute.model.scores import F64, Request, Scores
+from agentroute.model.arrays import F64
+from agentroute.model.requests import Request
+from agentroute.model.scores import Scores
 
 Said = Sequence[Scores | None]  # None: the member was silent
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.errors import ConfigError
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 SHARP = 0.02
 IX = 0.05

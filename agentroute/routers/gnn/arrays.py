@@ -18,7 +18,8 @@ from agentroute.features.knowledge import (
     edge_arrays,
 )
 from agentroute.features.text import normalise
-from agentroute.model.scores import F32, CardSet
+from agentroute.model.arrays import F32
+from agentroute.model.candidates import CardSet
 
 Variant = Literal["full", "no_entity_edges", "no_agent_edges", "hard_label", "mlp"]
 VARIANTS: tuple[Variant, ...] = ("full", "no_entity_edges", "no_agent_edges", "hard_label", "mlp")

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from agentroute.errors import TableError
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 from agentroute.model.tasks import Task
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 from agentroute.model.tasks import Task
 
 KAPPA = 10.0

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.knowledge import STATIC, Edges, EdgeType
-from agentroute.model.scores import F32
+from agentroute.model.arrays import F32
 from agentroute.routers.gnn.arrays import GraphArrays
 
 Weights = Mapping[str, F32]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F64, Candidates
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import Candidates
 from agentroute.routers.parts.index import ArmIndex
 
 

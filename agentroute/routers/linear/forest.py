@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F32, F64
+from agentroute.model.arrays import F32, F64
 
 TREES = 100
 LEAF = 20  # rows that a leaf keeps at least

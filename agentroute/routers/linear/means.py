@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 KAPPA = (1.0, 3.0, 10.0)
 MAX_LEVELS = 4

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F32, F64
+from agentroute.model.arrays import F32, F64
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
 

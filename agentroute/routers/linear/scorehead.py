@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F32, F64, Examples
+from agentroute.model.arrays import F32, F64
+from agentroute.model.examples import Examples
 from agentroute.model.tasks import Task
 from agentroute.routers.linear.means import FeatureMeans, Features, arm_means, fit_means
 from agentroute.routers.linear.textmodel import TextModel, fit_text

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F32, F64
+from agentroute.model.arrays import F32, F64
 from agentroute.routers.linear.forest import Forest, fit_forest
 from agentroute.routers.linear.ridge import ridge_path
 from agentroute.routers.linear.views import columns, scaled, scaling

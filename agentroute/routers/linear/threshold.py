@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 MAX_LOSS = 0.004  # score in scope that may be given up for refusing
 MIN_ABSTAIN = 5  # rows marked abstain below which nothing is ever refused

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agentroute.model.scores import F32
+from agentroute.model.arrays import F32
 
 MAX_CHARS = 20_000  # of a prompt that are read; longer prompts differ early or not at all
 CLIP = 0.5  # of scaled columns

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F32, F64
+from agentroute.model.arrays import F32, F64
 from agentroute.routers.parts.words import content
 
 MIX = 0.5  # of the learned map in the similarity; the rest is the plain cosine

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F64, Candidates
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import Candidates
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.parts.index import ArmMeans
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.errors import ConfigError
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 DELTA = 0.25
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F64, CardSet
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import CardSet
 
 Ints = NDArray[np.int64]
 CHUNK = 512

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F32, F64, CardSet, Request
+from agentroute.model.arrays import F32, F64
+from agentroute.model.candidates import CardSet
+from agentroute.model.requests import Request
 from agentroute.routers.parts.index import ArmIndex
 from agentroute.routers.parts.words import columns, grams
 

@@ -12,8 +12,13 @@ from agentroute.choosing.prior import CardPrior, cosines, unit_interval
 from agentroute.errors import ConfigError, RouterStateError
 from agentroute.features.threads import one_thread
 from agentroute.features.vectors import AGENT, ContextVector, agent_vectors
-from agentroute.model.decisions import Observation
-from agentroute.model.scores import F64, CardSet, Request, Scores, StateDict, Taxonomy
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import CardSet
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
+from agentroute.model.scores import Scores
+from agentroute.model.state import StateDict
+from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.baselines import check_kind
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.costs import CostHead

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from agentroute.model.scores import F32, Candidates, Request
+from agentroute.model.arrays import F32
+from agentroute.model.candidates import Candidates
+from agentroute.model.requests import Request
 
 
 def only(request: Request, agent: str) -> Request:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F32, F64
+from agentroute.model.arrays import F32, F64
 
 Ints = NDArray[np.int64]
 LEAST, SHARE = 4, 8

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import Candidates, CardSet
+from agentroute.model.candidates import Candidates, CardSet
 
 
 class ArmIndex:

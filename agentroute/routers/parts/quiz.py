@@ -8,7 +8,8 @@ import numpy as np
 
 from agentroute.choosing.protocol import Router
 from agentroute.errors import UsageError
-from agentroute.model.scores import F64, Request
+from agentroute.model.arrays import F64
+from agentroute.model.requests import Request
 
 
 async def predicted(router: Router, requests: Sequence[Request]) -> F64:

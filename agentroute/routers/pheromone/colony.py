@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from agentroute.choosing.exploration import draw
 from agentroute.choosing.prior import CardPrior
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F64, Request
+from agentroute.model.arrays import F64
+from agentroute.model.requests import Request
 
 ABILITY, FREE, QUICK = 0.7, 0.2, 0.1
 ALPHA, BETA = 1.0, 2.0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 NEUTRAL = 0.5
 TINY = 1e-100

@@ -11,8 +11,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import CardSet
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.scores import F64, CardSet
 from agentroute.model.stopwords import STOP
 from agentroute.routers.parts.words import tokens
 

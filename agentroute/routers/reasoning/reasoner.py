@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 
 from agentroute.errors import RouterStateError
 from agentroute.features.text import Embedder, normalise
-from agentroute.model.decisions import Observation
+from agentroute.model.arrays import F32, F64
+from agentroute.model.candidates import Candidates, CardSet
+from agentroute.model.examples import Examples
 from agentroute.model.ids import keyed_rng
-from agentroute.model.scores import F32, F64, Candidates, CardSet, Examples, Request, StateDict
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
+from agentroute.model.state import StateDict
 from agentroute.routers.parts.binding import Space
 from agentroute.routers.parts.words import follows_up
 from agentroute.routers.reasoning.cardwords import card_words

@@ -13,9 +13,15 @@ from agentroute.adapters.structured import Answer, ask_json, decode
 from agentroute.choosing.sets import CAP, DELTA, TAU_IN, agent_set
 from agentroute.errors import AgentRouteError, ConfigError
 from agentroute.features.text import Embedder
+from agentroute.model.arrays import F64
 from agentroute.model.calls import Usage
-from agentroute.model.decisions import Observation
-from agentroute.model.scores import F64, Candidates, Examples, Request, Scores, StateDict, Taxonomy
+from agentroute.model.candidates import Candidates
+from agentroute.model.examples import Examples
+from agentroute.model.outcomes import Observation
+from agentroute.model.requests import Request
+from agentroute.model.scores import Scores
+from agentroute.model.state import StateDict
+from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.baselines import total
 from agentroute.routers.reasoning.prompt import ModelChoice, messages, read, shape
 from agentroute.routers.reasoning.reasoner import OfflineReasoner, Opinion

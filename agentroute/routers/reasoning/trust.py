@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 
 class Trust:

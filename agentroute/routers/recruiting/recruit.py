@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 TEMPERATURE = 0.5
 

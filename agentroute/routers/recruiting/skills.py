@@ -9,8 +9,9 @@ import numpy as np
 
 from agentroute.features.text import HashingEncoder
 from agentroute.features.threads import one_thread
+from agentroute.model.arrays import F32
+from agentroute.model.candidates import CardSet
 from agentroute.model.embedding import Embedder
-from agentroute.model.scores import F32, CardSet
 from agentroute.model.tasks import Task
 
 MAX_PHRASES = 48

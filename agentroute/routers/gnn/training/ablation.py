@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from agentroute.model.embedding import Embedder
-from agentroute.model.scores import Examples
+from agentroute.model.examples import Examples
 from agentroute.routers.gnn.arrays import VARIANTS, Variant
 from agentroute.routers.gnn.fitted import Fitted, TrainConfig
 from agentroute.routers.gnn.training.fitting import fit_network

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 
 
 def trust_in(z: F64, residual: F64, *, centred: bool = True) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.knowledge import I64
-from agentroute.model.scores import F64
+from agentroute.model.arrays import F64
 from agentroute.routers.gnn.fitted import TrainConfig
 from agentroute.routers.gnn.labels import TAU, kl_divergence, soft_labels, softmax
 from agentroute.routers.gnn.training.extra import load_torch

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F32
+from agentroute.model.arrays import F32
 from agentroute.routers.linear.classes.ngrams import NGrams, Sparse
 
 GAMMA, LAM = 2.0, 0.2

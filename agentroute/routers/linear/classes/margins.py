@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agentroute.model.scores import F32
+from agentroute.model.arrays import F32
 from agentroute.routers.linear.classes.network import SCALE, Network
 
 EMBEDDING = 2.0  # scale of the embedding beside n-gram blocks of length 1

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.scores import F32
+from agentroute.model.arrays import F32
 from agentroute.routers.linear.classes.ngrams import Sparse
 
 SCALE = 4.0  # of embeddings of length 1: brings them to the scale of the n-gram blocks

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.scores import F32
+from agentroute.model.arrays import F32
 
 MAX_CHARS = 1_000
 MAX_COLUMNS = 60_000
