@@ -1,18 +1,167 @@
-"""The README is true: its Python runs, its commands exist, every command explains itself."""
+"""The documents are true: every block of the README runs, and what they name exists."""
 
+import ast
 import asyncio
+import json
+import os
 import re
+import subprocess
+import sys
 import textwrap
+import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import typer
 
 from agentroute.cli.app import app
+from agentroute.config.yaml import load_yaml
+from agentroute.planning.graphfile import load_graph
+from agentroute.registry.load import load_card
 from agentroute.routers.catalog import known_routers
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.md")],
+    key=str,
+)
+SHELL = """
+set -eu
+python() { "$PYTHON" "$@"; }
+agentroute() { "$PYTHON" -m agentroute "$@"; }
+"""
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+    line: int
+
+    @property
+    def file(self):
+        """The file that the block is, where its first line is a comment with a name."""
+        found = re.match(r"# (\S+\.\w+)\n", self.text)
+        return found and found[1]
+
+
+def blocks(text):
+    """Every fenced block; one without a language is none that a test can run."""
+    for m in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        yield Block(m[1], m[2], text[: m.start()].count("\n") + 1)
+
+
+ALL_BLOCKS = list(blocks(README))
+
+
+class Place:
+    """One folder, in which the README is followed from top to bottom."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "examples").symlink_to(ROOT / "examples")
+        self.env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "AGENTROUTE_"))},
+            "PYTHON": sys.executable,
+            "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "COLUMNS": "200",
+        }
+
+    def shell(self, text):
+        done = subprocess.run(
+            ["bash", "-c", SHELL + text], cwd=self.folder, env=self.env,
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def know_ids(self):
+        """``$RUN`` and ``$DECISION`` as a reader finds them, by the commands the README names."""
+        runs = json.loads(self.shell("agentroute runs ls --json"))
+        run = next(r["run_id"] for r in runs if r["about"]["name"] == "count_and_shout")
+        shown = json.loads(self.shell(f"agentroute runs show {run} --json"))
+        found = next(
+            c["id"] for c in shown["choices"] if c["kind"] == "route" and "shout" in c["chosen"]
+        )
+        self.env |= {"RUN": run, "DECISION": found}
+
+    def install(self, text):
+        """What ``pip install`` leaves of entry points."""
+        groups = tomllib.loads(text)["project"]["entry-points"]
+        info = self.folder / "my_routers-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-routers\nVersion: 1\n")
+        lines = [
+            f"[{g}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items())
+            for g, names in groups.items()
+        ]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+
+    def write(self, block):
+        path = self.folder / block.file
+        path.write_text(block.text, encoding="utf-8")
+        if block.language == "yaml":
+            tasks = "tasks" in load_yaml(path).data
+            (load_graph if tasks else load_card)(path)
+        else:
+            ast.parse(block.text)
+
+
+def run_python(text):
+    """A block at top level may await, as in a notebook."""
+    body = "async def main():\n" + textwrap.indent(text, "    ")
+    scope = {}
+    exec(compile(body, "README.md", "exec"), scope)
+    asyncio.run(scope["main"]())
+
+
+def test_every_block_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    place = Place(tmp_path)
+    said = {}
+    for block in ALL_BLOCKS:
+        if block.file:
+            place.write(block)
+        elif block.language == "python":
+            run_python(block.text)
+            said[block.line] = capsys.readouterr().out
+        elif block.language == "toml":
+            place.install(block.text)
+        elif block.language == "sh":
+            said[block.line] = run_shell(place, block.text)
+        else:
+            pytest.fail(f"README.md:{block.line}: nothing runs a block of '{block.language}'")
+    out = "".join(said.values())
+    assert "completed" in out
+    assert "3 WORDS, THE LONGEST IS 'THREE'" in out  # the graph's second task read the first
+    assert "echo_words was not a candidate: lacks a required skill" in out
+    assert "rule_" in out
+    assert (tmp_path / "agentroute.db").exists()
+
+
+def run_shell(place, text):
+    if re.search(r"^(make|pip) ", text, re.MULTILINE):
+        return static(text)
+    if "$RUN" in text:
+        place.know_ids()
+    return place.shell(text)
+
+
+def static(text):
+    """``make`` and ``pip`` are not run here: their targets and extras exist."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for line in text.splitlines():
+        command = line.split("#")[0]
+        if target := re.match(r"make ([a-z]+)\s*$", command):
+            assert re.search(rf"^{target[1]}:", makefile, re.MULTILINE), line
+        else:
+            assert re.match(r"pip install ('?)\.(\[\w+\])?\1\s*$", command), line
+        for extra in re.findall(r"\[(\w+)\]", line):
+            assert extra in project["optional-dependencies"], line
+    return ""
 
 
 def commands(command, prefix=()):
@@ -28,32 +177,59 @@ def commands(command, prefix=()):
 ALL = dict(commands(typer.main.get_command(app)))
 
 
-def test_the_first_python_block_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "agents").symlink_to(ROOT / "agents")
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    body = "async def main():\n" + textwrap.indent(code, "    ")
-    scope = {}
-    exec(compile(body, "README.md", "exec"), scope)
-    asyncio.run(scope["main"]())
-    out = capsys.readouterr().out
-    assert "completed" in out or "degraded" in out
-    assert (tmp_path / "agentroute.db").exists()
+def named(path):
+    return str(path.relative_to(ROOT))
 
 
-def words_of(line):
-    return re.findall(r"`agentroute ([a-z]+(?: [a-z]+)?)", line)
-
-
-def test_every_command_in_the_readme_exists():
-    named = {w for line in README.splitlines() for w in words_of(line)}
-    assert named
-    for words in named:
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_that_a_page_names_exists(page):
+    text = page.read_text(encoding="utf-8")
+    for words in set(re.findall(r"`agentroute ([a-z]+(?: [a-z]+)?)", text)):
         first, *rest = words.split()
         known = [c for c in ALL if c[0] == first]
         assert known, words
         if rest and len(known[0]) > 1:
             assert (first, rest[0]) in ALL, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_option_that_a_page_gives_to_a_command_exists(page):
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(r"`agentroute ([^`]*)`", text):
+        words = line.split()
+        found = [c for c in ALL if tuple(words[: len(c)]) == c]
+        if not found:
+            continue
+        known = {o for p in ALL[found[0]].params for o in p.opts}
+        for option in re.findall(r"(?<!\S)--[a-z-]+", line):
+            assert option in known, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_of_a_page_leads_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_a_page_names_nothing_private(page):
+    text = page.read_text(encoding="utf-8")
+    for found in re.findall(
+        r"DESIGN \d|\bAR-\d+|systems brief|\bissue \d|/(?:work|home|tmp)/", text
+    ):
+        pytest.fail(found)
+
+
+def test_pages_for_readers_stay_short():
+    for name, most in {"README.md": 170, "ARCHITECTURE.md": 150}.items():
+        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) < most, name
+
+
+def test_the_list_of_experiments_is_whole():
+    listed = set(re.findall(r"\]\((\S+\.md)\)", (ROOT / "experiments/README.md").read_text()))
+    there = {p.name for p in ROOT.glob("experiments/*.md")} - {"README.md"}
+    assert there <= listed
 
 
 @pytest.mark.parametrize("name", [" ".join(c) for c in ALL])
@@ -66,7 +242,9 @@ def test_every_router_is_documented():
         assert f"`{name}`" in README or name == "default", name
 
 
-def test_every_make_target_of_the_readme_exists():
+def test_every_make_target_of_the_pages_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"`?make (?:-s )?([a-z]+)", README)) - {"nothing"}:
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"(?:^|`)make ([a-z]+)\b", text, re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), (page.name, target)
