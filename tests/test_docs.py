@@ -2,9 +2,11 @@
 
 import ast
 import asyncio
+import importlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -15,7 +17,7 @@ from typing import NamedTuple
 import pytest
 import typer
 
-from agentroute.cli.app import app
+from agentroute.cli.app import app, run
 from agentroute.config.yaml import load_yaml
 from agentroute.planning.graphfile import load_graph
 from agentroute.registry.load import load_card
@@ -27,11 +29,6 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.md")],
     key=str,
 )
-SHELL = """
-set -eu
-python() { "$PYTHON" "$@"; }
-agentroute() { "$PYTHON" -m agentroute "$@"; }
-"""
 
 
 class Block(NamedTuple):
@@ -55,37 +52,66 @@ def blocks(text):
 ALL_BLOCKS = list(blocks(README))
 
 
-class Place:
-    """One folder, in which the README is followed from top to bottom."""
+class Reader:
+    """Follows the README from top to bottom, in one folder."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, monkeypatch, capsys):
+        self.folder, self.capsys = folder, capsys
+        self.said = ""
         (folder / "examples").symlink_to(ROOT / "examples")
-        self.env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "AGENTROUTE_"))},
-            "PYTHON": sys.executable,
-            "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
-            "XDG_CONFIG_HOME": str(folder / "config"),
-            "COLUMNS": "200",
-        }
+        monkeypatch.chdir(folder)
+        monkeypatch.syspath_prepend(str(folder))
+        for name, value in {"COLUMNS": "200", "RUN": "", "DECISION": ""}.items():
+            monkeypatch.setenv(name, value)
 
-    def shell(self, text):
+    def follow(self, block):
+        if block.file:
+            self.write(block)
+        elif block.language == "python":
+            run_python(block.text)
+        elif block.language == "toml":
+            self.install(block.text)
+        elif block.language == "sh" and re.search(r"^(make|pip) ", block.text, re.MULTILINE):
+            static(block.text)
+        elif block.language == "sh":
+            for line in block.text.splitlines():
+                self.command(line)
+        else:
+            pytest.fail(f"README.md:{block.line}: nothing runs a block of '{block.language}'")
+        self.said += self.capsys.readouterr().out
+
+    def command(self, line):
+        """One line of a shell block: the command line in this process, anything else in its own."""
+        if "$RUN" in line or "$DECISION" in line:
+            self.know_ids()
+        program, *words = [os.path.expandvars(w) for w in shlex.split(line, comments=True)]
+        if program == "agentroute":
+            assert run(words) == 0, (line, self.capsys.readouterr().err)
+        else:
+            self.process([sys.executable if program == "python" else program, *words])
+
+    def process(self, words):
         done = subprocess.run(
-            ["bash", "-c", SHELL + text], cwd=self.folder, env=self.env,
-            capture_output=True, text=True, timeout=60,
+            words, cwd=self.folder, capture_output=True, text=True, timeout=60,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(self.folder), str(ROOT)])},
         )  # fmt: skip
-        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        print(done.stdout)
+
+    def json(self, *words):
+        self.said += self.capsys.readouterr().out
+        assert run([*words, "--json"]) == 0, words
+        return json.loads(self.capsys.readouterr().out)
 
     def know_ids(self):
         """``$RUN`` and ``$DECISION`` as a reader finds them, by the commands the README names."""
-        runs = json.loads(self.shell("agentroute runs ls --json"))
-        run = next(r["run_id"] for r in runs if r["about"]["name"] == "count_and_shout")
-        shown = json.loads(self.shell(f"agentroute runs show {run} --json"))
-        found = next(
-            c["id"] for c in shown["choices"] if c["kind"] == "route" and "shout" in c["chosen"]
-        )
-        self.env |= {"RUN": run, "DECISION": found}
+        if os.environ["RUN"]:
+            return
+        runs = self.json("runs", "ls")
+        shown = next(r["run_id"] for r in runs if r["about"]["name"] == "count_and_shout")
+        choices = self.json("runs", "show", shown)["choices"]
+        os.environ["RUN"] = shown
+        os.environ["DECISION"] = next(c["id"] for c in choices if c["chosen"] == ["shout"])
 
     def install(self, text):
         """What ``pip install`` leaves of entry points."""
@@ -98,6 +124,7 @@ class Place:
             for g, names in groups.items()
         ]
         (info / "entry_points.txt").write_text("\n".join(lines))
+        importlib.invalidate_caches()
 
     def write(self, block):
         path = self.folder / block.file
@@ -118,35 +145,21 @@ def run_python(text):
 
 
 def test_every_block_of_the_readme_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    place = Place(tmp_path)
-    said = {}
+    reader = Reader(tmp_path, monkeypatch, capsys)
     for block in ALL_BLOCKS:
-        if block.file:
-            place.write(block)
-        elif block.language == "python":
-            run_python(block.text)
-            said[block.line] = capsys.readouterr().out
-        elif block.language == "toml":
-            place.install(block.text)
-        elif block.language == "sh":
-            said[block.line] = run_shell(place, block.text)
-        else:
-            pytest.fail(f"README.md:{block.line}: nothing runs a block of '{block.language}'")
-    out = "".join(said.values())
-    assert "completed" in out
-    assert "3 WORDS, THE LONGEST IS 'THREE'" in out  # the graph's second task read the first
+        reader.follow(block)
+    out = reader.said
+    assert "refund for Refund order 7 and tell the customer" in out
+    assert "3 WORDS, THE LONGEST IS 'THREE'" in out  # the second task read the first
     assert "echo_words was not a candidate: lacks a required skill" in out
-    assert "rule_" in out
+    assert "ok  rule_" in out
     assert (tmp_path / "agentroute.db").exists()
 
 
-def run_shell(place, text):
-    if re.search(r"^(make|pip) ", text, re.MULTILINE):
-        return static(text)
-    if "$RUN" in text:
-        place.know_ids()
-    return place.shell(text)
+def test_the_module_is_the_command(tmp_path):
+    words = [sys.executable, "-m", "agentroute", "--version"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("agentroute ")
 
 
 def static(text):
