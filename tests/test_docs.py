@@ -234,6 +234,17 @@ def test_a_page_names_nothing_private(page):
         pytest.fail(found)
 
 
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "README.md"], ids=named)
+def test_python_in_other_pages_parses_and_marks_known_ids(page):
+    ids = (ROOT / "tests/checklist_ids.yaml").read_text(encoding="utf-8")
+    for block in blocks(page.read_text(encoding="utf-8")):
+        assert block.language in ("", "python"), block.line
+        if block.language == "python":
+            ast.parse(block.text)
+            for name in re.findall(r'checklist\("(\w+)"', block.text):
+                assert re.search(rf"^{name}:", ids, re.MULTILINE), name
+
+
 def test_pages_for_readers_stay_short():
     for name, most in {"README.md": 170, "ARCHITECTURE.md": 150}.items():
         assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) < most, name
