@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentroute.choosing.protocol import FittableRouter, Router
     from agentroute.errors import AgentRouteError
+    from agentroute.execution.found import RouteFound
     from agentroute.ledger import Ledger
     from agentroute.model.calls import AgentCall, AgentReply, Artifact, Citation, Usage
+    from agentroute.model.candidates import Request
     from agentroute.model.cards import CapabilityCard, Limits, Pricing, Skill
     from agentroute.model.decisions import Decision
     from agentroute.model.events import Event
-    from agentroute.model.feedback import Feedback
     from agentroute.model.objective import Objective
-    from agentroute.model.outcomes import Observation, Outcome
+    from agentroute.model.outcomes import Feedback, Observation, Outcome
     from agentroute.model.plans import Plan, Topology
-    from agentroute.model.requests import Request
-    from agentroute.model.routes import RouteFound
     from agentroute.model.runs import RunResult
-    from agentroute.model.scores import Scores
+    from agentroute.model.scores import Scores, Taxonomy
     from agentroute.model.state import StateDict
     from agentroute.model.tasks import Message, Task, TaskGraph
-    from agentroute.model.taxonomy import Taxonomy
     from agentroute.orchestrator import Orchestrator
     from agentroute.registry.registry import Registry
 
@@ -36,7 +34,7 @@ _HOME = {
     "Citation": "model.calls",
     "Decision": "model.decisions",
     "Event": "model.events",
-    "Feedback": "model.feedback",
+    "Feedback": "model.outcomes",
     "FittableRouter": "choosing.protocol",
     "Ledger": "ledger",
     "Limits": "model.cards",
@@ -48,8 +46,8 @@ _HOME = {
     "Plan": "model.plans",
     "Pricing": "model.cards",
     "Registry": "registry.registry",
-    "Request": "model.requests",
-    "RouteFound": "model.routes",
+    "Request": "model.candidates",
+    "RouteFound": "execution.found",
     "Router": "choosing.protocol",
     "RunResult": "model.runs",
     "Scores": "model.scores",
@@ -57,7 +55,7 @@ _HOME = {
     "StateDict": "model.state",
     "Task": "model.tasks",
     "TaskGraph": "model.tasks",
-    "Taxonomy": "model.taxonomy",
+    "Taxonomy": "model.scores",
     "Topology": "model.plans",
     "Usage": "model.calls",
 }

@@ -17,6 +17,7 @@ from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settin
 from agentroute.errors import NestedLoopError, UsageError
 from agentroute.execution.artefacts import keep_artifacts
 from agentroute.execution.dryrun import dry_run
+from agentroute.execution.found import RouteFound
 from agentroute.execution.typed import typed
 from agentroute.learning.teaching import feedback_row
 from agentroute.ledger import Ledger
@@ -24,7 +25,6 @@ from agentroute.model.events import Event
 from agentroute.model.ids import uuid7
 from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan
-from agentroute.model.routes import RouteFound
 from agentroute.model.runs import RunResult
 from agentroute.model.tasks import Task
 from agentroute.planning.graphfile import plan_of_text

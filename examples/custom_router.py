@@ -6,11 +6,10 @@ python examples/custom_router.py
 import numpy as np
 
 from agentroute.errors import RouterStateError
+from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 
 
 class RunningMean:

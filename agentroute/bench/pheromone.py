@@ -14,10 +14,9 @@ from agentroute.errors import NestedLoopError
 from agentroute.features.text import HashingEncoder
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F64
-from agentroute.model.candidates import Candidates
+from agentroute.model.candidates import Candidates, Request
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.parts.lessons import everyone

@@ -24,12 +24,11 @@ from agentroute.choosing.screening import Screening
 from agentroute.errors import MissingExtraError, RoutingError
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F64
-from agentroute.model.candidates import Candidates, CardSet
+from agentroute.model.candidates import Candidates, CardSet, Request
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import keyed_rng, sha256, uuid7
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.router import LinUCB

@@ -13,7 +13,7 @@ from agentroute.choosing.policy import Policy
 from agentroute.choosing.protocol import Router
 from agentroute.choosing.screening import Screening
 from agentroute.errors import AgentRouteError, ConfigError, did_you_mean
-from agentroute.model.embedding import Embedder
+from agentroute.model.arrays import Embedder
 
 DEFAULT = "linucb"
 BUILT_IN: dict[str, str] = {

@@ -11,7 +11,7 @@ from agentroute.choosing.exploration import DEFAULT, Exploration
 from agentroute.choosing.protocol import Router
 from agentroute.choosing.screening import Screening
 from agentroute.model.arrays import F64
-from agentroute.model.requests import Request
+from agentroute.model.candidates import Request
 from agentroute.model.scores import Scores
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from agentroute.features.threads import one_thread
 from agentroute.features.vectors import silent
 from agentroute.model.arrays import F32, F64
-from agentroute.model.requests import Request
+from agentroute.model.candidates import Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 
 
 @runtime_checkable

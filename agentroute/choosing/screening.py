@@ -11,7 +11,7 @@ from agentroute.choosing.prior import cosines
 from agentroute.errors import ConfigError
 from agentroute.features.vectors import LATENCY_S
 from agentroute.model.arrays import F64
-from agentroute.model.requests import Request
+from agentroute.model.candidates import Request
 
 
 @dataclass(frozen=True, slots=True)

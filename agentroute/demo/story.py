@@ -20,10 +20,10 @@ from agentroute.errors import PlanError
 from agentroute.evaluation.results import EvalResult
 from agentroute.evaluation.runner import EvalSpec, evaluate_async
 from agentroute.evaluation.tables.reading import load_table
+from agentroute.execution.found import RouteFound, route_found
 from agentroute.model.decisions import DecisionRecord
 from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan
-from agentroute.model.routes import RouteFound, route_found
 from agentroute.model.runs import RunResult
 from agentroute.model.tasks import TaskGraph
 from agentroute.orchestrator import Orchestrator

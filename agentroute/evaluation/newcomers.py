@@ -17,9 +17,8 @@ from agentroute.evaluation.stream import Stream
 from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder, make_embedder
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples, Request
 from agentroute.model.ids import keyed_rng
-from agentroute.model.requests import Request
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.parts.lessons import take, teach
 

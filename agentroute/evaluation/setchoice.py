@@ -18,7 +18,7 @@ from agentroute.evaluation.stream import Stream
 from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples
 from agentroute.model.scores import Scores
 from agentroute.routers.parts.lessons import teach
 

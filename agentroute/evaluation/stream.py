@@ -7,10 +7,9 @@ import numpy as np
 from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
 from agentroute.features.text import Embedder
 from agentroute.model.arrays import F64
-from agentroute.model.candidates import Candidates
+from agentroute.model.candidates import Candidates, Request
 from agentroute.model.objective import Bounds, Objective
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.routers.parts.lessons import everyone
 
 

@@ -18,11 +18,10 @@ from agentroute.choosing.depth import Depth, Fixed
 from agentroute.errors import NoCandidateError
 from agentroute.execution.history import History
 from agentroute.execution.ports import Book, Chooser, Directory, Encoder
-from agentroute.model.candidates import CardSet
+from agentroute.model.candidates import CardSet, Request
 from agentroute.model.decisions import Decision, DecisionRecord, Kind
 from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.objective import Objective
-from agentroute.model.requests import Request
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible

@@ -9,11 +9,11 @@ from agentroute.adapters.client import endpoint_configured
 from agentroute.choosing.policy import Policy
 from agentroute.errors import NoCandidateError
 from agentroute.execution.desk import Rules
+from agentroute.execution.found import RouteFound, route_found
+from agentroute.model.arrays import Embedder
+from agentroute.model.candidates import Request
 from agentroute.model.decisions import Decision, DecisionRecord
-from agentroute.model.embedding import Embedder
 from agentroute.model.ids import keyed_rng, uuid7
-from agentroute.model.requests import Request
-from agentroute.model.routes import RouteFound, route_found
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
 from agentroute.registry.registry import Registry

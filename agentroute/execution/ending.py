@@ -15,8 +15,8 @@ from agentroute.execution.results import TaskOutcome
 from agentroute.execution.run import Run
 from agentroute.execution.views import ALL, sinks
 from agentroute.model.calls import AgentReply
-from agentroute.model.feedback import Feedback
 from agentroute.model.ids import uuid7
+from agentroute.model.outcomes import Feedback
 from agentroute.model.plans import AgentUse, FailWhen
 from agentroute.model.runs import RunStatus
 from agentroute.model.tasks import Task

@@ -16,12 +16,11 @@ import numpy as np
 from agentroute.choosing.decide import Choice
 from agentroute.model.arrays import F32
 from agentroute.model.calls import AgentCall
+from agentroute.model.candidates import Request
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.events import Event, Note
-from agentroute.model.feedback import Feedback
-from agentroute.model.outcomes import Outcome
-from agentroute.model.requests import Request
+from agentroute.model.outcomes import Feedback, Outcome
 from agentroute.model.scores import Scores
 from agentroute.registry.live import LiveState
 

@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.entities import Mention, Vocabulary, find_mentions, text_of
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, Embedder
 from agentroute.model.candidates import CardSet
-from agentroute.model.embedding import Embedder
 from agentroute.model.tasks import Task
 
 if TYPE_CHECKING:

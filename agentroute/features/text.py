@@ -14,7 +14,7 @@ import numpy as np
 
 from agentroute.errors import ConfigError, MissingExtraError, did_you_mean
 from agentroute.model.arrays import F32
-from agentroute.model.embedding import Embedder as Embedder
+from agentroute.model.arrays import Embedder as Embedder
 
 MAX_CHARS = 20_000  # both embedders read this much of a text and no more
 

@@ -26,8 +26,7 @@ import numpy as np
 from agentroute.learning.credit import Credit, equal
 from agentroute.ledger import Ledger, Row
 from agentroute.model.decisions import Decision, DecisionRecord
-from agentroute.model.feedback import Feedback
-from agentroute.model.outcomes import Observation, Outcome
+from agentroute.model.outcomes import Feedback, Observation, Outcome
 
 TTL_S = 30 * 86_400.0
 _TAUGHT = ("outcomes", "feedback")

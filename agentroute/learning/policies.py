@@ -11,7 +11,7 @@ from agentroute.choosing.catalog import Spec, make_policy
 from agentroute.choosing.policy import Policy
 from agentroute.learning.fold import Learner
 from agentroute.ledger import Ledger
-from agentroute.model.embedding import Embedder
+from agentroute.model.arrays import Embedder
 
 
 class Policies:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from agentroute.errors import UsageError
 from agentroute.ledger import Ledger
-from agentroute.model.feedback import Feedback
 from agentroute.model.ids import uuid7
+from agentroute.model.outcomes import Feedback
 
 
 def feedback_row(

@@ -22,8 +22,7 @@ from agentroute.ledger.verify import VerifyReport, verify
 from agentroute.ledger.writer import Writer
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.events import Note
-from agentroute.model.feedback import Feedback
-from agentroute.model.outcomes import Outcome
+from agentroute.model.outcomes import Feedback, Outcome
 
 if TYPE_CHECKING:
     from agentroute.ledger.queries import RunSummary

@@ -1,4 +1,4 @@
-"""Who may be chosen: a set of cards, and the eligible agents as arrays."""
+"""What a router sees: cards, the eligible agents as arrays, one request, labelled examples."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from agentroute.model.arrays import F32, F64
 from agentroute.model.cards import CapabilityCard
+from agentroute.model.objective import QUALITY_ONLY, Objective
+from agentroute.model.tasks import Task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,3 +82,41 @@ class Candidates:
                 )
             ),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """All that a router may look at for one choice.
+
+    ``embedding`` (e,) float32 of the prompt; ``upstream`` the agents that made the direct inputs;
+    ``stage`` the topological generation of the task; ``recorded`` a chat model's recorded reply
+    that is to be used in place of a call (replay).
+    """
+
+    task: Task
+    embedding: F32
+    candidates: Candidates
+    objective: Objective = QUALITY_ONLY
+    upstream: tuple[str, ...] = ()
+    stage: int = 0
+    recorded: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Labelled outcomes for routers that can be fitted: m tasks by N agents of ``cards``.
+
+    Shapes: ``embedding`` (m, e) float32; ``quality`` (m, N) in [0, 1], NaN where not observed;
+    ``cost_usd``, ``latency_s`` (m, N) or None; ``abstain`` (m,) True where nobody should be called.
+    """
+
+    tasks: tuple[Task, ...]
+    embedding: F32
+    cards: CardSet
+    quality: F64
+    cost_usd: F64 | None
+    latency_s: F64 | None
+    abstain: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.tasks)

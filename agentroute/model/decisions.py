@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agentroute.model.arrays import F64
+from agentroute.model.candidates import Request
 from agentroute.model.record import Part
-from agentroute.model.requests import Request
 from agentroute.model.scores import Scores
 
 Kind = Literal["plan", "topology", "depth", "route", "refine", "verify"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 
+from agentroute.model.candidates import Request
 from agentroute.model.record import Part
-from agentroute.model.requests import Request
 
 
 class Outcome(Part):
@@ -44,3 +45,21 @@ class Observation:
     weight: float = 1.0
     propensity: float = 1.0
     at: str = ""
+
+
+class Feedback(Part):
+    """What a verifier or a user says of a result. ``score`` in [0, 1].
+
+    ``target`` is ``run`` or ``decision`` and ``target_id`` its id. The first feedback for a
+    (decision, agent) is folded; later ones are stored and listed.
+    """
+
+    id: str
+    target: Literal["run", "decision"]
+    target_id: str
+    agent: str | None = None
+    score: float = Field(ge=0, le=1)
+    source: str = Field("user", min_length=1, max_length=200)
+    method: str = ""
+    derived_from: str | None = None
+    idempotency_key: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from agentroute.model.arrays import F64
 
@@ -23,3 +24,12 @@ class Scores:
     reason: str = ""
     out_of_scope: float = 0.0
     evidence: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """What kind of router this is (arXiv 2603.04445): when it decides, from what, and how."""
+
+    when: Literal["before", "during", "after"]
+    info: tuple[str, ...]
+    compute: Literal["rules", "similarity", "supervised", "bandit", "generative", "ensemble"]

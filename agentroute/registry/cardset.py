@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import orjson
 
-from agentroute.model.arrays import F32
+from agentroute.model.arrays import F32, Embedder
 from agentroute.model.candidates import CardSet
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.embedding import Embedder
 from agentroute.model.ids import sha256
 
 

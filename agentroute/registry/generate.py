@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Literal
 
+from agentroute.config.stopwords import STOP
 from agentroute.errors import AgentRouteError, CardError
 from agentroute.model.cards import CapabilityCard, Skill
-from agentroute.model.stopwords import STOP
 
 MAX_QUERIES, MAX_EXAMPLES, MAX_PHRASES = 200, 5, 8
 MAX_DESCRIPTION = 512

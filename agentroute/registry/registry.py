@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from agentroute.config.paths import Place
 from agentroute.errors import AgentRouteError, CardError, DuplicateAgentError, UnknownAgentError
+from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import CardSet
 from agentroute.model.cards import CapabilityCard, Pricing, Skill
-from agentroute.model.embedding import Embedder
 from agentroute.registry.cardset import build_cardset
 from agentroute.registry.live import LiveState
 from agentroute.registry.load import SUFFIXES, load_card

@@ -6,12 +6,10 @@ import numpy as np
 
 from agentroute.errors import RouterStateError
 from agentroute.model.arrays import F64
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.parts.index import ArmIndex, ArmMeans
 
 

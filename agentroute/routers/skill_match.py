@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from agentroute.choosing.prior import CardPrior, cosines
+from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.baselines import check_kind, total
 
 

@@ -19,9 +19,9 @@ import numpy as np
 
 from agentroute.choosing.protocol import FittableRouter, Router
 from agentroute.errors import RouterStateError
-from agentroute.model.embedding import Embedder
+from agentroute.model.arrays import Embedder
+from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.model.scores import Scores
 from agentroute.model.state import StateDict
 from agentroute.testing.world import World

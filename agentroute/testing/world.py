@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from agentroute.features.text import HashingEncoder
-from agentroute.model.candidates import Candidates
+from agentroute.model.arrays import Embedder
+from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.cards import CapabilityCard, Pricing, Skill
-from agentroute.model.embedding import Embedder
-from agentroute.model.examples import Examples
 from agentroute.model.objective import Bounds, Objective
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 

@@ -20,8 +20,8 @@ from agentroute.errors import AgentTimeoutError
 from agentroute.evaluation.stream import everyone
 from agentroute.features.text import make_embedder
 from agentroute.model.calls import AgentCall
+from agentroute.model.candidates import Request
 from agentroute.model.cards import CapabilityCard, Pricing
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.reasoning.router import ReasoningRouter, model_usage, read_evidence

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 
 
 class Recorder:

@@ -13,11 +13,9 @@ from agentroute.evaluation.offpolicy.estimators import (
 from agentroute.evaluation.worlds.environments import separable
 from agentroute.ledger import Ledger
 from agentroute.model.decisions import Decision, DecisionRecord
-from agentroute.model.feedback import Feedback
 from agentroute.model.ids import keyed_rng
-from agentroute.model.outcomes import Outcome
-from agentroute.model.scores import Scores
-from agentroute.model.taxonomy import Taxonomy
+from agentroute.model.outcomes import Feedback, Outcome
+from agentroute.model.scores import Scores, Taxonomy
 
 Q = np.array([[0.9, 0.2, 0.4], [0.1, 0.7, 0.3]])  # expected reward of two contexts by three arms
 

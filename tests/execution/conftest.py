@@ -15,8 +15,7 @@ from agentroute.execution.desk import Desk, Rules
 from agentroute.execution.langgraph.executor import Executor
 from agentroute.features.text import make_embedder
 from agentroute.ledger import Ledger
-from agentroute.model.scores import Scores
-from agentroute.model.taxonomy import Taxonomy
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.planning.graphfile import make_plan, parse_graph
 from agentroute.registry.registry import Registry
 

@@ -14,8 +14,7 @@ from agentroute.learning import Learner, StateStore, observations
 from agentroute.learning.credit import by_task_weight, make_credit
 from agentroute.ledger import Ledger
 from agentroute.model.events import Note
-from agentroute.model.feedback import Feedback
-from agentroute.model.outcomes import Outcome
+from agentroute.model.outcomes import Feedback, Outcome
 from agentroute.model.state import StateDict
 from agentroute.routers.linucb.router import LinUCB
 from tests.ledger.sample import cardset, record

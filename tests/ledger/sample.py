@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from agentroute.model.candidates import Candidates, CardSet
+from agentroute.model.candidates import Candidates, CardSet, Request
 from agentroute.model.cards import CapabilityCard, Skill
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import sha256
 from agentroute.model.objective import Bounds, Objective
-from agentroute.model.requests import Request
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Message, Task
 

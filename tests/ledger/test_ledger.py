@@ -7,8 +7,7 @@ import pytest
 from agentroute.errors import LedgerError, UnknownDecisionError
 from agentroute.ledger import Ledger
 from agentroute.model.events import Note
-from agentroute.model.feedback import Feedback
-from agentroute.model.outcomes import Outcome
+from agentroute.model.outcomes import Feedback, Outcome
 from tests.ledger.sample import record, same_array, same_request
 
 

@@ -5,9 +5,8 @@ import pytest
 from agentroute.errors import LedgerBusyError, LedgerError, UnknownRunError
 from agentroute.ledger import ERASED, Ledger
 from agentroute.model.events import Note
-from agentroute.model.feedback import Feedback
 from agentroute.model.ids import sha256
-from agentroute.model.outcomes import Outcome
+from agentroute.model.outcomes import Feedback, Outcome
 from tests.ledger.sample import record
 
 

@@ -11,8 +11,7 @@ from agentroute.errors import LedgerError, LedgerTamperedError, UsageError
 from agentroute.ledger import Anchor, Ledger
 from agentroute.ledger.chain import GENESIS, TABLES, link
 from agentroute.model.events import Note
-from agentroute.model.feedback import Feedback
-from agentroute.model.outcomes import Outcome
+from agentroute.model.outcomes import Feedback, Outcome
 from tests.ledger.sample import cardset, record
 
 N = 60

@@ -25,8 +25,7 @@ from agentroute.ledger import Ledger, migrations
 from agentroute.ledger.chain import TABLES
 from agentroute.model.decisions import DecisionRecord
 from agentroute.model.events import Note
-from agentroute.model.feedback import Feedback
-from agentroute.model.outcomes import Outcome
+from agentroute.model.outcomes import Feedback, Outcome
 from tests.ledger.sample import record
 
 

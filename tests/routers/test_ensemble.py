@@ -7,7 +7,7 @@ import pytest
 
 from agentroute.choosing.policy import Policy
 from agentroute.errors import ConfigError, NotFittedError, RouterStateError
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples
 from agentroute.model.ids import keyed_rng
 from agentroute.routers.ensemble.hedge import Hedge
 from agentroute.routers.ensemble.router import Ensemble

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agentroute.errors import ConfigError, RouterStateError
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples
 from agentroute.model.tasks import Task
 from agentroute.routers.knn.router import KNN
 

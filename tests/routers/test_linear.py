@@ -10,11 +10,9 @@ import pytest
 
 from agentroute.errors import ConfigError, MissingExtraError, NotFittedError, RouterStateError
 from agentroute.features.text import HashingEncoder
-from agentroute.model.candidates import Candidates
+from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.examples import Examples
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.linear.router import LinearRouter, belongs

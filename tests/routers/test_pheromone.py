@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from agentroute.choosing.catalog import make_router
 from agentroute.errors import ConfigError, UsageError
 from agentroute.features.text import make_embedder
-from agentroute.model.candidates import Candidates
+from agentroute.model.candidates import Candidates, Request
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.pheromone.colony import (

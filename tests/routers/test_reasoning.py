@@ -16,11 +16,10 @@ from agentroute.adapters.client import ChatClient
 from agentroute.choosing.decide import decide
 from agentroute.errors import ConfigError, RouterStateError
 from agentroute.features.text import make_embedder
-from agentroute.model.candidates import Candidates
+from agentroute.model.candidates import Candidates, Request
 from agentroute.model.cards import CapabilityCard, Skill
 from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Message, Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.reasoning.prompt import read, shape

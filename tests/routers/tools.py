@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from agentroute.model.candidates import Candidates, CardSet
+from agentroute.model.candidates import Candidates, CardSet, Request
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 
 E = 32

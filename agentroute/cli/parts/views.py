@@ -7,8 +7,8 @@ import os
 import typer
 
 from agentroute.cli.parts.common import seconds, table, usd
+from agentroute.execution.found import RouteFound
 from agentroute.model.plans import Plan
-from agentroute.model.routes import RouteFound
 from agentroute.model.runs import RunResult
 
 MOST = 16

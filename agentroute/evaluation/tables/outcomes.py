@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from agentroute.errors import TableError, did_you_mean
 from agentroute.features.text import Embedder
 from agentroute.model.arrays import F32, F64
-from agentroute.model.candidates import CardSet
+from agentroute.model.candidates import CardSet, Examples
 from agentroute.model.cards import CapabilityCard, Pricing
-from agentroute.model.examples import Examples
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 

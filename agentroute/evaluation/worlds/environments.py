@@ -22,9 +22,8 @@ from agentroute.errors import UsageError, did_you_mean
 from agentroute.evaluation.worlds.wordbank import TOPICS, card, prompt
 from agentroute.features.text import Embedder, HashingEncoder
 from agentroute.model.arrays import F64
-from agentroute.model.candidates import Candidates, CardSet
+from agentroute.model.candidates import Candidates, CardSet, Request
 from agentroute.model.objective import Objective
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.parts.lessons import everyone

@@ -14,10 +14,10 @@ from agentroute.evaluation.contestants import NOBODY
 from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.worlds.environments import Environment
 from agentroute.model.arrays import F64
+from agentroute.model.candidates import Request
 from agentroute.model.ids import keyed_rng
 from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 
 
 @dataclass(frozen=True, slots=True, eq=False)

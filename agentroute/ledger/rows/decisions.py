@@ -13,10 +13,9 @@ from agentroute.ledger.rows.cards import encode_cardset
 from agentroute.ledger.rows.entries import Blob, Entry, columns, text_blob, to_json
 from agentroute.ledger.rows.pack import pack
 from agentroute.ledger.rows.redaction import redact, redact_bytes, redact_json
-from agentroute.model.candidates import Candidates, CardSet
+from agentroute.model.candidates import Candidates, CardSet, Request
 from agentroute.model.decisions import DecisionRecord
 from agentroute.model.ids import sha256
-from agentroute.model.requests import Request
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from agentroute.errors import LedgerError
 from agentroute.ledger.rows.decisions import VECTORS
 from agentroute.ledger.rows.pack import unpack
-from agentroute.model.candidates import Candidates, CardSet
+from agentroute.model.candidates import Candidates, CardSet, Request
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.events import Note
-from agentroute.model.feedback import Feedback
 from agentroute.model.objective import Bounds, Objective
-from agentroute.model.outcomes import Outcome
-from agentroute.model.requests import Request
+from agentroute.model.outcomes import Feedback, Outcome
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 

@@ -12,8 +12,7 @@ from agentroute.ledger.rows.entries import Entry, entry_of
 from agentroute.ledger.rows.redaction import redact, redact_json
 from agentroute.model.decisions import DecisionRecord
 from agentroute.model.events import Note
-from agentroute.model.feedback import Feedback
-from agentroute.model.outcomes import Outcome
+from agentroute.model.outcomes import Feedback, Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from agentroute.model.arrays import F64
-from agentroute.model.requests import Request
+from agentroute.model.candidates import Request
 from agentroute.model.scores import Scores
 
 Said = Sequence[Scores | None]  # None: the member was silent

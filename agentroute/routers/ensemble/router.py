@@ -11,14 +11,11 @@ import numpy as np
 
 from agentroute.choosing.protocol import Router
 from agentroute.errors import ConfigError, NotFittedError, RouterStateError, RoutingError
-from agentroute.model.arrays import F64
-from agentroute.model.embedding import Embedder
-from agentroute.model.examples import Examples
+from agentroute.model.arrays import F64, Embedder
+from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.baselines import check_kind
 from agentroute.routers.ensemble.advice import Said, advice, for_member, pack, unpack
 from agentroute.routers.ensemble.hedge import Hedge

@@ -22,16 +22,12 @@ import numpy as np
 from agentroute.errors import NotFittedError, RouterStateError
 from agentroute.features.entities import find_mentions
 from agentroute.features.text import make_embedder
-from agentroute.model.arrays import F64
-from agentroute.model.candidates import CardSet
-from agentroute.model.embedding import Embedder
-from agentroute.model.examples import Examples
+from agentroute.model.arrays import F64, Embedder
+from agentroute.model.candidates import CardSet, Examples, Request
 from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.gnn.arrays import graph_arrays, uses_mentions
 from agentroute.routers.gnn.fitted import (
     KIND,

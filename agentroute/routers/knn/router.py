@@ -10,12 +10,10 @@ from agentroute.choosing.prior import CardPrior
 from agentroute.errors import ConfigError
 from agentroute.features.vectors import ContextVector
 from agentroute.model.arrays import F64
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.baselines import check_kind, total
 from agentroute.routers.knn.memory import TaskMemory
 from agentroute.routers.parts.binding import Space

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples
 from agentroute.model.tasks import Task
 from agentroute.routers.linear.means import FeatureMeans, fit_means
 from agentroute.routers.linear.ridge import ridge_path

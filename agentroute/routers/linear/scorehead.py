@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.model.arrays import F32, F64
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples
 from agentroute.model.tasks import Task
 from agentroute.routers.linear.means import FeatureMeans, Features, arm_means, fit_means
 from agentroute.routers.linear.textmodel import TextModel, fit_text

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from agentroute.choosing.prior import CardPrior, serving_cosines, unit_interval
 from agentroute.features.vectors import silent
 from agentroute.model.arrays import F32, F64
-from agentroute.model.candidates import CardSet
-from agentroute.model.requests import Request
+from agentroute.model.candidates import CardSet, Request
 from agentroute.routers.linucb.facets import Facets
 from agentroute.routers.linucb.lexicon import Lexicon
 from agentroute.routers.parts.index import ArmIndex

@@ -13,12 +13,10 @@ from agentroute.errors import ConfigError, RouterStateError
 from agentroute.features.threads import one_thread
 from agentroute.features.vectors import AGENT, ContextVector, agent_vectors
 from agentroute.model.arrays import F64
-from agentroute.model.candidates import CardSet
+from agentroute.model.candidates import CardSet, Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.baselines import check_kind
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.costs import CostHead

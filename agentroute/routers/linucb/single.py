@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from agentroute.model.arrays import F32
-from agentroute.model.candidates import Candidates
-from agentroute.model.requests import Request
+from agentroute.model.candidates import Candidates, Request
 
 
 def only(request: Request, agent: str) -> Request:

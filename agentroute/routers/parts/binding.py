@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentroute.errors import RouterStateError
-from agentroute.model.requests import Request
+from agentroute.model.candidates import Request
 
 
 class Space:

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from agentroute.choosing.protocol import FittableRouter, Router
 from agentroute.model.arrays import F64
-from agentroute.model.candidates import Candidates, CardSet
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Candidates, CardSet, Examples, Request
 from agentroute.model.ids import keyed_rng
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 
 Ints = NDArray[np.int64]
 MOST_OUTCOMES = 20_000

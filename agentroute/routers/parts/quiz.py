@@ -9,7 +9,7 @@ import numpy as np
 from agentroute.choosing.protocol import Router
 from agentroute.errors import UsageError
 from agentroute.model.arrays import F64
-from agentroute.model.requests import Request
+from agentroute.model.candidates import Request
 
 
 async def predicted(router: Router, requests: Sequence[Request]) -> F64:

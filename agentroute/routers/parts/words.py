@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.stopwords import STOP
+from agentroute.config.stopwords import STOP
 from agentroute.model.tasks import Task
 
 MAX_WORDS = 400

@@ -11,7 +11,7 @@ from agentroute.choosing.exploration import draw
 from agentroute.choosing.prior import CardPrior
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F64
-from agentroute.model.requests import Request
+from agentroute.model.candidates import Request
 
 ABILITY, FREE, QUICK = 0.7, 0.2, 0.1
 ALPHA, BETA = 1.0, 2.0

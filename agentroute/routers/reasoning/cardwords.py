@@ -11,10 +11,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.config.stopwords import STOP
 from agentroute.model.arrays import F64
 from agentroute.model.candidates import CardSet
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.stopwords import STOP
 from agentroute.routers.parts.words import tokens
 
 K1, B = 1.2, 0.75

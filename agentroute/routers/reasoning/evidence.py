@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64
-from agentroute.model.requests import Request
+from agentroute.model.candidates import Request
 from agentroute.model.tasks import Task
 from agentroute.routers.parts.index import ArmIndex
 from agentroute.routers.parts.words import columns, content, grams, task_text

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from agentroute.errors import RouterStateError
 from agentroute.features.text import Embedder, normalise
 from agentroute.model.arrays import F32, F64
-from agentroute.model.candidates import Candidates, CardSet
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Candidates, CardSet, Examples, Request
 from agentroute.model.ids import keyed_rng
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
 from agentroute.model.state import StateDict
 from agentroute.routers.parts.binding import Space
 from agentroute.routers.parts.words import follows_up

@@ -15,13 +15,10 @@ from agentroute.errors import AgentRouteError, ConfigError
 from agentroute.features.text import Embedder
 from agentroute.model.arrays import F64
 from agentroute.model.calls import Usage
-from agentroute.model.candidates import Candidates
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.baselines import total
 from agentroute.routers.reasoning.prompt import ModelChoice, messages, read, shape
 from agentroute.routers.reasoning.reasoner import OfflineReasoner, Opinion

@@ -6,13 +6,11 @@ import numpy as np
 
 from agentroute.choosing.prior import CardPrior
 from agentroute.errors import ConfigError
-from agentroute.model.arrays import F64
-from agentroute.model.embedding import Embedder
+from agentroute.model.arrays import F64, Embedder
+from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
-from agentroute.model.requests import Request
-from agentroute.model.scores import Scores
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.model.taxonomy import Taxonomy
 from agentroute.routers.baselines import check_kind, total
 from agentroute.routers.parts.index import ArmIndex
 from agentroute.routers.recruiting.recruit import recruiting_weights, right_or_wrong

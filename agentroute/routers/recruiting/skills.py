@@ -9,9 +9,8 @@ import numpy as np
 
 from agentroute.features.text import HashingEncoder
 from agentroute.features.threads import one_thread
-from agentroute.model.arrays import F32
+from agentroute.model.arrays import F32, Embedder
 from agentroute.model.candidates import CardSet
-from agentroute.model.embedding import Embedder
 from agentroute.model.tasks import Task
 
 MAX_PHRASES = 48

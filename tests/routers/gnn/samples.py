@@ -3,10 +3,8 @@
 import numpy as np
 
 from agentroute.features.text import HashingEncoder
-from agentroute.model.candidates import Candidates
+from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.cards import CapabilityCard, Skill
-from agentroute.model.examples import Examples
-from agentroute.model.requests import Request
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 

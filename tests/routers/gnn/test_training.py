@@ -7,7 +7,7 @@ import pytest
 
 from agentroute.errors import ConfigError, NotFittedError, RouterStateError
 from agentroute.features.text import HashingEncoder
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples
 from agentroute.model.tasks import Task
 from agentroute.routers.gnn import GNNRouter, TrainConfig
 from agentroute.routers.gnn.arrays import VARIANTS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from agentroute.model.embedding import Embedder
-from agentroute.model.examples import Examples
+from agentroute.model.arrays import Embedder
+from agentroute.model.candidates import Examples
 from agentroute.routers.gnn.arrays import VARIANTS, Variant
 from agentroute.routers.gnn.fitted import Fitted, TrainConfig
 from agentroute.routers.gnn.training.fitting import fit_network

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from agentroute.errors import NotFittedError, RouterStateError
-from agentroute.model.arrays import F64
-from agentroute.model.embedding import Embedder
-from agentroute.model.examples import Examples
+from agentroute.model.arrays import F64, Embedder
+from agentroute.model.candidates import Examples
 from agentroute.routers.gnn.fitted import Fitted, TrainConfig
 from agentroute.routers.gnn.labels import kl_divergence, soft_labels
 from agentroute.routers.gnn.training.calibrate import chosen_quality, fit_scope, trust_in

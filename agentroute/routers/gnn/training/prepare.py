@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from agentroute.features.entities import Vocabulary, find_mentions
 from agentroute.features.knowledge import I64, Knowledge, history, learn_knowledge
-from agentroute.model.arrays import F32, F64
-from agentroute.model.embedding import Embedder
-from agentroute.model.examples import Examples
+from agentroute.model.arrays import F32, F64, Embedder
+from agentroute.model.candidates import Examples
 from agentroute.routers.gnn.arrays import graph_arrays, uses_mentions
 from agentroute.routers.gnn.fitted import TrainConfig
 from agentroute.routers.gnn.labels import hard_labels, soft_labels

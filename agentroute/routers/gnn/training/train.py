@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
-from agentroute.model.embedding import Embedder
-from agentroute.model.examples import Examples
+from agentroute.model.arrays import Embedder
+from agentroute.model.candidates import Examples
 from agentroute.routers.gnn.fitted import Fitted, TrainConfig
 from agentroute.routers.gnn.router import GNNRouter
 from agentroute.routers.gnn.training.ablation import AblationRow

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.model.arrays import F32, F64
-from agentroute.model.examples import Examples
+from agentroute.model.candidates import Examples
 from agentroute.routers.linear.classes.kernel import MAX_ROWS, PARTS, Kernel, fit_kernel
 from agentroute.routers.linear.classes.margins import add_margins
 from agentroute.routers.linear.classes.network import Network, Recipe, softmax, train_network
