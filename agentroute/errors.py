@@ -25,6 +25,7 @@
     │   └── NestedLoopError
     ├── LedgerError
     │   ├── LedgerBusyError
+    │   ├── RowRefusedError
     │   ├── LedgerTamperedError
     │   ├── SchemaVersionError
     │   ├── UnknownRunError
@@ -242,6 +243,10 @@ class LedgerError(AgentRouteError):
 
 class LedgerBusyError(LedgerError):
     """Another process holds the ledger's lock."""
+
+
+class RowRefusedError(LedgerError):
+    """A row that the ledger cannot store; rows queued beside it are not harmed."""
 
 
 class LedgerTamperedError(LedgerError):

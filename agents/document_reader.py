@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.toolbox.caps import shares
 from agentroute.toolbox.handover import data_with
 from agentroute.toolbox.passages import passages_of
 
@@ -16,10 +17,10 @@ def agent(call: AgentCall) -> AgentReply:
     texts: dict[str, list[str]] = {}
     for p in passages_of(Path(listed["root"]), listed["files"]):
         texts.setdefault(p.source, []).append(p.text)
-    share = budget // max(len(texts), 1)
+    wholes = {name: "\n".join(paragraphs) for name, paragraphs in texts.items()}
+    room = shares([len(whole) for whole in wholes.values()], budget)
     parts, cut = [], []
-    for name, paragraphs in texts.items():
-        whole = "\n".join(paragraphs)
+    for (name, whole), share in zip(wholes.items(), room, strict=True):
         parts.append(f"[{name}]\n{whole[:share]}")
         if len(whole) > share:
             cut.append(name)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from agentroute.errors import UsageError
 from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.toolbox.caps import within
 from agentroute.toolbox.handover import locate
 
+NAMED = 20  # so many files that were left out are named
 SKIP = {
     "__pycache__", "node_modules", "build", "dist", "venv", "env", "site-packages", "htmlcov",
     "_bundled",
@@ -20,7 +22,11 @@ SKIP = {
 
 
 def agent(call: AgentCall) -> AgentReply:
-    """``data``: root, files (relative, sorted), left_out (how many), environment (bool)."""
+    """``data``: root, files (relative, sorted), environment, and what the caps left out.
+
+    ``left_out`` counts those files, ``unread`` names the largest, ``in_time`` is False where
+    the listing itself was cut short.
+    """
     p = call.params
     suffixes = tuple(p.get("suffixes", [".py"]))
     root, environment = locate(str(p.get("path") or ".")), False
@@ -30,15 +36,17 @@ def agent(call: AgentCall) -> AgentReply:
     if not found:
         kinds = ", ".join(suffixes)
         raise UsageError(f"'{root.name}' holds no {kinds} file", hint="name another folder")
-    kept = capped(found, int(p.get("max_files", 300)), float(p.get("max_mb", 2)) * 1e6)
+    kept = within(found, int(p.get("max_files", 300)), float(p.get("max_mb", 2)) * 1e6)
     base = root.parent if root.is_file() else root
-    left = len(found) - len(kept)
+    left = passed_over(found, kept, base)
     data = {
         "root": str(base), "files": [f.relative_to(base).as_posix() for f, _ in kept],
-        "left_out": left, "environment": environment, "blocks": blocks(kept, left, in_time),
+        "left_out": len(left), "unread": left[:NAMED], "in_time": in_time,
+        "environment": environment, "blocks": blocks(kept, left, in_time),
     }  # fmt: skip
     where = "the running environment" if environment else root.name
-    tail = f"; {left:,} left out by the cap" if left else ""
+    tail = f"; {named(left, 3)} left out by the cap" if left else ""
+    tail += "" if in_time else "; time ran out while listing"
     return AgentReply(text=f"{where}: {len(kept):,} files{tail}.", data=data)
 
 
@@ -56,7 +64,7 @@ def listed(
 ) -> tuple[list[tuple[Path, int]], bool]:
     """Every readable file with its size in bytes, and whether the time was enough for all."""
     until = time.monotonic() + max_s
-    found = []
+    found: list[tuple[Path, int]] = []
     for path in [root] if root.is_file() else walk(root, suffixes):
         if time.monotonic() > until:
             return found, False
@@ -67,26 +75,26 @@ def listed(
     return found, True
 
 
-def capped(found: list[tuple[Path, int]], most: int, most_bytes: float) -> list[tuple[Path, int]]:
-    """An even spread of the files that fits both caps (one file always passes)."""
-    kept = spread(found, most)
-    while len(kept) > 1 and sum(size for _, size in kept) > most_bytes:
-        kept = spread(kept, max(1, min(len(kept) - 1, int(len(kept) * 0.9))))
-    return kept
+def passed_over(
+    found: list[tuple[Path, int]], kept: list[tuple[Path, int]], base: Path
+) -> list[str]:
+    """Names of the files that were not kept, the largest first."""
+    taken = {path for path, _ in kept}
+    left = sorted((f for f in found if f[0] not in taken), key=lambda f: -f[1])
+    return [path.relative_to(base).as_posix() for path, _ in left]
 
 
-def spread(items: list[Any], n: int) -> list[Any]:
-    """``n`` items at even distances, in order."""
-    if len(items) <= n:
-        return items
-    return [items[i * len(items) // n] for i in range(n)]
+def named(left: Sequence[str], most: int) -> str:
+    """How many, and the first ``most`` by name."""
+    more = ", ..." if len(left) > most else ""
+    return f"{len(left):,} ({', '.join(left[:most])}{more})"
 
 
-def blocks(kept: list[tuple[Path, int]], left: int, in_time: bool) -> list[dict[str, Any]]:
+def blocks(kept: list[tuple[Path, int]], left: list[str], in_time: bool) -> list[dict[str, Any]]:
     """The figures a report shows, and the cap in words."""
-    figures = [["files read", len(kept)], ["left out", left]]
+    figures = [["files read", len(kept)], ["left out", len(left)]]
     figures.append(["kilobytes read", round(sum(size for _, size in kept) / 1000)])
-    notes = [f"{left:,} files were left out by the cap on number and size"] if left else []
+    notes = [f"left out by the cap on number and size: {named(left, NAMED)}"] if left else []
     if not in_time:
         notes.append("time ran out while listing; there may be more files")
     out: list[dict[str, Any]] = [{"kind": "figures", "items": figures}]

@@ -15,14 +15,22 @@ COLUMNS = ["severity", "file", "line", "rule", "text", "found by"]
 
 
 def agent(call: AgentCall) -> AgentReply:
-    """``data``: findings (ranked), counts, ``failed`` (any at or above ``params.threshold``)."""
-    rows, gaps = ranked(call), left_out(call)
+    """``data``: findings (ranked), counts, ``failed`` (those at or above ``params.threshold``).
+
+    ``unread`` counts what a cap kept from the inspectors. ``blocking`` is what a gate fails on:
+    ``failed`` and, unless ``params.allow_unread``, ``unread`` (0 where there is no threshold).
+    """
+    rows, gaps, unread = ranked(call), left_out(call), not_read(call)
     count = Counter(r["severity"] for r in rows)
     threshold = str(call.params.get("threshold", "high"))
     failed = [r for r in rows if ORDER[r["severity"]] <= ORDER.get(threshold, -1)]
+    strict = threshold in ORDER and not call.params.get("allow_unread")
+    if unread and strict:
+        gaps.append("not all was read: raise the caps (max_files, max_mb, max_s), or allow_unread")
     data = {
         "findings": rows[:1000], "counts": {k: count[k] for k in ORDER}, "failed": len(failed),
         "threshold": threshold, "left_out": gaps, "blocks": blocks(rows, count, gaps),
+        "unread": unread, "blocking": len(failed) + (unread if strict else 0),
     }  # fmt: skip
     lines = gaps + [f"{r['file']}:{r['line']}: {r['severity']}: {r['text']}" for r in rows[:10]]
     head = f"{len(rows)} findings: " + ", ".join(f"{count[k]} {k}" for k in ORDER) + "."
@@ -47,10 +55,20 @@ def left_out(call: AgentCall) -> list[str]:
     for task_id, reply in call.inputs.items():
         data = reply.data if isinstance(reply.data, dict) else {}
         if n := data.get("left_out", 0):
-            said.append(f"{task_id}: {n} files were left out (2 s)")
+            names = ", ".join(data.get("unread", [])[:5]) + (", ..." if n > 5 else "")
+            why = f"by the cap: {names}" if "unread" in data else "as time ran out"
+            said.append(f"{task_id}: {n} file{'s' * (n > 1)} left out {why}")
+        if not data.get("in_time", True):
+            said.append(f"{task_id}: time ran out; there may be more files")
         if n := len(data.get("unreadable", [])):
             said.append(f"{task_id}: {n} files do not parse and were not seen")
     return said
+
+
+def not_read(call: AgentCall) -> int:
+    """How much a cap kept from the inspectors: files, and one for a listing that was cut short."""
+    handed = [r.data for r in call.inputs.values() if isinstance(r.data, dict)]
+    return sum(int(d.get("left_out", 0)) + (not d.get("in_time", True)) for d in handed)
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:

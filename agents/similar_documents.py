@@ -11,7 +11,7 @@ from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.toolbox.handover import data_with
 from agentroute.toolbox.passages import passages_of
 
-SHOWN = 12
+SHOWN, MOST = 12, 200
 
 
 def agent(call: AgentCall) -> AgentReply:
@@ -20,7 +20,8 @@ def agent(call: AgentCall) -> AgentReply:
     texts: dict[str, list[str]] = {}
     for p in passages_of(Path(listed["root"]), listed["files"]):
         texts.setdefault(p.source, []).append(p.text)
-    names = list(texts)[:200]
+    names = list(texts)[:MOST]
+    left = len(texts) - len(names)
     if len(names) < 2:
         return AgentReply(text="There is one document only.", data={"pairs": [], "blocks": []})
     embedder = make_embedder("wordllama")
@@ -34,6 +35,11 @@ def agent(call: AgentCall) -> AgentReply:
     chart = {"kind": "heat", "title": "Likeness of documents", "rows": few, "columns": few}
     a, b, c = pairs[0]
     return AgentReply(
-        text=f"Nearest to each other: {a} and {b} ({c:.2f}).",
-        data={"pairs": pairs, "blocks": [{"kind": "chart", "chart": chart | {"values": values}}]},
+        text=f"Nearest to each other: {a} and {b} ({c:.2f})."
+        + (f" {left} documents were left out (cap)." if left else ""),
+        data={
+            "pairs": pairs,
+            "left_out": left,
+            "blocks": [{"kind": "chart", "chart": chart | {"values": values}}],
+        },
     )

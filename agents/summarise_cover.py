@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from agentroute.model.calls import AgentCall, AgentReply, Citation
+from agentroute.toolbox.caps import shares
 from agentroute.toolbox.handover import data_with
 from agentroute.toolbox.passages import Passage, passages_of, sentences, terms
 
@@ -21,7 +22,7 @@ def agent(call: AgentCall) -> AgentReply:
     listed = data_with(call, "root", "files")
     n = int(call.params.get("sentences", 8))
     passages = passages_of(Path(listed["root"]), listed["files"])
-    found = candidates(passages)[:LIMIT]
+    found = fair(candidates(passages), LIMIT)
     if not found:
         return AgentReply(text="The documents hold no sentences.", abstained=True)
     rows = [found[i] for i in sorted(covering(found, weights(passages), min(n, len(found))))]
@@ -40,6 +41,18 @@ def candidates(found: tuple[Passage, ...]) -> list[Passage]:
     out = [p._replace(text=s) for p in found for s in sentences(p.text)]
     plain = [p for p in out if len(terms(p.text)) >= 6 and len(p.text) <= 400]
     return [p for p in plain if p.text[0].isalnum()] or plain or out
+
+
+def fair(found: list[Passage], most: int) -> list[Passage]:
+    """At most so many sentences, in order: small documents whole, large ones in equal parts."""
+    count = Counter(p.source for p in found)
+    room = dict(zip(count, shares(list(count.values()), most), strict=True))
+    kept = []
+    for p in found:
+        if room[p.source]:
+            room[p.source] -= 1
+            kept.append(p)
+    return kept
 
 
 def weights(passages: tuple[Passage, ...]) -> dict[str, int]:

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import pytest
 import typer
 
+from agentroute.choosing.catalog import known_routers
 from agentroute.cli.app import app, run
 from agentroute.config.yaml import load_yaml
 from agentroute.planning.graphfile import load_graph
 from agentroute.registry.load import load_card
-from agentroute.choosing.catalog import known_routers
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

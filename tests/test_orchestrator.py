@@ -312,3 +312,48 @@ async def test_a_team_runs_side_by_side_and_one_hanging_member_does_not_fail_it(
     assert "no answer within" in outcomes["hanging"]
     assert any("hanging failed" in words for words in run.degraded)
     assert len(run.decisions[-1].chosen) == 3
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        lambda: AgentReply(text="x", usage={"input_tokens": 2**63}),
+        lambda: AgentReply(text="x", usage={"cost_usd": 1e308}),
+        lambda: {"text": "x", "usage": {"output_tokens": 2**63}},
+        lambda: {"text": "x", "usage": {"output_tokens": 10**12 + 1}},
+        lambda: {"text": "x", "usage": {"input_tokens": 2**70}},
+        lambda: {"text": "x", "usage": {"cpu_s": 1e300}},
+    ],
+)
+async def test_an_absurd_usage_is_the_agents_own_failure(url, tmp_path, reply):
+    registry = Registry()
+
+    @registry.agent(skills=["count"], isolation="inline")
+    def counter(call):
+        """Counts what it used, badly."""
+        return reply()
+
+    task = Task(prompt="Count", skills=("count",))
+    async with asyncio.timeout(20):
+        async with Orchestrator(registry, ledger=url, out=tmp_path) as orc:
+            for _ in range(2):
+                run = await orc.run(task)
+                assert run.status == "failed"
+                assert any("counter failed" in words and "usage" in words for words in run.degraded)
+                assert {o.tokens for o in orc.ledger.outcomes(run.run_id)} == {0}
+            assert orc.ledger.verify().ok
+
+
+async def test_the_largest_usage_is_recorded_and_summed(url, tmp_path):
+    registry = Registry()
+
+    @registry.agent(skills=["count"], isolation="inline")
+    def counter(call):
+        """Counts what it used."""
+        usage = {"input_tokens": 10**12, "output_tokens": 10**12, "cost_usd": 1e9}
+        return {"text": "x", "usage": usage}
+
+    async with Orchestrator(registry, ledger=url, out=tmp_path, budget_usd=1e12) as orc:
+        run = await orc.run(Task(prompt="Count", skills=("count",)))
+    assert run.status == "completed"
+    assert (run.usage.tokens, run.usage.cost_usd) == (2 * 10**12, 1e9)

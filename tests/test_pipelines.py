@@ -61,6 +61,35 @@ async def test_a_run_takes_under_half_a_second(tmp_path):
     assert (await learn(tmp_path, 0, runs=10))[1] < 0.5
 
 
+@pytest.mark.parametrize("name", ["a_tables.py", "z_tables.py"])
+async def test_a_review_reads_all_but_the_one_large_file_and_fails(tmp_path, name):
+    faulty = "def f(x=[]):\n    try:\n        return eval(x)\n    except:\n        pass\n"
+    code = tmp_path / "code"
+    code.mkdir()
+    for i in range(5):
+        (code / f"m{i}.py").write_text(faulty)
+    (code / name).write_bytes(b"#" * 2_100_000)
+    registry, url = Registry.from_folder(bundled("agents")), f"sqlite:///{tmp_path}/a.db"
+    async with Orchestrator(registry, ledger=url, out=tmp_path) as orc:
+        run = await orc.run("review_code", inputs={"path": str(code), "threshold": "high"})
+        assert len(run.replies["files"].data["files"]) == 5
+        assert len(run.replies["rank"].data["findings"]) == 15
+        assert run.replies["rank"].data["failed"] == 5
+        assert run.goal_missed and run.status == "failed"
+        assert f"left out by the cap: {name}" in run.answer
+
+        for m in code.glob("m*.py"):
+            m.write_text("def f(x):\n    return x\n")
+        inputs = {"path": str(code), "threshold": "high"}
+        unread = await orc.run("review_code", inputs=inputs)
+        assert unread.goal_missed == ("results.rank.blocking is 1, above 0",)
+        allowed = await orc.run("review_code", inputs={**inputs, "allow_unread": True})
+        assert (allowed.goal_missed, allowed.status) == ((), "completed")
+        all_read = await orc.run("review_code", inputs={**inputs, "max_mb": 3})
+        assert (all_read.goal_missed, all_read.status) == ((), "completed")
+        assert len(all_read.replies["files"].data["files"]) == 6
+
+
 BROKEN = {
     "raises": "def agent(call):\n    raise RuntimeError('broken')\n",
     "hangs": "import time\ndef agent(call):\n    time.sleep(60)\n",

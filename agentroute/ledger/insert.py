@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from agentroute.errors import LedgerError, UnknownDecisionError, UnknownRunError
 from agentroute.ledger.chain import GENESIS, TABLES, link
+from agentroute.ledger.rows.encode import refused
 from agentroute.ledger.rows.entries import COLUMNS, Blob, Entry
+
+T = TypeVar("T")
+
+# Errors of SQLite that come from a row's values; the others come from the file.
+_ROWS = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
 
 _HEAD = " UNION ALL ".join(
     f"SELECT * FROM (SELECT seq, hash FROM {t} ORDER BY seq DESC LIMIT 1)" for t in TABLES
@@ -73,6 +86,47 @@ def insert_entries(con: sqlite3.Connection, entries: Sequence[Entry]) -> list[Re
         else:
             receipts.append(Receipt(_older(con, entry), duplicate=True))
     return receipts
+
+
+def insert_each(
+    con: sqlite3.Connection, entries: Sequence[Entry], blobs: Sequence[Blob]
+) -> list[Receipt]:
+    """As ``insert_blobs`` and ``insert_entries``, but a row that raises is refused alone.
+
+    Slower (a savepoint a row): for a group in which something was found that cannot be stored.
+    """
+    lost = {b.sha256 for b in blobs if _alone(con, partial(insert_blobs, con, [b]))[1]}
+    receipts: list[Receipt] = []
+    for entry in entries:
+        got: list[Receipt] | None = None
+        error: Exception | None = ValueError("a text of it cannot be stored")
+        if not any(b.sha256 in lost for b in entry.blobs):
+            got, error = _alone(con, partial(insert_entries, con, [entry]))
+        if error is not None:
+            got = [Receipt(error=refused(f"this row of {entry.table}", error))]
+        receipts += got or []
+    return receipts
+
+
+def is_rows_fault(error: Exception) -> bool:
+    """Whether another row might do: False for what ails the file, the disk or the lock."""
+    return isinstance(error, _ROWS) or not isinstance(error, (LedgerError, OSError, sqlite3.Error))
+
+
+def _alone(con: sqlite3.Connection, insert: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """Do ``insert`` in a savepoint: what it gave, or what the row raised once it is undone."""
+    con.execute("SAVEPOINT one_row")
+    given: T | None = None
+    error: Exception | None = None
+    try:
+        given = insert()
+    except Exception as e:
+        if not is_rows_fault(e):
+            raise
+        con.execute("ROLLBACK TO one_row")
+        error = e
+    con.execute("RELEASE one_row")
+    return given, error
 
 
 def _add(con: sqlite3.Connection, entry: Entry, seq: int, prev: bytes, digest: bytes) -> bool:

@@ -6,15 +6,21 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from agentroute.errors import LedgerError
 from agentroute.ledger.connect import FileLock, in_our_words, open_writer
-from agentroute.ledger.insert import Receipt, insert_blobs, insert_entries
+from agentroute.ledger.insert import (
+    Receipt,
+    insert_blobs,
+    insert_each,
+    insert_entries,
+    is_rows_fault,
+)
 from agentroute.ledger.migrations import migrate
-from agentroute.ledger.rows.encode import Appendable, encode
+from agentroute.ledger.rows.encode import Appendable, encode, refused
 from agentroute.ledger.rows.entries import Blob, Entry
 from agentroute.ledger.tickets import Ticket, announce
 
@@ -27,6 +33,7 @@ TICK_S = 0.005
 IDLE_TICKS = 20
 
 Item = tuple[Ticket, Appendable | Blob, str | int]
+Insert = Callable[[sqlite3.Connection, Sequence[Entry], Sequence[Blob]], list[Receipt]]
 
 
 class Writer:
@@ -108,7 +115,7 @@ class Writer:
         tickets, entries, blobs = self._encode(batch)
         try:
             receipts = self._write(entries, blobs)
-        except (LedgerError, sqlite3.Error, OSError) as e:
+        except Exception as e:  # whatever it is: this thread lives, and nobody waits for ever
             error = in_our_words(e, self._path)
             log.error("ledger: a group of %d rows was not recorded: %s", len(entries), error)
             receipts = [Receipt(error=error)] * len(tickets)
@@ -127,8 +134,9 @@ class Writer:
                 continue
             try:
                 entry = encode(row, at)
-            except LedgerError as e:
-                ticket.settle(0, error=e)
+            except Exception as e:
+                error = e if isinstance(e, LedgerError) else refused("this row", e)
+                ticket.settle(0, error=error)
                 continue
             tickets.append(ticket)
             entries.append(entry)
@@ -139,21 +147,29 @@ class Writer:
         # What a failed group left behind is written first: a later row may point to it.
         self._owed |= {b.sha256: b for b in blobs if b.sha256 not in self._stored}
         with self._lock.held():
-            self._con.execute("BEGIN IMMEDIATE")
             try:
-                insert_blobs(self._con, list(self._owed.values()))
-                receipts = insert_entries(self._con, entries)
-                self._con.execute("COMMIT")
-            except BaseException:
-                if self._con.in_transaction:
-                    self._con.execute("ROLLBACK")
-                raise
+                receipts = self._transact(_insert_all, entries)
+            except Exception as e:
+                if not is_rows_fault(e):
+                    raise
+                receipts = self._transact(insert_each, entries)
             if any(e.erases for e in entries):  # old pages in the WAL still hold the text
                 self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if len(self._stored) > MAX_REMEMBERED:
             self._stored.clear()  # storing again what is there does nothing
         self._stored |= self._owed.keys()
         self._owed.clear()
+        return receipts
+
+    def _transact(self, insert: Insert, entries: Sequence[Entry]) -> list[Receipt]:
+        self._con.execute("BEGIN IMMEDIATE")
+        try:
+            receipts = insert(self._con, entries, list(self._owed.values()))
+            self._con.execute("COMMIT")
+        except BaseException:
+            if self._con.in_transaction:
+                self._con.execute("ROLLBACK")
+            raise
         return receipts
 
     def _refuse_rest(self) -> None:
@@ -163,3 +179,10 @@ class Writer:
                 ticket = self._queue.popleft()[0]
                 ticket.settle(0, error=error)
                 announce([ticket])
+
+
+def _insert_all(
+    con: sqlite3.Connection, entries: Sequence[Entry], blobs: Sequence[Blob]
+) -> list[Receipt]:
+    insert_blobs(con, blobs)
+    return insert_entries(con, entries)

@@ -11,14 +11,19 @@ from pydantic import Field
 from agentroute.model.record import Part
 from agentroute.model.tasks import Task
 
+# Beyond any real call. Sums over millions of calls then stay exact and fit a column of 64 bits.
+MAX_TOKENS = 10**12
+MAX_CPU_S = 1e9
+MAX_COST_USD = 1e9
+
 
 class Usage(Part):
     """What a call used. ``cost_usd`` None means: let the card's pricing say."""
 
-    input_tokens: int = Field(0, ge=0)
-    output_tokens: int = Field(0, ge=0)
-    cpu_s: float = Field(0.0, ge=0)
-    cost_usd: float | None = Field(None, ge=0)
+    input_tokens: int = Field(0, ge=0, le=MAX_TOKENS)
+    output_tokens: int = Field(0, ge=0, le=MAX_TOKENS)
+    cpu_s: float = Field(0.0, ge=0, le=MAX_CPU_S)
+    cost_usd: float | None = Field(None, ge=0, le=MAX_COST_USD)
 
     @property
     def tokens(self) -> int:

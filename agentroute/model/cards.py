@@ -12,6 +12,9 @@ from agentroute.model.record import Part
 Isolation = Literal["process", "inline"]
 Status = Literal["draft", "shadow", "canary", "active", "retired"]
 
+# Finite times the largest usage, so that no cost and no sum of costs overflows.
+MAX_PRICE_USD = 1e9
+
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,119}$")
 
 
@@ -33,11 +36,13 @@ class Pricing(Part):
     ``cpu_s_usd`` is per measured CPU second (local agents), ``*_mtok_usd`` per million tokens.
     """
 
-    call_usd: float = Field(0.0, ge=0)
-    cpu_s_usd: float = Field(0.0, ge=0)
-    input_mtok_usd: float = Field(0.0, ge=0)
-    output_mtok_usd: float = Field(0.0, ge=0)
-    expected_usd: float | None = Field(None, ge=0, description="typical cost of one call")
+    call_usd: float = Field(0.0, ge=0, le=MAX_PRICE_USD)
+    cpu_s_usd: float = Field(0.0, ge=0, le=MAX_PRICE_USD)
+    input_mtok_usd: float = Field(0.0, ge=0, le=MAX_PRICE_USD)
+    output_mtok_usd: float = Field(0.0, ge=0, le=MAX_PRICE_USD)
+    expected_usd: float | None = Field(
+        None, ge=0, le=MAX_PRICE_USD, description="typical cost of one call"
+    )
 
 
 class Limits(Part):

@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
 
+from agentroute.toolbox.caps import within
+
 SUFFIXES = (".md", ".markdown", ".txt", ".rst", ".html", ".htm")
 MAX_FILES, MAX_BYTES = 300, 2_000_000
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[\"'(A-Z0-9`])")
@@ -39,17 +41,14 @@ def document_files(root: Path) -> tuple[list[str], int]:
     """Documents below ``root`` (or the one file), relative; and how many the cap left out."""
     if root.is_file():
         return [root.name], 0
-    found: list[str] = []
-    left = size = 0
+    found: list[tuple[str, int]] = []
     for folder, names, files in os.walk(root):
         names[:] = sorted(n for n in names if not n.startswith(".") and n != "__pycache__")
         for path in (Path(folder, f) for f in sorted(files) if f.lower().endswith(SUFFIXES)):
-            size += path.stat().st_size if path.is_file() else MAX_BYTES
-            if len(found) < MAX_FILES and size <= MAX_BYTES:
-                found.append(path.relative_to(root).as_posix())
-            else:
-                left += 1
-    return found, left
+            size = path.stat().st_size if path.is_file() else MAX_BYTES + 1
+            found.append((path.relative_to(root).as_posix(), size))
+    kept = within([f for f in found if f[1] <= MAX_BYTES], MAX_FILES, MAX_BYTES)
+    return [name for name, _ in kept], len(found) - len(kept)
 
 
 def passages_of(root: Path, files: Iterable[str]) -> tuple[Passage, ...]:

@@ -106,6 +106,59 @@ def test_caps_are_even_and_said(run, tmp_path):
     assert small.data["left_out"] == 40 - len(small.data["files"])
 
 
+def test_one_large_file_leaves_out_itself_alone(run, tmp_path):
+    for i in range(5):
+        (tmp_path / f"m{i}.py").write_text("x = 1\n" * (i + 1))
+    for name in ("a_tables.py", "z_tables.py"):
+        (tmp_path / name).write_bytes(b"#" * 1_000)
+        reply = run("file_lister", path=str(tmp_path), max_mb=0.0005)
+        assert reply.data["files"] == [f"m{i}.py" for i in range(5)]
+        assert (reply.data["left_out"], reply.data["unread"]) == (1, [name])
+        assert reply.text.endswith(f"5 files; 1 ({name}) left out by the cap.")
+        (tmp_path / name).unlink()
+
+
+def test_the_largest_files_are_left_out_first(run, tmp_path):
+    for name, size in {"a": 600, "b": 100, "c": 500, "d": 50}.items():
+        (tmp_path / f"{name}.py").write_bytes(b"#" * size)
+    reply = run("file_lister", path=str(tmp_path), max_mb=0.001)
+    assert reply.data["files"] == ["b.py", "c.py", "d.py"]
+    assert reply.data["unread"] == ["a.py"]
+    alone = run("file_lister", path=str(tmp_path / "a.py"), max_mb=0.0001)
+    assert (alone.data["files"], alone.data["left_out"]) == (["a.py"], 0)
+
+
+def test_a_gate_blocks_on_what_was_not_read(run, tmp_path):
+    (tmp_path / "small.py").write_text("x = 1\n")
+    (tmp_path / "large.py").write_bytes(b"#" * 1_000)
+    files = {"files": run("file_lister", path=str(tmp_path), max_mb=0.0005)}
+    replies = files | {"defects": run("inspect_ast", files)}
+
+    def blocking(**params):
+        return run("findings_ranker", replies, **params).data["blocking"]
+
+    assert (blocking(threshold="high"), blocking(threshold="never")) == (1, 0)
+    assert blocking(threshold="high", allow_unread=True) == 0
+    ranked = run("findings_ranker", replies, threshold="high")
+    assert "files: 1 file left out by the cap: large.py" in ranked.text
+    assert "allow_unread" in ranked.text
+    assert (ranked.data["failed"], ranked.data["unread"]) == (0, 1)
+
+
+@pytest.mark.parametrize(("agent", "n"), [("complexity_meter", 2), ("file_lister", 1)])
+def test_a_gate_blocks_where_time_ran_out(run, tmp_path, agent, n):
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    replies = {"files": run("file_lister", path=str(tmp_path))}
+    if agent == "complexity_meter":
+        replies["complexity"] = run(agent, replies, max_s=-1)
+    else:
+        replies["files"].data["in_time"] = False
+    ranked = run("findings_ranker", replies, threshold="high")
+    assert ranked.data["blocking"] == n
+    assert "time ran out" in ranked.text
+
+
 def test_odd_files_harm_nobody(run, tmp_path):
     (tmp_path / "empty.py").write_text("")
     (tmp_path / "nul.py").write_bytes(b"x = '\x00'\n")

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from agentroute.errors import UsageError
 from agentroute.model.calls import AgentReply, Artifact
 from agentroute.toolbox.handover import locate
+from agentroute.toolbox.passages import document_files
 
 DOCS = locate("shipped:pedalworks/docs")
 SUFFIXES = [".md", ".txt", ".html", ".rst"]
@@ -104,3 +106,41 @@ def test_a_report_keeps_the_files_it_is_told_to(run, tmp_path):
     reply = run("report_writer", given, keep=["f.csv"])
     assert [a.name for a in reply.artifacts] == ["report.html", "report.json", "f.csv"]
     assert all(Path(a.path).read_text() for a in reply.artifacts)
+
+
+def nine_documents(folder, size):
+    """Eight short documents, and a first one of ``size`` bytes."""
+    folder.mkdir()
+    for i in range(8):
+        words = [chr(ord("b") + i) * n for n in range(3, 11)]  # no word is in two documents
+        (folder / f"d{i}.md").write_text(" ".join(words).capitalize() + ".")
+    line = "Another sentence that fills the very large file once more.\n\n"
+    (folder / "a_large.md").write_text(line * (size // len(line)))
+    return [f"d{i}.md" for i in range(8)]
+
+
+def test_one_large_document_leaves_out_itself_alone(run, tmp_path):
+    small = nine_documents(tmp_path / "docs", 4_000_000)
+    files = listed(run, tmp_path / "docs")
+    assert files["files"].data["files"] == small
+    assert files["files"].data["unread"] == ["a_large.md"]
+    assert document_files(tmp_path / "docs") == (small, 1)
+
+
+def test_one_long_document_takes_no_room_from_the_short_ones(run, tmp_path):
+    small = nine_documents(tmp_path / "docs", 400_000)
+    files = listed(run, tmp_path / "docs")
+    read = run("document_reader", files, max_chars=2_000)
+    assert read.data["cut"] == ["a_large.md"]
+    shown = sum(map(len, re.split(r"\[[^]]*\]\n", read.text))) - 2 * 8
+    assert 1_990 <= shown <= 2_000
+    summary = run("summarise_cover", files, sentences=9)
+    assert {r["source"] for r in summary.data["summary"]} >= set(small)
+
+
+def test_documents_that_were_not_compared_are_said(run, tmp_path, module, monkeypatch):
+    nine_documents(tmp_path / "docs", 1_000)
+    monkeypatch.setattr(module("similar_documents.py"), "MOST", 5)
+    reply = run("similar_documents", listed(run, tmp_path / "docs"))
+    assert reply.data["left_out"] == 4
+    assert "4 documents were left out" in reply.text

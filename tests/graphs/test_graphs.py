@@ -164,10 +164,10 @@ def test_with_everybody_asked_the_reconciler_gets_all_forty_right(tmp_path):
 
 def test_the_threshold_decides_the_exit_code(tmp_path):
     rule = plan_of("review_code").fail_when
-    assert rule.field == "results.rank.failed"
+    assert rule.field == "results.rank.blocking"
     for threshold, failed in (("high", 1), ("never", 0)):
         replies = execute(plan_of("review_code", threshold=threshold), tmp_path / threshold)
-        assert replies["report"].data["results"]["rank"]["failed"] == failed
+        assert replies["report"].data["results"]["rank"]["blocking"] == failed
 
 
 @pytest.mark.parametrize("name", [n for n in TOPOLOGY if n != "answer_questions"])

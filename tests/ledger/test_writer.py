@@ -17,11 +17,12 @@ import pytest
 from agentroute.errors import (
     LedgerBusyError,
     LedgerError,
+    RowRefusedError,
     SchemaVersionError,
     UnknownDecisionError,
     UnknownRunError,
 )
-from agentroute.ledger import Ledger, migrations
+from agentroute.ledger import Ledger, migrations, writer
 from agentroute.ledger.chain import TABLES
 from agentroute.model.decisions import DecisionRecord
 from agentroute.model.events import Note
@@ -96,6 +97,70 @@ def test_a_row_that_cannot_be_stored_harms_no_other(ledger):
     for t in tickets:
         with pytest.raises(LedgerError):
             t.wait(5)
+
+
+def in_one_group(ledger, rows):
+    """Append while the lock is held elsewhere, so that the rows are committed as one group."""
+    fd = os.open(f"{ledger.path}.lock", os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    tickets = [ledger.append(r) for r in rows]
+    os.close(fd)
+    return tickets
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Outcome(decision_id="r1-d0", agent="b", tokens=2**63),
+        Note(id="b", type="x", data={"f": "\ud800"}),
+        Feedback.model_construct(
+            id="b", target="run", target_id=2**64 - 1, agent=None, score=1.0, source="u",
+            method="", derived_from=None, idempotency_key=None,
+        ),
+        Note.model_construct(id={"not": "text"}, run_id="", type="x", data={}),
+        Note.model_construct(id=None, run_id="", type="x", data={}),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_inserted_is_refused_alone(ledger, bad):
+    ledger.append(record(0)).wait(5)
+    before, refused, after = in_one_group(
+        ledger, [Note(id="n1", type="x"), bad, Outcome(decision_id="r1-d0", agent="a")]
+    )
+    with pytest.raises(RowRefusedError, match="cannot be recorded") as e:
+        refused.wait(5)
+    assert e.value.hint
+    assert (before.wait(5), after.wait(5)) == (2, 3)
+    assert ledger.append(Note(id="n2", type="x")).wait(5) == 4
+    assert ledger.verify().ok and ledger.verify().rows == 4
+
+
+@pytest.mark.parametrize("where", ["encode", "insert_entries", "_insert_all"])
+def test_no_exception_ends_the_writer(ledger, monkeypatch, where):
+    def broken(*args):
+        raise ZeroDivisionError("not foreseen")
+
+    owner = writer
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, where, broken)
+        if where == "_insert_all":
+            patched.setattr(owner, "insert_each", broken)
+        ticket = ledger.append(Note(id="a", type="x"))
+        if where == "insert_entries":
+            assert ticket.wait(5) == 1  # one by one it is stored
+        else:
+            with pytest.raises(LedgerError, match="not foreseen"):
+                ticket.wait(5)
+    assert ledger.append(Note(id="b", type="x")).wait(5) == ledger.head()[0]
+    assert ledger.verify().ok
+
+
+def test_a_text_too_large_for_the_file_harms_no_later_row(ledger):
+    ledger._writer._con.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 50_000)
+    ledger.put_text("large " * 20_000)
+    kept = ledger.put_text("small")
+    assert ledger.append(Note(id="a", type="x")).wait(5) == 1
+    assert ledger.append(Note(id="b", type="x")).wait(5) == 2
+    assert ledger.text(kept) == "small" and ledger.verify().ok
 
 
 def test_a_ticket_serves_loops_and_threads_at_once(ledger):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agentroute.errors import LedgerError
+from agentroute.errors import LedgerError, RowRefusedError
 from agentroute.ledger.rows.decisions import decision_entry
 from agentroute.ledger.rows.entries import Entry, entry_of
 from agentroute.ledger.rows.redaction import redact, redact_json
@@ -33,7 +33,8 @@ def encode(row: Appendable, at: str | int) -> Entry:
     """The row as it will be stored; ``at`` is a time in ISO 8601, or in ns since 1970.
 
     Raises:
-        LedgerError: something in it is not JSON, or its arrays do not fit each other.
+        RowRefusedError: something in it is not JSON, or its arrays do not fit each other.
+        LedgerError: it is not a row, or its time has no zone.
     """
     try:
         at = _iso(at) if isinstance(at, int) else _utc(at)
@@ -47,9 +48,19 @@ def encode(row: Appendable, at: str | int) -> Entry:
             return _note(row, at)
         if isinstance(row, Erasure):
             return _erasure(row, at)
-    except (TypeError, ValueError, KeyError, RecursionError) as e:
-        raise LedgerError(f"this {type(row).__name__} cannot be recorded: {e}") from e
+    except LedgerError:
+        raise
+    except Exception as e:  # rows hold what callers put in: whatever it raises is the row's fault
+        raise refused(f"this {type(row).__name__}", e) from e
     raise LedgerError(f"a {type(row).__name__} is not a row of a ledger")
+
+
+def refused(what: str, error: Exception) -> RowRefusedError:
+    """The error of a row that cannot be stored."""
+    return RowRefusedError(
+        f"{what} cannot be recorded: {str(error) or type(error).__name__}",
+        hint="numbers must fit 64 bits, texts must be Unicode, the rest must be JSON",
+    )
 
 
 def _iso(ns: int) -> str:
