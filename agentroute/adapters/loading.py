@@ -142,9 +142,8 @@ def search(more: Iterable[str]) -> None:
     Being last is not enough: a standard module tries names that only other systems have.
     """
     library = os.path.dirname(os.__file__)
-    _StandardFirst.standard = [
-        p for p in sys.path if p == library or os.path.basename(p) in ("lib-dynload", "DLLs")
-    ]
+    compiled = [p for p in sys.path if os.path.basename(p) in ("lib-dynload", "DLLs")]
+    _StandardFirst.standard = [library, *compiled]
     at = sys.meta_path.index(PathFinder)
     sys.meta_path[at] = _StandardFirst
     sys.path.extend(p for p in more if p not in sys.path)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import secrets
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
 from pathlib import Path
 from typing import Any

@@ -8,6 +8,7 @@ the pool (a bulkhead), the pool never more than ``max_workers``.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import OrderedDict
 from typing import Any
@@ -152,8 +153,14 @@ def _reply(frame: dict[str, Any], call: AgentCall) -> AgentReply:
         raise AgentFailedError(message, retryable=bool(frame.get("retryable", True)))
     try:
         reply = as_reply(frame.get("reply"), call.workdir, cap=MAX_REPLY)
-        cpu_s = max(reply.usage.cpu_s, float(frame.get("cpu_s", 0.0)))
+        cpu_s = max(reply.usage.cpu_s, _finite(frame.get("cpu_s", 0.0)))
         usage = Usage.model_validate(reply.usage.model_dump() | {"cpu_s": cpu_s})
     except (ValueError, TypeError, ArithmeticError, RecursionError, OSError) as e:
         raise AgentFailedError(f"the reply cannot be used: {type(e).__name__}: {e}") from None
     return reply.model_copy(update={"usage": usage})
+
+
+def _finite(value: Any) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("cpu_s is not a number of seconds")
+    return float(value)
