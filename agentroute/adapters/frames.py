@@ -1,9 +1,9 @@
 """Length-prefixed JSON on a pipe: how the pool and a worker process talk.
 
 A frame is four bytes, big-endian: the length n of what follows, then n bytes of JSON. Parent to
-child: ``{"op": "call", "id", "entry", "call"}``. Child to parent: ``ready``, then for each call any
-number of ``chunk`` and one ``reply`` or ``error``. JSON and not pickle, for the child is trusted
-less than we are.
+child: ``{"op": "call", "id", "nonce", "entry", "call"}``. Child to parent: ``ready``, then for each
+call any number of ``chunk`` and one ``reply`` or ``error``, all with the call's ``id`` and
+``nonce``. JSON and not pickle, for the child is trusted less than we are.
 """
 
 from __future__ import annotations

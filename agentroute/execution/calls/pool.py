@@ -8,6 +8,7 @@ the pool (a bulkhead), the pool never more than ``max_workers``.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import OrderedDict
 from typing import Any
@@ -17,7 +18,7 @@ from agentroute.errors import AgentFailedError, AgentTimeoutError
 from agentroute.execution.calls.bulkhead import Bulkheads
 from agentroute.execution.calls.worker import Worker
 from agentroute.execution.ports import OnChunk
-from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.model.calls import AgentCall, AgentReply, Usage
 from agentroute.model.cards import CapabilityCard
 
 Key = tuple[str, int]
@@ -70,7 +71,10 @@ class WorkerPool:
             except BaseException:
                 await self._end(worker)
                 raise
-            self._give_back(worker, _key(card, entry))
+            if worker.left_behind():  # a call's processes end with it, and so does its worker
+                await self._end(worker)
+            else:
+                self._give_back(worker, _key(card, entry))
         return _reply(frame, call)
 
     async def _take(self, key: Key) -> Worker:
@@ -143,10 +147,20 @@ def _key(card: CapabilityCard, entry: dict[str, str]) -> Key:
 
 
 def _reply(frame: dict[str, Any], call: AgentCall) -> AgentReply:
-    cpu_s = float(frame.get("cpu_s", 0.0))
+    """The checked reply of a frame; whatever is wrong with it is the agent's own failure."""
     if frame.get("op") != "reply":
         message = str(frame.get("message", "the agent failed"))
         raise AgentFailedError(message, retryable=bool(frame.get("retryable", True)))
-    reply = as_reply(frame.get("reply"), call.workdir, cap=MAX_REPLY)
-    usage = reply.usage.model_copy(update={"cpu_s": max(reply.usage.cpu_s, cpu_s)})
+    try:
+        reply = as_reply(frame.get("reply"), call.workdir, cap=MAX_REPLY)
+        cpu_s = max(reply.usage.cpu_s, _finite(frame.get("cpu_s", 0.0)))
+        usage = Usage.model_validate(reply.usage.model_dump() | {"cpu_s": cpu_s})
+    except (ValueError, TypeError, ArithmeticError, RecursionError, OSError) as e:
+        raise AgentFailedError(f"the reply cannot be used: {type(e).__name__}: {e}") from None
     return reply.model_copy(update={"usage": usage})
+
+
+def _finite(value: Any) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("cpu_s is not a number of seconds")
+    return float(value)

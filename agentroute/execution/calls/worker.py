@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
-import sys
+from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
+from pathlib import Path
 from typing import Any
 
+from agentroute.adapters.child import MARK, kill_family
 from agentroute.adapters.frames import pack, read_frame
+from agentroute.adapters.loading import command
 from agentroute.errors import AgentFailedError
 from agentroute.execution.ports import OnChunk
 
 LAST_WORDS = 2_000
+START_S = 60.0
+END_S = 2.0
+_LINGER_S = 0.2
+_LIMIT = 2**16
 _KEEP = frozenset(
     (
         "PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV",
@@ -25,24 +33,42 @@ _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def child_env() -> dict[str, str]:
-    """What an agent's process sees: an allow-list, so no key or token; one BLAS thread.
-
-    ``PYTHONPATH`` repeats this process's search path, so that ``module:fn`` means the same there.
-    """
+    """What an agent's process sees: an allow-list, so no key or token; one BLAS thread."""
     env = {k: v for k, v in os.environ.items() if k in _KEEP or k.startswith("LC_")}
-    env |= dict.fromkeys(_POOLS, "1")
-    paths = [os.path.abspath(p) for p in sys.path]
-    env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    return env
+    return env | dict.fromkeys(_POOLS, "1")
+
+
+class _Pipes(SubprocessStreamProtocol):
+    """The child's streams. They close soon after it ends, whoever else may hold them open."""
+
+    def __init__(self, mark: str, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=_LIMIT, loop=loop)
+        self.mark, self.exited, self.loop = mark, asyncio.Event(), loop
+        self.transport: asyncio.SubprocessTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport: it alone can close the reading ends."""
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self.transport = transport
+        super().connection_made(transport)
+
+    def process_exited(self) -> None:
+        """End what the process left behind, now: later its id may be another's."""
+        super().process_exited()
+        self.exited.set()
+        if self.transport is not None:
+            kill_family(self.transport.get_pid(), self.mark)
+            self.loop.call_later(_LINGER_S, self.transport.close)
 
 
 class Worker:
     """A child with its own session; ``start`` it, ``call`` it, ``kill`` it and ``wait``."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: Process, pipes: _Pipes) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self._process, self._in, self._out = process, process.stdin, process.stdout
+        self._pipes = pipes
         self._words = bytearray()
         self._listener = asyncio.create_task(self._listen())
         self._calls = 0
@@ -52,17 +78,20 @@ class Worker:
         """A process that has said that it is ready.
 
         Raises:
-            AgentFailedError: it ended before that.
+            AgentFailedError: it ended before that, or took longer than ``START_S``.
         """
-        worker = cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "agentroute.adapters.child",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE, start_new_session=True, env=child_env(),
-            )
+        loop, mark = asyncio.get_running_loop(), secrets.token_hex(8)
+        transport, pipes = await loop.subprocess_exec(
+            lambda: _Pipes(mark, loop), *command(), stdin=PIPE, stdout=PIPE, stderr=PIPE,
+            start_new_session=True, env=child_env() | {MARK: mark},
         )  # fmt: skip
+        worker = cls(Process(transport, pipes, loop), pipes)
         try:
-            await worker._receive()
+            async with asyncio.timeout(START_S):
+                await worker._receive()
+        except TimeoutError:
+            await worker.end()
+            raise AgentFailedError(f"no worker was ready within {START_S:.0f} s") from None
         except BaseException:
             await worker.end()
             raise
@@ -87,11 +116,17 @@ class Worker:
             AgentFailedError: the process ended, or sent what is not a frame. Kill it then.
         """
         self._calls += 1
+        of_call = {"id": self._calls, "nonce": secrets.token_hex(8)}
         with contextlib.suppress(ConnectionError):
-            self._in.write(pack({"op": "call", "id": self._calls, "entry": entry, "call": call}))
+            self._in.write(pack({"op": "call", "entry": entry, "call": call} | of_call))
             await self._in.drain()
         while True:
             frame = await self._receive()
+            if {k: frame.get(k) for k in of_call} != of_call:
+                raise AgentFailedError(
+                    "the agent's process sent a message that is not of this call",
+                    hint="what an agent forks must end before it returns",
+                )
             if frame.get("op") != "chunk":
                 return frame
             if on_chunk is not None:
@@ -101,10 +136,10 @@ class Worker:
         try:
             return await read_frame(self._out)
         except asyncio.IncompleteReadError:
-            code = await self._process.wait()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._listener), 0.2)
-            raise AgentFailedError(_obituary(code, self._words)) from None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._pipes.exited.wait(), END_S)
+                await asyncio.wait_for(asyncio.shield(self._listener), _LINGER_S)
+            raise AgentFailedError(_obituary(self._process.returncode, self._words)) from None
 
     async def _listen(self) -> None:
         assert self._process.stderr is not None
@@ -112,26 +147,47 @@ class Worker:
             self._words += piece
             del self._words[:-LAST_WORDS]
 
+    def left_behind(self) -> bool:
+        """Whether processes of a call are still there after it, also ended ones nobody waited for.
+
+        The worker adopts orphans, so a process that has no child has no descendant.
+        """
+        for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # a thread that has just ended
+                if children.read_bytes().strip():
+                    return True
+        return False
+
     def kill(self) -> None:
-        """Kill the process and what it started in its session. Safe to repeat."""
+        """Kill the process and all that it started. Safe to repeat."""
+        if not self.alive:
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self.pid, signal.SIGSTOP)  # it keeps adopting, but starts nothing more
+            kill_family(self.pid, self._pipes.mark)
             os.killpg(self.pid, signal.SIGKILL)
 
     async def end(self) -> None:
-        """Kill, reap, and close the pipes; not interrupted by a cancellation."""
+        """Kill, reap, and close the pipes, in bounded time; not interrupted by a cancellation."""
         self.kill()
         await asyncio.shield(self._reap())
 
     async def _reap(self) -> None:
-        await self._process.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._pipes.exited.wait(), END_S)
         self._listener.cancel()
         self._in.close()
+        if self._pipes.transport is not None:
+            self._pipes.transport.close()
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await self._listener
 
 
-def _obituary(code: int, words: bytearray) -> str:
-    how = f"exited with code {code}" if code >= 0 else f"was ended by signal {-code}"
+def _obituary(code: int | None, words: bytearray) -> str:
+    if code is None:
+        how = "closed its pipe"
+    else:
+        how = f"exited with code {code}" if code >= 0 else f"was ended by signal {-code}"
     text = words.decode(errors="replace").strip()
     last = text.splitlines()[-1][:200] if text else ""
     return f"the agent's process {how}" + (f": {last}" if last else "")
