@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from agentroute.errors import RouterStateError
-from agentroute.model.arrays import F64
 from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
+from agentroute.routers.parts.binding import check_kind
 from agentroute.routers.parts.index import ArmIndex, ArmMeans
+from agentroute.routers.parts.terms import plain, total
 
 
 class Uniform:
@@ -147,26 +147,3 @@ class FixedBest:
         check_kind(state, self.name, 1)
         self.arms = ArmIndex(state.meta["arms"])
         self.quality.load(state.arrays)
-
-
-def plain(mean: F64, term: str) -> Scores:
-    """Scores of one term and no bonus."""
-    return Scores(mean, np.zeros(len(mean)), {term: mean})
-
-
-def total(parts: dict[str, F64]) -> F64:
-    """The sum of the terms, rounding kept inside [0, 1]."""
-    return np.asarray(np.clip(sum(parts.values()), 0.0, 1.0))
-
-
-def check_kind(state: StateDict, kind: str, version: int) -> None:
-    """Refuse the state of another router.
-
-    Raises:
-        RouterStateError: ``kind`` or ``version`` differ.
-    """
-    if (state.kind, state.version) != (kind, version):
-        raise RouterStateError(
-            f"the state is of '{state.kind}' version {state.version}, not '{kind}' {version}",
-            hint="agentroute state ls shows what there is",
-        )

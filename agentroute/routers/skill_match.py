@@ -9,7 +9,8 @@ from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.routers.baselines import check_kind, total
+from agentroute.routers.parts.binding import check_kind
+from agentroute.routers.parts.terms import total
 
 
 class SkillMatch:

@@ -1,3 +1,5 @@
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,8 @@ from agentroute.evaluation.offpolicy.estimators import (
     LoggedRows,
     direct_model,
     estimate,
-    from_ledger,
 )
+from agentroute.evaluation.offpolicy.logged import from_ledger
 from agentroute.evaluation.worlds.environments import separable
 from agentroute.ledger import Ledger
 from agentroute.model.decisions import Decision, DecisionRecord
@@ -180,12 +182,10 @@ def ledger(tmp_path):
 @pytest.mark.checklist("LB8")
 async def test_a_ledger_says_what_another_policy_would_have_got(ledger):
     """Logged by a policy that takes the wrong one (0.2); asked about the right one (0.9)."""
-    from agentroute.evaluation.offpolicy.logged import from_ledger_async
-
     env = separable()
     await fill(ledger, Policy(Likes(shift=1), exploration=Epsilon(0.4)), env, 600)
     target = Policy(Likes(), exploration=Epsilon(0.0))
-    found = await from_ledger_async(ledger, target)
+    found = await from_ledger(ledger, target)
     assert len(found.rows) == 600 and set(found.agents) == set(env.cardset.names)
     out = estimate(found.rows)
     for e in (out.ips, out.snips, out.dr):
@@ -193,20 +193,17 @@ async def test_a_ledger_says_what_another_policy_would_have_got(ledger):
     assert out.effective == pytest.approx(60, abs=25) and out.unsupported == 0
 
 
-def test_the_sync_form_reads_the_same_rows(ledger):
-    import asyncio
+def test_rows_can_be_read_outside_of_a_loop(ledger):
 
     asyncio.run(fill(ledger, Policy(Likes(), exploration=Epsilon(0.4)), separable(), 30))
-    rows = from_ledger(ledger, Likes())
+    rows = asyncio.run(from_ledger(ledger, Likes())).rows
     assert len(rows) == 30 and np.allclose(rows.target.sum(axis=1), 1)
 
 
 async def test_a_ledger_without_feedback_or_exploration_is_refused(ledger):
-    from agentroute.evaluation.offpolicy.logged import from_ledger_async
-
     with pytest.raises(OverlapError, match="none has feedback"):
-        await from_ledger_async(ledger, Likes())
+        await from_ledger(ledger, Likes())
     await fill(ledger, Policy(Likes(), exploration=Epsilon(0.0)), separable(), 20)
-    found = await from_ledger_async(ledger, Likes())
+    found = await from_ledger(ledger, Likes())
     with pytest.raises(OverlapError, match="nothing was explored"):
         estimate(found.rows)

@@ -124,7 +124,7 @@ def off_policy(url: str, routers: Sequence[RouterSpec], embedder: str, *, as_jso
     """What each router would have earned on the logged decisions: IPS, SNIPS, doubly robust."""
     from agentroute.evaluation.contestants import factories
     from agentroute.evaluation.offpolicy.estimators import estimate
-    from agentroute.evaluation.offpolicy.logged import from_ledger_async
+    from agentroute.evaluation.offpolicy.logged import from_ledger
     from agentroute.features.text import make_embedder
     from agentroute.ledger import Ledger
 
@@ -132,7 +132,7 @@ def off_policy(url: str, routers: Sequence[RouterSpec], embedder: str, *, as_jso
     with Ledger.open(url, read_only=True) as ledger:
         for name, make in factories(routers, make_embedder(embedder)).items():
             policy = make(0)
-            logged = asyncio.run(from_ledger_async(ledger, policy))
+            logged = asyncio.run(from_ledger(ledger, policy))
             out[name] = {**asdict(estimate(logged.rows)), "left_out": logged.left_out}
     if as_json:
         emit(out)

@@ -34,7 +34,7 @@ class FromLedger:
     left_out: dict[str, int]
 
 
-async def from_ledger_async(
+async def from_ledger(
     ledger: Ledger, policy: Policy | Router, *, after_seq: int = 0, upto: int | None = None
 ) -> FromLedger:
     """Score every logged request with ``policy``, frozen as it is, and pair it with its outcome.

@@ -16,9 +16,9 @@ from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.routers.baselines import check_kind
 from agentroute.routers.ensemble.advice import Said, advice, for_member, pack, unpack
 from agentroute.routers.ensemble.hedge import Hedge
+from agentroute.routers.parts.binding import check_kind
 from agentroute.routers.parts.lessons import fifth, requests, take, teach
 
 MEMBERS = ("linucb", "knn", "linear")

@@ -14,10 +14,10 @@ from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.routers.baselines import check_kind, total
 from agentroute.routers.knn.memory import TaskMemory
-from agentroute.routers.parts.binding import Space
+from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex, ArmMeans
+from agentroute.routers.parts.terms import total
 
 
 class KNN:

@@ -14,15 +14,15 @@ from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.routers.baselines import check_kind, total
 from agentroute.routers.linear.classes.classhead import ClassHead
 from agentroute.routers.linear.corrections import Corrections
 from agentroute.routers.linear.scope import ScopeModel
 from agentroute.routers.linear.scorehead import ScoreHead, has_labels
 from agentroute.routers.linear.threshold import out_of_scope
 from agentroute.routers.linear.zeroshot import spoken
-from agentroute.routers.parts.binding import Space
+from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex
+from agentroute.routers.parts.terms import total
 
 NEWCOMER = 0.25  # how much of the card's prior counts for an agent without labels
 VERSION = 2  # of the state

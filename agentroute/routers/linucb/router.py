@@ -17,7 +17,6 @@ from agentroute.model.candidates import CardSet, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.routers.baselines import check_kind
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.costs import CostHead
 from agentroute.routers.linucb.drift import PageHinkley
@@ -25,7 +24,7 @@ from agentroute.routers.linucb.kin import Families, Ints, Kinship
 from agentroute.routers.linucb.noise import Noise
 from agentroute.routers.linucb.prototypes import Prototypes
 from agentroute.routers.linucb.single import only
-from agentroute.routers.parts.binding import Space
+from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex
 
 Mode = Literal["disjoint", "shared", "hybrid"]

@@ -1,4 +1,4 @@
-"""The embedding space that a state was learned in."""
+"""What a state is bound to: its router, that one's version, and an embedding space."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from agentroute.errors import RouterStateError
 from agentroute.model.candidates import Request
+from agentroute.model.state import StateDict
 
 
 class Space:
@@ -44,3 +45,16 @@ class Space:
     def load(self, meta: dict[str, Any]) -> None:
         """Continue from ``meta``."""
         self.bind_to(meta["embedder"], meta["e"])
+
+
+def check_kind(state: StateDict, kind: str, version: int) -> None:
+    """Refuse the state of another router.
+
+    Raises:
+        RouterStateError: ``kind`` or ``version`` differ.
+    """
+    if (state.kind, state.version) != (kind, version):
+        raise RouterStateError(
+            f"the state is of '{state.kind}' version {state.version}, not '{kind}' {version}",
+            hint="agentroute state ls shows what there is",
+        )

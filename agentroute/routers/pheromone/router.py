@@ -16,9 +16,9 @@ from agentroute.model.candidates import Candidates, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.routers.baselines import check_kind, total
-from agentroute.routers.parts.binding import Space
+from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex
+from agentroute.routers.parts.terms import total
 from agentroute.routers.pheromone.colony import (
     ALPHA,
     BETA,

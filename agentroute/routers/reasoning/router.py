@@ -19,7 +19,7 @@ from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.routers.baselines import total
+from agentroute.routers.parts.terms import total
 from agentroute.routers.reasoning.prompt import ModelChoice, messages, read, shape
 from agentroute.routers.reasoning.reasoner import OfflineReasoner, Opinion
 

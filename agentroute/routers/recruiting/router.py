@@ -11,8 +11,9 @@ from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
-from agentroute.routers.baselines import check_kind, total
+from agentroute.routers.parts.binding import check_kind
 from agentroute.routers.parts.index import ArmIndex
+from agentroute.routers.parts.terms import total
 from agentroute.routers.recruiting.recruit import recruiting_weights, right_or_wrong
 from agentroute.routers.recruiting.skills import SkillMatcher, skills_of
 
