@@ -23,6 +23,9 @@ Name = Annotated[str, typer.Argument(help="The agent's name.")]
 Into = Annotated[Path, typer.Option("--into", help="The folder to change.", metavar="DIR")]
 
 
+PLACE = 30  # where it stands in the help
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.add_typer(agents_app, name="agents")

@@ -5,24 +5,15 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import pkgutil
 import sys
 import traceback
+from types import ModuleType
 from typing import Any
 
 import typer
 
-from agentroute.cli import (
-    agents,
-    catalog,
-    demo,
-    evaluate,
-    learned,
-    ledger,
-    measure,
-    runs,
-    setup,
-    work,
-)
+from agentroute import cli
 from agentroute.errors import AgentRouteError
 
 app = typer.Typer(
@@ -54,7 +45,14 @@ def _root(
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, stream=sys.stderr)
 
 
-for module in (demo, setup, agents, catalog, work, runs, learned, evaluate, ledger, measure):
+def _commands() -> list[ModuleType]:
+    """The files beside this one that have commands to register, in the order of the help."""
+    files = (m.name for m in pkgutil.iter_modules(cli.__path__) if m.name != "app" and not m.ispkg)
+    found = [importlib.import_module(f"agentroute.cli.{name}") for name in files]
+    return sorted(found, key=lambda module: module.PLACE)
+
+
+for module in _commands():
     module.register(app)
 
 

@@ -20,6 +20,9 @@ from agentroute.cli.parts.common import (
 graphs_app = typer.Typer(help="The catalogue of task graphs.", no_args_is_help=True)
 
 
+PLACE = 40  # where it stands in the help
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.add_typer(graphs_app, name="graphs")

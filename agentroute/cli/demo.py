@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+PLACE = 10  # where it stands in the help
+
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""

@@ -9,6 +9,8 @@ import typer
 
 from agentroute.cli.parts.common import Json, emit, table
 
+PLACE = 80  # where it stands in the help
+
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""

@@ -13,6 +13,9 @@ train_app = typer.Typer(help="Fit a router on labelled outcomes.", no_args_is_he
 pheromone_app = typer.Typer(help="The trails of the pheromone router.", no_args_is_help=True)
 
 
+PLACE = 70  # where it stands in the help
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.add_typer(train_app, name="train")

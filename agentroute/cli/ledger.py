@@ -9,6 +9,9 @@ from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger
 ledger_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 
 
+PLACE = 90  # where it stands in the help
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.add_typer(ledger_app, name="ledger")

@@ -16,6 +16,9 @@ bench_app = typer.Typer(
 )
 
 
+PLACE = 100  # where it stands in the help
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.add_typer(bench_app, name="bench")

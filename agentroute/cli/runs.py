@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 runs_app = typer.Typer(help="Look at past runs.", no_args_is_help=True)
 
 
+PLACE = 60  # where it stands in the help
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.add_typer(runs_app, name="runs")

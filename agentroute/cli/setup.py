@@ -61,6 +61,9 @@ tasks:
 """
 
 
+PLACE = 20  # where it stands in the help
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(init)

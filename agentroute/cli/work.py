@@ -26,6 +26,9 @@ RouterName = Annotated[str | None, typer.Option("--router", help="Which router d
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
 
 
+PLACE = 50  # where it stands in the help
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     for command in (route, plan, run, feedback):

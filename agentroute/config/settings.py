@@ -37,28 +37,40 @@ class BudgetSettings(Part):
 
 
 class Settings(Part):
-    """Everything that a file or the environment may set.
-
-    ``router``, ``depth``, ``refine`` and ``verifier`` are a name, or a mapping with ``name`` and
-    parameters. Paths are relative to the file that names them.
-    """
+    """Everything that a file or the environment may set; paths are relative to the file."""
 
     version: int = Field(1, ge=1, le=1)
+    """Layout of this file."""
     agents: tuple[str, ...] = ()
+    """Folders of agents, before the standard places."""
     graphs: tuple[str, ...] = ()
+    """Folders of graphs, before the standard places."""
     db: str = "sqlite:///agentroute.db"
+    """The ledger, a ``sqlite:///`` URL."""
     out: str = "agentroute-out"
+    """Folder for artefacts."""
     embedder: str = "wordllama"
+    """What turns text into vectors, by name."""
     router: Spec = "default"
+    """A name, or a mapping with ``name`` and parameters."""
     exploration: float = Field(0.05, ge=0, le=1)
+    """Epsilon: share of choices spread over the candidates."""
     abstain_at: float = Field(0.5, ge=0, le=1)
+    """Nobody is called where out-of-scope is at or above this."""
     margin: float = Field(0.02, ge=0, le=1)
+    """The top two within this are marked ambiguous."""
     screen: int | None = Field(None, ge=1)
+    """Keep the best so many before routing; None keeps all."""
     depth: Spec = "one"
+    """How many agents for a task: a name, or a mapping."""
     refine: Spec = "refiner"
+    """Who joins the answers: an agent's name, or a mapping."""
     objective: ObjectiveSettings = ObjectiveSettings()
+    """Weights of quality, cost and latency."""
     budget: BudgetSettings = BudgetSettings()
+    """Bounds of one run."""
     seed: int = Field(0, ge=0)
+    """Of all random choices."""
 
     @field_validator("db")
     @classmethod

@@ -11,19 +11,20 @@ from agentroute.model.arrays import F64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """A router's opinion: row i is candidate i.
-
-    ``mean`` (n,) expected utility in [0, 1]; ``bonus`` (n,) exploration in the same unit;
-    ``terms`` name -> (n,), adding up to ``mean`` (with a ``clip`` term where it was clipped);
-    ``out_of_scope`` in [0, 1]; ``evidence`` bytes that a replay needs (a model's reply).
-    """
+    """A router's opinion: row i is candidate i."""
 
     mean: F64
+    """(n,) expected utility in [0, 1]."""
     bonus: F64
+    """(n,) exploration, in the same unit."""
     terms: Mapping[str, F64] = field(default_factory=dict)
+    """Name to (n,); they add up to ``mean``, with a ``clip`` term where it was clipped."""
     reason: str = ""
+    """Why, in words."""
     out_of_scope: float = 0.0
+    """In [0, 1]: how likely nobody fits."""
     evidence: bytes | None = None
+    """What a replay needs, such as a model's reply."""
 
 
 @dataclass(frozen=True, slots=True)

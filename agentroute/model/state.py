@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StateDict:
-    """Learned state as data: JSON ``meta`` and named arrays; never code.
-
-    ``kind`` names the router, ``version`` the layout of its state.
-    """
+    """Learned state as data; never code."""
 
     kind: str
+    """Name of the router."""
     version: int
+    """Layout of its state."""
     meta: dict[str, Any] = field(default_factory=dict)
+    """JSON."""
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """By name."""
