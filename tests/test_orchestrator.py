@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
@@ -357,3 +358,20 @@ async def test_the_largest_usage_is_recorded_and_summed(url, tmp_path):
         run = await orc.run(Task(prompt="Count", skills=("count",)))
     assert run.status == "completed"
     assert (run.usage.tokens, run.usage.cost_usd) == (2 * 10**12, 1e9)
+
+
+@pytest.mark.parametrize("value", ["cut \ud83d", {"v": np.float32(0.5)}, {"v": np.arange(3)}])
+async def test_a_reply_that_could_not_be_stored_ends_no_run(value, tmp_path):
+    registry = Registry()
+
+    @registry.agent(skills=["a"])
+    def odd(call):
+        """Answers oddly."""
+        return value
+
+    db = f"sqlite:///{tmp_path}/a.db"
+    async with Orchestrator(registry, ledger=db, embedder="hashing") as orc:
+        run = await orc.run(Task(id="a", prompt="x", skills=("a",)))
+        assert run.status == "completed"
+        assert orc.ledger.outcomes(run.run_id)[0].error is None
+        assert registry.live.inflight.sum() == 0

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePath
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from agentroute.errors import AgentFailedError
 from agentroute.model.calls import AgentCall, AgentReply, Artifact
 from agentroute.model.tasks import Task
 
 MAX_REPLY = 8 * 1024 * 1024
+_JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_LONE = re.compile("[\ud800-\udfff]")
 
 
 def as_reply(value: Any, workdir: Path, *, cap: int = MAX_REPLY) -> AgentReply:
     """``AgentReply | str | dict`` as a checked reply; artefact paths become absolute.
 
-    A dict whose keys are all fields of ``AgentReply`` is a reply; any other dict is its ``data``,
-    with the same as JSON for people in ``text``.
+    A dict whose keys are all fields of ``AgentReply`` is a reply; any other dict, or a pydantic
+    model, is its ``data``, with the same as JSON for people in ``text``.
 
     Raises:
         AgentFailedError: something else, fields that do not fit, ``data`` that is not JSON, over
@@ -39,21 +42,33 @@ def as_reply(value: Any, workdir: Path, *, cap: int = MAX_REPLY) -> AgentReply:
 
 
 def _parse(value: Any) -> AgentReply:
-    if isinstance(value, AgentReply):
-        return value
-    if isinstance(value, str):
-        return AgentReply(text=value)
-    if not isinstance(value, dict):
-        raise AgentFailedError(
-            f"returned {type(value).__name__}, not an AgentReply, str or dict",
-            hint="return AgentReply(text=...)",
-        )
+    fields = _fields(value)
     try:
-        return AgentReply.model_validate(value if _is_reply(value) else _as_data(value))
+        return AgentReply.model_validate(fields)
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise AgentFailedError(f"the reply does not fit: {where}: {first['msg']}") from None
+
+
+def _fields(value: Any) -> Any:
+    """Whatever was returned as the JSON fields of a reply: what is stored is what is passed on.
+
+    Records are taken apart and checked again, since they can be built around their own checks.
+    """
+    if isinstance(value, str):
+        return {"text": _sound(value)}
+    if isinstance(value, AgentReply):
+        return _as_json({name: getattr(value, name, None) for name in AgentReply.model_fields})
+    if isinstance(value, BaseModel):
+        return _as_data(_as_json(value))
+    if isinstance(value, dict):
+        fields = _as_json(value)
+        return fields if _is_reply(value) else _as_data(fields)
+    raise AgentFailedError(
+        f"returned {type(value).__name__}, not an AgentReply, str or dict",
+        hint="return AgentReply(text=...)",
+    )
 
 
 def _is_reply(value: dict[str, Any]) -> bool:
@@ -62,16 +77,49 @@ def _is_reply(value: dict[str, Any]) -> bool:
 
 
 def _as_data(value: dict[str, Any]) -> dict[str, Any]:
-    text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY, default=str).decode()
-    return {"data": value, "text": text}
+    return {"data": value, "text": orjson.dumps(value).decode()}
+
+
+def _as_json(value: Any) -> Any:
+    """JSON of a value and back: numpy, dates, UUIDs and enums as in the ledger, NaN as null."""
+    try:
+        return orjson.loads(orjson.dumps(value, option=_JSON, default=_plain))
+    except (TypeError, ValueError, RecursionError):
+        pass
+    try:
+        return orjson.loads(orjson.dumps(_sounded(value), option=_JSON, default=_plain))
+    except (TypeError, ValueError, RecursionError) as e:
+        raise AgentFailedError(f"the reply is not JSON: {e}", retryable=False) from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: getattr(value, name, None) for name in type(value).model_fields}
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _sounded(value: Any) -> Any:
+    """The same with every text storable."""
+    if isinstance(value, str):
+        return _sound(value)
+    if isinstance(value, BaseModel):
+        value = _plain(value)
+    if isinstance(value, dict):
+        return {_sounded(k): _sounded(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_sounded(v) for v in value]
+    return value
+
+
+def _sound(text: str) -> str:
+    """Half a surrogate pair, as a stream that was cut leaves it, becomes U+FFFD."""
+    return _LONE.sub("\ufffd", text)
 
 
 def _size(reply: AgentReply) -> int:
-    try:
-        data = orjson.dumps(reply.data, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError as e:
-        raise AgentFailedError(f"reply.data is not JSON: {e}", retryable=False) from None
-    return len(data) + len(reply.text)
+    return len(orjson.dumps(reply.data)) + len(reply.text)
 
 
 def _placed(artifact: Artifact, workdir: Path) -> Artifact:

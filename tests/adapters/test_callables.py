@@ -7,10 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import UUID
 
+import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from agentroute.adapters.callables import Threads, call_function
 from agentroute.adapters.frames import MAX_FRAME, pack, read_frame, unpack
@@ -18,7 +23,7 @@ from agentroute.adapters.loading import entry_of, load
 from agentroute.adapters.replies import as_reply, dump_call, load_call
 from agentroute.adapters.runnables import call_runnable, is_runnable
 from agentroute.errors import AgentFailedError, CardError
-from agentroute.model.calls import AgentCall, AgentReply, Artifact
+from agentroute.model.calls import AgentCall, AgentReply, Artifact, Usage
 from agentroute.model.tasks import Message, Task
 
 
@@ -240,3 +245,60 @@ def test_adapters_and_planning_load_no_heavy_library():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
     )
     assert out.stdout.strip() == "[]"
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Found(BaseModel):
+    lines: int
+    at: datetime
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.arange(3), [0, 1, 2]),
+        (float("nan"), None),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
+        (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+        (Colour.RED, "red"),
+        ("cut \ud83d", "cut \ufffd"),
+        ((1, {2: "x"}), [1, {"2": "x"}]),
+        (Path("a/b"), "a/b"),
+    ],
+)
+def test_what_is_stored_is_what_the_next_agent_gets(given, stored, tmp_path):
+    reply = as_reply({"v": given}, tmp_path)
+    assert reply.data == {"v": stored}
+    assert AgentReply.model_validate_json(reply.model_dump_json()) == reply
+    assert as_reply(AgentReply(text="t", data={"v": given}), tmp_path).data == {"v": stored}
+
+
+def test_a_pydantic_model_is_a_replys_data(tmp_path):
+    reply = as_reply(Found(lines=3, at=datetime(2026, 1, 2, tzinfo=UTC)), tmp_path)
+    assert reply.data == {"lines": 3, "at": "2026-01-02T00:00:00+00:00"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"v": object()},
+        {"v": 2**70},
+        AgentReply.model_construct(text=3),
+        AgentReply(text="x").model_copy(update={"usage": Usage.model_construct(cpu_s="inf")}),
+    ],
+)
+def test_what_cannot_be_stored_is_the_agents_failure(value, tmp_path):
+    with pytest.raises(AgentFailedError):
+        as_reply(value, tmp_path)
+
+
+def test_nesting_without_end_is_the_agents_failure(tmp_path):
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(AgentFailedError):
+        as_reply({"v": deep}, tmp_path)
