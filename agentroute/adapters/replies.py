@@ -89,7 +89,19 @@ def _as_json(value: Any) -> Any:
     try:
         return orjson.loads(orjson.dumps(_sounded(value), option=_JSON, default=_plain))
     except (TypeError, ValueError, RecursionError) as e:
-        raise AgentFailedError(f"the reply is not JSON: {e}", retryable=False) from None
+        raise AgentFailedError(
+            f"{_culprit(value)} is not JSON: {e}", hint="return plain values", retryable=False
+        ) from None
+
+
+def _culprit(value: Any) -> str:
+    """The first field of a reply that is not JSON by itself."""
+    for name, part in value.items() if isinstance(value, dict) else ():
+        try:
+            orjson.dumps(part, option=_JSON, default=_plain)
+        except (TypeError, ValueError, RecursionError):
+            return f"'{name}' of the reply"
+    return "the reply"
 
 
 def _plain(value: Any) -> Any:
