@@ -15,8 +15,8 @@ from agentroute.choosing.policy import Policy
 from agentroute.config.paths import Place, search_order
 from agentroute.config.settings import Settings
 from agentroute.errors import ExecutionError, UnknownRunError
-from agentroute.execution.desk import Desk, Rules
-from agentroute.execution.run import Bounds
+from agentroute.execution.decider import Decider, Rules
+from agentroute.execution.run import RunLimits
 from agentroute.features.text import make_embedder
 from agentroute.learning.policies import Policies
 from agentroute.ledger import Ledger
@@ -140,11 +140,11 @@ class Session:
         o = self.settings.objective
         return Objective(o.quality, o.cost, o.latency)
 
-    def bounds(self, budget_usd: float | None) -> Bounds:
+    def bounds(self, budget_usd: float | None) -> RunLimits:
         """Deadline, budget (``budget_usd`` in place of the settings') and concurrency of a run."""
         b = self.settings.budget
         usd = b.usd if budget_usd is None else budget_usd
-        return Bounds(b.seconds, usd, None, b.max_concurrency)
+        return RunLimits(b.seconds, usd, None, b.max_concurrency)
 
     @property
     def running(self) -> Executor:
@@ -157,7 +157,7 @@ class Session:
         from agentroute.execution.langgraph.executor import Executor
 
         ledger, s = self.ledger, self.settings
-        desk = Desk(
+        decider = Decider(
             self.registry,
             lambda: self.registry.cardset(self.embedder),
             self.embedder,
@@ -165,7 +165,7 @@ class Session:
             chat_ready=endpoint_configured(),
         )
         return Executor(
-            desk,
+            decider,
             self.registry,
             ledger,
             self.rules,

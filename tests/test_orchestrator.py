@@ -375,3 +375,22 @@ async def test_a_reply_that_could_not_be_stored_ends_no_run(value, tmp_path):
         assert run.status == "completed"
         assert orc.ledger.outcomes(run.run_id)[0].error is None
         assert registry.live.inflight.sum() == 0
+
+
+async def test_what_a_listener_raises_is_logged_and_the_run_goes_on(tmp_path, caplog):
+    registry = Registry()
+
+    @registry.agent(skills=["a"])
+    def fine(call):
+        """Answers."""
+        return "fine"
+
+    def listens_badly(event):
+        raise RuntimeError("the listener's own")
+
+    db = f"sqlite:///{tmp_path}/a.db"
+    async with Orchestrator(registry, ledger=db, embedder="hashing") as orc:
+        run = await orc.run("anything", on_event=listens_badly)
+        assert (run.status, run.answer) == ("completed", "fine")
+        assert registry.live.inflight.sum() == 0
+    assert "the listener's own" in caplog.text

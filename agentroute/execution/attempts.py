@@ -10,10 +10,9 @@ from typing import Any
 
 from agentroute.errors import BudgetExceededError, RoutingError
 from agentroute.execution.calls.caller import Called, Caller
-from agentroute.execution.desk import Ask, Desk, Ruling
+from agentroute.execution.decider import Ask, Decider, Ruling
 from agentroute.execution.history import APPROVAL_NEEDED, stored_reply
 from agentroute.execution.moves import Move, next_move
-from agentroute.execution.ports import Directory
 from agentroute.execution.results import TaskOutcome, join_team
 from agentroute.execution.run import Run
 from agentroute.model.calls import AgentCall, AgentReply
@@ -22,10 +21,11 @@ from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Outcome
 from agentroute.model.tasks import Task
+from agentroute.registry.registry import Registry
 
 
 @dataclass(frozen=True)
-class Work:
+class Assignment:
     """One task as it is handed to the loop.
 
     ``agent`` is a fixed one (pinned, refiner, verifier); ``attempt`` the number of the first
@@ -63,11 +63,11 @@ class Refused(Exception):
 class Attempts:
     """Runs one task to its end. Agents' failures come back as outcomes, never as exceptions."""
 
-    def __init__(self, desk: Desk, caller: Caller, directory: Directory) -> None:
-        self._desk, self._call, self._directory = desk, caller, directory
+    def __init__(self, decider: Decider, caller: Caller, registry: Registry) -> None:
+        self._decider, self._call, self._registry = decider, caller, registry
         self.beside: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, run: Run, work: Work) -> TaskOutcome | Waiting:
+    async def __call__(self, run: Run, work: Assignment) -> TaskOutcome | Waiting:
         """The task's outcome, or ``Waiting`` for a human.
 
         Raises:
@@ -98,7 +98,7 @@ class Attempts:
                 return await self._won(run, work, decision, good, failed, said)
             failed.append(calls)
             free = work.agent is None and work.kind == "route"
-            nxt = next_move(failed, lambda a: self._directory[a].card, free=free)
+            nxt = next_move(failed, lambda a: self._registry[a].card, free=free)
             if nxt is None or not await self._may_wait(run, nxt):
                 return _over(work, "failed", failed, said, attempt, decision)
             move, attempt = nxt, attempt + 1
@@ -110,10 +110,10 @@ class Attempts:
         await asyncio.sleep(move.wait_s)
         return True
 
-    async def _rule(self, run: Run, work: Work, move: Move, attempt: int) -> Ruling:
+    async def _rule(self, run: Run, work: Assignment, move: Move, attempt: int) -> Ruling:
         if work.kind != "route":
             agent = move.only or ""
-            decision = await self._desk.record(
+            decision = await self._decider.record(
                 run.history, work.kind, (agent,), attempt=attempt,
                 policy=move.policy, reason=move.reason,
             )  # fmt: skip
@@ -127,9 +127,9 @@ class Attempts:
             only=move.only,
             policy=move.policy,
             reason=move.reason,
-            budget_left_usd=run.purse.left_usd,
+            budget_left_usd=run.budget.left_usd,
         )
-        ruling = await self._desk.route(ask, run.rules, run.history)
+        ruling = await self._decider.route(ask, run.rules, run.history)
         if not ruling.known:
             d = ruling.decision
             run.emit(
@@ -138,15 +138,15 @@ class Attempts:
             )  # fmt: skip
         return ruling
 
-    def _tried(self, run: Run, work: Work, attempt: int) -> tuple[str, ...]:
+    def _tried(self, run: Run, work: Assignment, attempt: int) -> tuple[str, ...]:
         before = (
             run.history.decision(work.task.id, "route", n) for n in range(work.attempt, attempt)
         )
         return (*work.exclude, *(a for d in before if d is not None for a in d.chosen))
 
-    def _approval(self, run: Run, work: Work, decision: Decision) -> Waiting | None:
+    def _approval(self, run: Run, work: Assignment, decision: Decision) -> Waiting | None:
         """Ask once for the agents that need it; None when there is nothing (more) to ask."""
-        need = [a for a in decision.chosen if self._directory[a].card.requires_approval]
+        need = [a for a in decision.chosen if self._registry[a].card.requires_approval]
         approval_id = f"{work.task.id}#{decision.attempt}"
         if not need or approval_id in run.history.answers:
             return None
@@ -157,12 +157,12 @@ class Attempts:
         run.pending[approval_id] = question
         if run.history.questions.get(work.task.id) != approval_id:
             note = Note(id=uuid7(), run_id=run.run_id, type=APPROVAL_NEEDED, data=question)
-            self._desk.book.append(note)
+            self._decider.ledger.append(note)
             run.history.noted(note)
         run.emit("approval.needed", work.task.id, ",".join(need), approval_id=approval_id)
         return Waiting(approval_id)
 
-    async def _team(self, run: Run, work: Work, ruling: Ruling) -> list[Called]:
+    async def _team(self, run: Run, work: Assignment, ruling: Ruling) -> list[Called]:
         """Everybody chosen, at once; whoever finished in an earlier life is read, not called."""
         decision = ruling.decision
         for agent in ruling.shadows:
@@ -178,20 +178,20 @@ class Attempts:
         )
 
     async def _recall(self, o: Outcome) -> Called:
-        reply = stored_reply(self._desk.book, o.reply)
+        reply = stored_reply(self._decider.ledger, o.reply)
         error = o.error or (None if reply is not None else "the stored reply was erased")
         timed_out = bool(error and error.startswith("no answer within"))
         return Called(o.agent, reply, error, o.latency_s, o.cost_usd, o.tokens, timed_out=timed_out)
 
     async def _one(
-        self, run: Run, work: Work, decision: Decision, agent: str, *, shadow: bool = False
+        self, run: Run, work: Assignment, decision: Decision, agent: str, *, shadow: bool = False
     ) -> Called:
-        """One call with its limits, its hold on the purse, its events and its outcome row."""
-        card, live = self._directory[agent].card, self._directory.live
+        """One call with its limits, its hold on the budget, its events and its outcome row."""
+        card, live = self._registry[agent].card, self._registry.live
         try:
             self._check_answer(run, work, decision, agent)
             limit_s = self._limit_s(run, work, card.limits.timeout_s)
-            hold = run.purse.reserve(self._estimate(agent))
+            hold = run.budget.reserve(self._estimate(agent))
         except (Refused, BudgetExceededError) as e:
             if not shadow:
                 live.settled(agent)
@@ -207,9 +207,9 @@ class Attempts:
         except BaseException:
             slot = live.slot(agent)
             live.running[slot] -= 1
-            run.purse.settle(hold, 0.0)
+            run.budget.settle(hold, 0.0)
             raise
-        run.purse.settle(hold, called.cost_usd)
+        run.budget.settle(hold, called.cost_usd)
         live.finished(
             agent, cost_usd=called.cost_usd, latency_s=called.latency_s,
             error=called.error is not None, at_s=time.time(),
@@ -218,12 +218,12 @@ class Attempts:
         await self._write(run, work, decision, called, shadow)
         return called
 
-    def _check_answer(self, run: Run, work: Work, decision: Decision, agent: str) -> None:
+    def _check_answer(self, run: Run, work: Assignment, decision: Decision, agent: str) -> None:
         answer = run.history.answers.get(f"{work.task.id}#{decision.attempt}")
-        if answer is False and self._directory[agent].card.requires_approval:
+        if answer is False and self._registry[agent].card.requires_approval:
             raise Refused("a human refused it")
 
-    def _limit_s(self, run: Run, work: Work, timeout_s: float) -> float:
+    def _limit_s(self, run: Run, work: Assignment, timeout_s: float) -> float:
         limit_s = min(timeout_s, run.left_s, work.task.deadline_s or timeout_s)
         if limit_s <= 0:
             raise Refused("the run's deadline is over")
@@ -231,7 +231,7 @@ class Attempts:
 
     def _estimate(self, agent: str) -> float:
         """Expected dollars of a call: the running average, else what the card says, else 0."""
-        live, pricing = self._directory.live, self._directory[agent].card.pricing
+        live, pricing = self._registry.live, self._registry[agent].card.pricing
         slot = live.slot(agent)  # first: a new agent's slot may replace the arrays
         seen = float(live.cost_usd[slot])
         if seen == seen:  # not NaN
@@ -239,9 +239,9 @@ class Attempts:
         return pricing.call_usd if pricing.expected_usd is None else pricing.expected_usd
 
     def _agent_call(
-        self, run: Run, work: Work, decision: Decision, agent: str, limit_s: float
+        self, run: Run, work: Assignment, decision: Decision, agent: str, limit_s: float
     ) -> AgentCall:
-        budget = [b for b in (run.purse.left_usd, work.task.budget_usd) if b is not None]
+        left = [b for b in (run.budget.left_usd, work.task.budget_usd) if b is not None]
         row = work.row or work.kind
         return AgentCall(
             task=work.task,
@@ -249,32 +249,32 @@ class Attempts:
             params=work.task.params,
             call_id=f"{run.run_id}:{row}:{decision.attempt}:{agent}",
             deadline_s=limit_s,
-            budget_usd=min(budget, default=None),
+            budget_usd=min(left, default=None),
             workdir=run.folder(row, decision.attempt, agent),
             transcript=work.transcript,
         )
 
-    def _chunks(self, run: Run, work: Work, agent: str) -> Any:
+    def _chunks(self, run: Run, work: Assignment, agent: str) -> Any:
         if not (run.stream and run.listeners):
             return None
         return lambda text: run.emit("agent.delta", work.task.id, agent, text=text)
 
     async def _write(
-        self, run: Run, work: Work, decision: Decision, c: Called, shadow: bool
+        self, run: Run, work: Assignment, decision: Decision, c: Called, shadow: bool
     ) -> None:
         """The outcome row, committed before anything that depends on it goes on."""
-        book = self._desk.book
-        sha = book.put_text(c.reply.model_dump_json()) if c.reply is not None else None
+        ledger = self._decider.ledger
+        sha = ledger.put_text(c.reply.model_dump_json()) if c.reply is not None else None
         outcome = Outcome(
             decision_id=decision.id, agent=c.agent, quality=0.0 if c.error else None,
             cost_usd=c.cost_usd, latency_s=c.latency_s, tokens=c.tokens, error=c.error,
             shadow=shadow, reply=sha,
         )  # fmt: skip
-        await book.append(outcome)
+        await ledger.append(outcome)
         run.history.finished(outcome)
         if shadow:
             return
-        self._directory.live.settled(c.agent)
+        self._registry.live.settled(c.agent)
         row = work.row or work.kind
         run.calls[f"{row}:{decision.attempt}:{c.agent}"] = (c.tokens, c.cost_usd)
         if c.error:
@@ -283,7 +283,7 @@ class Attempts:
             run.emit("agent.finished", work.task.id, c.agent, latency_s=c.latency_s,
                      cost_usd=c.cost_usd, tokens=c.tokens)  # fmt: skip
 
-    def _start_shadow(self, run: Run, work: Work, decision: Decision, agent: str) -> None:
+    def _start_shadow(self, run: Run, work: Assignment, decision: Decision, agent: str) -> None:
         async def beside() -> None:
             await self._one(run, work, decision, agent, shadow=True)
 
@@ -292,7 +292,7 @@ class Attempts:
         task.add_done_callback(self.beside.discard)
 
     async def _won(
-        self, run: Run, work: Work, decision: Decision, good: dict[str, AgentReply],
+        self, run: Run, work: Assignment, decision: Decision, good: dict[str, AgentReply],
         failed: list[list[Called]], said: list[str],
     ) -> TaskOutcome:  # fmt: skip
         reply = join_team(good)
@@ -307,14 +307,14 @@ class Attempts:
             tried=_agents(failed, good),
             reply=reply,
             replies=good,
-            sha=self._desk.book.put_text(reply.model_dump_json()),
+            sha=self._decider.ledger.put_text(reply.model_dump_json()),
             said=tuple(said),
             attempt=decision.attempt,
             decision_id=decision.id,
         )
 
 
-def _first(work: Work) -> Move:
+def _first(work: Assignment) -> Move:
     if work.agent is None:
         return Move(reason=work.reason)
     policy = "pinned" if work.kind == "route" else "named"
@@ -326,7 +326,7 @@ def _agents(failed: list[list[Called]], more: Iterable[str] = ()) -> tuple[str, 
 
 
 def _over(
-    work: Work, status: Any, failed: list[list[Called]], said: list[str], attempt: int,
+    work: Assignment, status: Any, failed: list[list[Called]], said: list[str], attempt: int,
     decision: Decision | None = None,
 ) -> TaskOutcome:  # fmt: skip
     return TaskOutcome(

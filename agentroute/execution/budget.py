@@ -15,7 +15,7 @@ class Hold:
     open: bool = True
 
 
-class Purse:
+class Budget:
     """What a run may spend: ``usd`` and ``calls``, each None for no bound.
 
     Every call holds its expected cost while it runs, so concurrent calls cannot together pass the

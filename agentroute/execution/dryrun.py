@@ -8,7 +8,7 @@ from time import time
 from agentroute.adapters.client import endpoint_configured
 from agentroute.choosing.policy import Policy
 from agentroute.errors import NoCandidateError
-from agentroute.execution.desk import Rules
+from agentroute.execution.decider import Rules
 from agentroute.execution.found import RouteFound, route_found
 from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import Request

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import UnknownAgentError
-from agentroute.execution.attempts import Attempts, Waiting, Work
-from agentroute.execution.ports import Book, Directory
+from agentroute.execution.attempts import Assignment, Attempts, Waiting
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.run import Run
 from agentroute.execution.views import ALL, sinks
+from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentReply
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Feedback
 from agentroute.model.plans import AgentUse, FailWhen
 from agentroute.model.runs import RunStatus
 from agentroute.model.tasks import Task
+from agentroute.registry.registry import Registry
 
 DEFAULT_REFINER = AgentUse(name="refiner")
 
@@ -44,12 +45,12 @@ class Finisher:
     def __init__(
         self,
         attempts: Attempts,
-        directory: Directory,
-        book: Book,
+        registry: Registry,
+        ledger: Ledger,
         *,
         refine: AgentUse = DEFAULT_REFINER,
     ) -> None:
-        self._attempts, self._directory, self._book = attempts, directory, book
+        self._attempts, self._registry, self._ledger = attempts, registry, ledger
         self._refine = refine
 
     async def join(self, run: Run) -> Ending:
@@ -61,7 +62,7 @@ class Finisher:
         if len(ends) == 1:
             return Ending(next(iter(replies.values())))
         use = run.plan.refine or self._refine
-        if use.name not in self._directory:
+        if use.name not in self._registry:
             words = f"no agent is called '{use.name}': the replies are listed, not joined"
             return Ending(listed(replies), (words,))
         out = await self._special(run, "refine", use, replies, self._brief(run, ends))
@@ -93,7 +94,7 @@ class Finisher:
         last = run.history.last("", kind) if kind == "verify" else None
         first = _first_attempt(run, kind, use.name, last.attempt if last else 0)
         out = await self._attempts(
-            run, Work(task=task, inputs=inputs, kind=kind, agent=use.name, attempt=first)
+            run, Assignment(task=task, inputs=inputs, kind=kind, agent=use.name, attempt=first)
         )
         if isinstance(out, Waiting):
             return TaskOutcome(kind, "failed", said=(f"the {kind} agent waits for approval",))
@@ -106,7 +107,7 @@ class Finisher:
         if answer is not None:
             inputs["answer"] = answer
         for use in run.plan.verifiers:
-            if use.name not in self._directory:
+            if use.name not in self._registry:
                 raise UnknownAgentError(use.name)
             out = await self._special(run, "verify", use, inputs, self._who(run))
             run.said += out.said
@@ -150,7 +151,7 @@ class Finisher:
             agent = outcome.agents[0]
         if agent is not None and agent not in outcome.tried:
             return f"'{agent}' did not do task '{task_id}'"
-        self._book.append(
+        self._ledger.append(
             Feedback(
                 id=uuid7(),
                 target="decision",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from agentroute.execution.ports import Book
+from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import Decision, Kind
 from agentroute.model.events import Note
@@ -29,14 +29,14 @@ class History:
         self.questions: dict[str, str] = {}
 
     @classmethod
-    def load(cls, book: Book, run_id: str) -> History:
+    def load(cls, ledger: Ledger, run_id: str) -> History:
         """All rows of ``run_id``; empty for a new run."""
         history = cls(run_id)
-        for d in book.decisions(run_id):
+        for d in ledger.decisions(run_id):
             history.decided(d)
-        for o in book.outcomes(run_id):
+        for o in ledger.outcomes(run_id):
             history.finished(o)
-        for n in book.notes(run_id):
+        for n in ledger.notes(run_id):
             history.noted(n)
         return history
 
@@ -86,7 +86,7 @@ class History:
         return tuple(sorted(self._decisions.values(), key=lambda d: d.seq))
 
 
-def stored_reply(book: Book, sha: str | None) -> AgentReply | None:
+def stored_reply(ledger: Ledger, sha: str | None) -> AgentReply | None:
     """The reply stored under ``sha``, or None where there is none or its text was erased."""
-    text = book.text(sha) if sha else None
+    text = ledger.text(sha) if sha else None
     return None if text is None else AgentReply.model_validate_json(text)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentroute.execution.budget import Purse
-from agentroute.execution.desk import Rules
+from agentroute.execution.budget import Budget
+from agentroute.execution.decider import Rules
 from agentroute.execution.history import History
-from agentroute.execution.ports import Emit
 from agentroute.execution.results import TaskOutcome
-from agentroute.model.events import Event, EventType
+from agentroute.model.events import Emit, Event, EventType
 from agentroute.model.plans import Plan
 from agentroute.model.runs import RunResult
 from agentroute.model.tasks import TaskGraph
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
-class Bounds:
+class RunLimits:
     """What a run may use: seconds, dollars, calls, and calls at a time."""
 
     seconds: float = 300.0
@@ -31,7 +33,7 @@ class Bounds:
 
 @dataclass
 class Run:
-    """Plan, rules, history, purse and results of one run.
+    """Plan, rules, history, budget and results of one run.
 
     ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
     asked; ``calls`` maps a call id to what it used; ``hosted`` runs inside a user's LangGraph app.
@@ -41,9 +43,9 @@ class Run:
     plan: Plan
     rules: Rules
     history: History
-    bounds: Bounds
+    bounds: RunLimits
     workroot: Path
-    purse: Purse
+    budget: Budget
     listeners: list[Emit] = field(default_factory=list)
     stream: bool = False
     began: float = field(default_factory=time.monotonic)
@@ -65,7 +67,7 @@ class Run:
         return self.deadline - time.monotonic()
 
     def emit(self, type: EventType, task_id: str = "", agent: str = "", **data: Any) -> None:
-        """Tell the listeners; a listener's own failure is its own."""
+        """Tell the listeners; what one of them raises is logged, and the run goes on."""
         if not self.listeners:
             return
         at_s = time.monotonic() - self.began
@@ -73,7 +75,10 @@ class Run:
             type=type, run_id=self.run_id, task_id=task_id, agent=agent, at_s=at_s, data=data
         )
         for listen in self.listeners:
-            listen(event)
+            try:
+                listen(event)
+            except Exception:
+                log.exception("a listener of run %s failed on %s", self.run_id, type)
 
     def folder(self, task_id: str, attempt: int, agent: str) -> Path:
         """A call's own folder."""

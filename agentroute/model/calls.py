@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,6 @@ class AgentCall:
     budget_usd: float | None = None
     workdir: Path = Path()
     transcript: tuple[tuple[str, str], ...] = ()
+
+
+OnChunk = Callable[[str], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import Field
@@ -41,3 +42,6 @@ class Note(Part):
     run_id: str = ""
     type: str = Field(min_length=1)
     data: dict[str, Any] = Field(default_factory=dict)
+
+
+Emit = Callable[[Event], None]

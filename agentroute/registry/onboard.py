@@ -9,7 +9,7 @@ from pathlib import Path
 from agentroute.errors import CardError, DuplicateAgentError, UnknownAgentError, UsageError
 from agentroute.model.cards import CapabilityCard, Status
 from agentroute.registry.load import SUFFIXES, load_card
-from agentroute.registry.registry import Entry
+from agentroute.registry.registry import Binding
 
 
 def code_of(card: CapabilityCard, card_file: Path) -> Path | None:
@@ -72,7 +72,7 @@ def offboard(name: str, into: Path) -> list[Path]:
     return gone
 
 
-def set_status(entry: Entry, status: Status, into: Path) -> Path:
+def set_status(entry: Binding, status: Status, into: Path) -> Path:
     """Write the status into the user's card; for a bundled card, into a copy in ``into``.
 
     Comments and order of the YAML are kept.

@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Handler)
 
 
 @dataclass(frozen=True)
-class Entry:
+class Binding:
     """A card, where it came from, and its code: a handler given in Python, or a folder."""
 
     card: CapabilityCard
@@ -50,8 +50,8 @@ class Registry:
 
     def __init__(self, places: Iterable[Place] = ()) -> None:
         self._places = list(places)
-        self._coded: dict[str, Entry] = {}
-        self._files: dict[str, Entry] = {}
+        self._coded: dict[str, Binding] = {}
+        self._files: dict[str, Binding] = {}
         self._signature: tuple[Any, ...] = ()
         self._cardset: CardSet | None = None
         self.problems: list[AgentRouteError] = []
@@ -103,7 +103,7 @@ class Registry:
             self.problems.append(e)
             log.warning("card left out: %s", e)
             return
-        self._files.setdefault(card.name, Entry(card, path, place.origin))
+        self._files.setdefault(card.name, Binding(card, path, place.origin))
 
     def add(self, card: CapabilityCard, handler: Handler | None = None) -> None:
         """Register a card in code; with ``handler`` it is called in this process.
@@ -117,7 +117,7 @@ class Registry:
             )
         if handler is not None:
             card = card.model_copy(update={"entrypoint": "inline", "isolation": "inline"})
-        self._coded[card.name] = Entry(card, None, "code", handler)
+        self._coded[card.name] = Binding(card, None, "code", handler)
         self._cardset = None
 
     def agent(
@@ -161,11 +161,11 @@ class Registry:
         self._cardset = None
 
     @property
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, Binding]:
         """Every agent by name, sorted; an agent from code stands over a file's."""
         return dict(sorted({**self._files, **self._coded}.items()))
 
-    def __getitem__(self, name: str) -> Entry:
+    def __getitem__(self, name: str) -> Binding:
         entry = self._coded.get(name) or self._files.get(name)
         if entry is None:
             raise UnknownAgentError(name, {**self._files, **self._coded})

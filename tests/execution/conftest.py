@@ -11,7 +11,7 @@ import pytest
 
 from agentroute.choosing.exploration import Epsilon
 from agentroute.choosing.policy import Policy
-from agentroute.execution.desk import Desk, Rules
+from agentroute.execution.decider import Decider, Rules
 from agentroute.execution.langgraph.executor import Executor
 from agentroute.features.text import make_embedder
 from agentroute.ledger import Ledger
@@ -103,13 +103,13 @@ class World:
         self.registry.agent(name=name, description=name, skills=skills, **card)(handler)
 
     def executor(self, **options):
-        desk = Desk(
+        decider = Decider(
             self.registry, lambda: self.registry.cardset(self.embedder), self.embedder, self.ledger
         )
         policy = Policy(self.router, exploration=Epsilon(0.0))
         rules = options.pop("rules", {})
         made = Executor(
-            desk, self.registry, self.ledger, lambda plan: Rules(policy, **rules),
+            decider, self.registry, self.ledger, lambda plan: Rules(policy, **rules),
             workroot=self.folder / "work", **options,
         )  # fmt: skip
         self.executors.append(made)

@@ -8,10 +8,10 @@ import time
 import pytest
 
 from agentroute.errors import ExecutionError
-from agentroute.execution.budget import Purse
+from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Called
 from agentroute.execution.moves import next_move
-from agentroute.execution.run import Bounds
+from agentroute.execution.run import RunLimits
 from agentroute.model.cards import CapabilityCard, Limits
 from agentroute.planning.graphfile import plan_of_text
 
@@ -128,7 +128,7 @@ async def test_the_breaker_opens_after_three_failures(world):
 
 async def test_a_budget_too_small_is_refused_before_any_call(world):
     world.agent("dear", cost_usd=0.5)
-    result = await world.run(plan_of_text("x", **TASK), bounds=Bounds(usd=0.4))
+    result = await world.run(plan_of_text("x", **TASK), bounds=RunLimits(usd=0.4))
     assert (result.status, world.calls, result.usage.cost_usd) == ("failed", [], 0.0)
     assert "expected cost exceeds the budget left" in result.degraded[0]
 
@@ -136,7 +136,7 @@ async def test_a_budget_too_small_is_refused_before_any_call(world):
 async def test_concurrent_tasks_cannot_overspend(world, plan_of):
     world.agent("paid", cost_usd=0.1, sleep=0.01)
     tasks = "".join(f"  - {{id: t{i}, prompt: p, skills: [s]}}\n" for i in range(12))
-    result = await world.run(plan_of("tasks:\n" + tasks), bounds=Bounds(usd=0.35))
+    result = await world.run(plan_of("tasks:\n" + tasks), bounds=RunLimits(usd=0.35))
     assert result.usage.cost_usd == pytest.approx(0.3)
     assert len(world.calls) == 3
     assert result.status == "degraded"
@@ -144,21 +144,21 @@ async def test_concurrent_tasks_cannot_overspend(world, plan_of):
 
 async def test_calls_are_bounded_too(world, plan_of):
     world.agent("a", fails=99)
-    result = await world.run(plan_of_text("x", **TASK), bounds=Bounds(calls=1))
+    result = await world.run(plan_of_text("x", **TASK), bounds=RunLimits(calls=1))
     assert len(world.calls) == 1
     assert any("calls are used up" in line for line in result.degraded)
 
 
 def test_a_purse_holds_while_a_call_runs():
-    purse = Purse(1.0)
-    a, b = purse.reserve(0.4), purse.reserve(0.4)
-    assert purse.left_usd == pytest.approx(0.2)
+    budget = Budget(1.0)
+    a, b = budget.reserve(0.4), budget.reserve(0.4)
+    assert budget.left_usd == pytest.approx(0.2)
     with pytest.raises(ExecutionError, match="expected to cost"):
-        purse.reserve(0.3)
-    purse.settle(a, 0.5)
-    purse.settle(a, 0.5)
-    purse.settle(b, 0.0)
-    assert (purse.spent_usd, purse.left_usd) == (0.5, 0.5)
+        budget.reserve(0.3)
+    budget.settle(a, 0.5)
+    budget.settle(a, 0.5)
+    budget.settle(b, 0.0)
+    assert (budget.spent_usd, budget.left_usd) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("kind", ["coroutine", "thread"])
@@ -169,7 +169,7 @@ async def test_the_deadline_ends_a_run_with_a_hanging_agent(world, kind):
         world.registry.agent(name="slow", description="d", skills=["s"])(lambda c: time.sleep(3))
     await world.run(plan_of_text("warm", skills=("none",)))
     began = time.perf_counter()
-    result = await world.run(plan_of_text("x", **TASK), bounds=Bounds(seconds=0.4))
+    result = await world.run(plan_of_text("x", **TASK), bounds=RunLimits(seconds=0.4))
     assert 0.35 < time.perf_counter() - began < 0.4 + 0.4
     assert result.status == "failed"
     assert "no answer within" in result.degraded[0]

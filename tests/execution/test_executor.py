@@ -9,7 +9,7 @@ import time
 import pytest
 
 from agentroute.choosing.depth import Fixed
-from agentroute.execution.run import Bounds
+from agentroute.execution.run import RunLimits
 from agentroute.model.plans import Plan, Topology
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.graphfile import plan_of_text
@@ -163,7 +163,7 @@ async def test_no_barrier_makespan_is_near_the_critical_path(world, seed):
     ratios = []
     for _ in range(3):  # the best of three: the machine may be busy with other things
         began = time.perf_counter()
-        await world.run(p, bounds=Bounds(max_concurrency=99))
+        await world.run(p, bounds=RunLimits(max_concurrency=99))
         makespan = time.perf_counter() - began
         end: dict[str, float] = {}
         for v in p.graph().order:
@@ -193,7 +193,7 @@ async def test_a_bound_on_concurrency_does_not_hang(world, limit):
     for seed in range(4):
         async with asyncio.timeout(20):
             p = random_plan(seed, 12, Topology.HYBRID)
-            result = await world.run(p, bounds=Bounds(max_concurrency=limit))
+            result = await world.run(p, bounds=RunLimits(max_concurrency=limit))
         assert len(result.replies) == 12
     assert peak == limit
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentroute.config.paths import Place
-from agentroute.execution.run import Bounds
+from agentroute.execution.run import RunLimits
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.registry.registry import Registry
 
@@ -70,7 +70,7 @@ async def storm(world, n, mix, seed):
         began = time.perf_counter()
         plan = plan_of_text("do it", id=f"task{i}", skills=("s",))
         results.append(
-            (await executor.run(plan, bounds=Bounds(seconds=20)), time.perf_counter() - began)
+            (await executor.run(plan, bounds=RunLimits(seconds=20)), time.perf_counter() - began)
         )
 
     for start in range(0, n, 4):

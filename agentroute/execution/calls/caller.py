@@ -16,11 +16,12 @@ from agentroute.adapters.runnables import call_runnable, is_runnable
 from agentroute.errors import AgentRouteError, AgentTimeoutError, CardError
 from agentroute.execution.calls.bulkhead import Bulkheads
 from agentroute.execution.calls.pool import WorkerPool
-from agentroute.execution.ports import Binding, ChatFactory, Directory, OnChunk
-from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.model.calls import AgentCall, AgentReply, OnChunk
 from agentroute.model.cards import CapabilityCard, Pricing
+from agentroute.registry.registry import Binding, Registry
 
 MAX_ALIASES = 4
+ChatFactory = Callable[[CapabilityCard, bool], Callable[[AgentCall], Any]]  # True: in chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,9 @@ class Caller:
     """Calls agents; every failure comes back as a ``Called`` with ``error`` set."""
 
     def __init__(
-        self, directory: Directory, pool: WorkerPool, *, chat: ChatFactory | None = None
+        self, registry: Registry, pool: WorkerPool, *, chat: ChatFactory | None = None
     ) -> None:
-        self._directory, self._pool = directory, pool
+        self._registry, self._pool = registry, pool
         self._chat: ChatFactory = chat or _chat_agent
         self._bulkheads = Bulkheads()
 
@@ -63,7 +64,7 @@ class Caller:
         """
         began = time.perf_counter()
         try:
-            binding = self._directory[agent]
+            binding = self._registry[agent]
             async with asyncio.timeout(left_s):
                 reply = await self._dispatch(binding, call, limit_s, on_chunk)
         except TimeoutError:
@@ -117,7 +118,7 @@ class Caller:
                     field="entrypoint",
                     hint="let one of them name a file or a module",
                 )
-            origin = self._directory[str(origin.card.entrypoint).removeprefix("card:")]
+            origin = self._registry[str(origin.card.entrypoint).removeprefix("card:")]
             chain.append(origin.card)
         params: dict[str, Any] = {}
         for card in reversed(chain):

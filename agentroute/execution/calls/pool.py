@@ -17,8 +17,7 @@ from agentroute.adapters.replies import MAX_REPLY, as_reply, dump_call
 from agentroute.errors import AgentFailedError, AgentTimeoutError
 from agentroute.execution.calls.bulkhead import Bulkheads
 from agentroute.execution.calls.worker import Worker
-from agentroute.execution.ports import OnChunk
-from agentroute.model.calls import AgentCall, AgentReply, Usage
+from agentroute.model.calls import AgentCall, AgentReply, OnChunk, Usage
 from agentroute.model.cards import CapabilityCard
 
 Key = tuple[str, int]

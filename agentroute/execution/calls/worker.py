@@ -15,7 +15,7 @@ from agentroute.adapters.child import MARK, kill_family
 from agentroute.adapters.frames import pack, read_frame
 from agentroute.adapters.loading import command
 from agentroute.errors import AgentFailedError
-from agentroute.execution.ports import OnChunk
+from agentroute.model.calls import OnChunk
 
 LAST_WORDS = 2_000
 START_S = 60.0

@@ -10,21 +10,23 @@ from typing import Any
 
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.attempts import Attempts
-from agentroute.execution.budget import Purse
-from agentroute.execution.calls.caller import Caller
+from agentroute.execution.budget import Budget
+from agentroute.execution.calls.caller import Caller, ChatFactory
 from agentroute.execution.calls.pool import WorkerPool
-from agentroute.execution.desk import Desk, Rules
+from agentroute.execution.decider import Decider, Rules
 from agentroute.execution.ending import DEFAULT_REFINER, Finisher
 from agentroute.execution.history import History
-from agentroute.execution.langgraph.conductor import Conductor, run_shape
+from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.outer import State, Step, build_outer
-from agentroute.execution.langgraph.portal import Portal
-from agentroute.execution.langgraph.stages import Stages
-from agentroute.execution.ports import Book, ChatFactory, Directory, Emit
-from agentroute.execution.run import Bounds, Run
+from agentroute.execution.langgraph.runner import Runner, run_shape
+from agentroute.execution.langgraph.steps import Steps
+from agentroute.execution.run import Run, RunLimits
+from agentroute.ledger import Ledger
+from agentroute.model.events import Emit
 from agentroute.model.ids import uuid7
 from agentroute.model.plans import AgentUse, Plan, Topology
 from agentroute.model.runs import RunResult
+from agentroute.registry.registry import Registry
 
 Planner = Callable[[str], Plan]
 
@@ -38,31 +40,31 @@ class Executor:
 
     def __init__(
         self,
-        desk: Desk,
-        directory: Directory,
-        book: Book,
+        decider: Decider,
+        registry: Registry,
+        ledger: Ledger,
         make_rules: Callable[[Plan], Rules],
         *,
         pool: WorkerPool | None = None,
         chat: ChatFactory | None = None,
         refine: AgentUse | None = None,
-        bounds: Bounds | None = None,
+        bounds: RunLimits | None = None,
         workroot: Path | None = None,
         planner: Planner | None = None,
     ) -> None:
-        self._directory, self._book, self._make_rules = directory, book, make_rules
+        self._registry, self._ledger, self._make_rules = registry, ledger, make_rules
         self.pool = pool or WorkerPool()
-        self._bounds = bounds or Bounds()
+        self._bounds = bounds or RunLimits()
         self._workroot = workroot
-        self._portal = Portal()
+        self._home_loop = HomeLoop()
         self._runners: dict[bool, Any] = {}
-        self._attempts = Attempts(desk, Caller(directory, self.pool, chat=chat), directory)
-        self._stages = Stages(
-            desk,
-            Conductor(self._attempts),
-            Finisher(self._attempts, directory, book, refine=refine or DEFAULT_REFINER),
+        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry)
+        self._plan_steps = Steps(
+            decider,
+            Runner(self._attempts),
+            Finisher(self._attempts, registry, ledger, refine=refine or DEFAULT_REFINER),
             self._begin,
-            self._portal,
+            self._home_loop,
             planner,
         )
 
@@ -72,7 +74,7 @@ class Executor:
         *,
         run_id: str | None = None,
         rules: Rules | None = None,
-        bounds: Bounds | None = None,
+        bounds: RunLimits | None = None,
         emit: Emit | None = None,
         stream: bool = False,
         verify: bool = True,
@@ -88,19 +90,19 @@ class Executor:
             LedgerBusyError: another live process works on this run.
             LedgerError: a row could not be committed.
         """
-        self._portal.adopt()
+        self._home_loop.adopt()
         run_id = run_id or uuid7()
-        lease = await asyncio.to_thread(self._book.take_lease, run_id)
+        lease = await asyncio.to_thread(self._ledger.take_lease, run_id)
         try:
             run = self._begin(plan, run_id, rules, bounds)
             run.stream, run.verify = stream, verify
             if emit is not None:
                 run.listeners.append(emit)
-            self._stages.answer(run, approvals or {})
-            self._stages.runs[run_id] = run
+            self._plan_steps.answer(run, approvals or {})
+            self._plan_steps.runs[run_id] = run
             return await self._invoke(run)
         finally:
-            self._stages.runs.pop(run_id, None)
+            self._plan_steps.runs.pop(run_id, None)
             await asyncio.shield(asyncio.to_thread(lease.release))
 
     async def _invoke(self, run: Run) -> RunResult:
@@ -121,13 +123,13 @@ class Executor:
         return self._outer(plan)
 
     def _begin(
-        self, plan: Plan, run_id: str, rules: Rules | None = None, bounds: Bounds | None = None
+        self, plan: Plan, run_id: str, rules: Rules | None = None, bounds: RunLimits | None = None
     ) -> Run:
         self._check_names(plan)
-        history = History.load(self._book, run_id)
+        history = History.load(self._ledger, run_id)
         bounds = bounds or self._bounds
         spent, made = history.spent_usd, len(history.all_outcomes)
-        purse = Purse(bounds.usd, bounds.calls, spent_usd=spent, made=made)
+        budget = Budget(bounds.usd, bounds.calls, spent_usd=spent, made=made)
         return Run(
             run_id=run_id,
             plan=plan,
@@ -135,13 +137,13 @@ class Executor:
             history=history,
             bounds=bounds,
             workroot=self._root(),
-            purse=purse,
+            budget=budget,
         )
 
     def _check_names(self, plan: Plan) -> None:
         named = [u.name for u in (plan.refine, *plan.verifiers) if u is not None]
         for name in (*named, *(t.agent for t in plan.tasks if t.agent)):
-            if name not in self._directory:
+            if name not in self._registry:
                 raise UnknownAgentError(name)
 
     def _root(self) -> Path:
@@ -152,13 +154,13 @@ class Executor:
     def _runner(self, led: bool) -> Any:
         """The outer graph that ``run`` uses: no picture, so one for each of two forms."""
         if led not in self._runners:
-            self._runners[led] = build_outer(self._steps(self._stages.plan), lead=led)
+            self._runners[led] = build_outer(self._steps(self._plan_steps.plan), lead=led)
         return self._runners[led]
 
     def _outer(self, plan: Plan | None) -> Any:
         async def planned(state: State) -> State:
             given: State = {"plan": plan.model_dump(mode="json")} if plan is not None else {}
-            return await self._stages.plan({**given, **state})
+            return await self._plan_steps.plan({**given, **state})
 
         if plan is None:
             return build_outer(self._steps(planned))
@@ -166,7 +168,7 @@ class Executor:
         return build_outer(self._steps(planned), run_shape(plan), lead=led)
 
     def _steps(self, plan: Callable[[State], Any]) -> dict[str, Step]:
-        s = self._stages
+        s = self._plan_steps
         return {
             "plan": self._both(plan),
             "execute": Step(s.execute, s.execute_blocking),
@@ -175,7 +177,7 @@ class Executor:
         }
 
     def _both(self, step: Callable[[State], Any]) -> Step:
-        return Step(step, lambda state: self._portal.run(lambda: step(state)))
+        return Step(step, lambda state: self._home_loop.run(lambda: step(state)))
 
     async def drain(self) -> None:
         """Wait for shadow agents that still run beside."""
@@ -184,15 +186,15 @@ class Executor:
 
     async def aclose(self) -> None:
         """Stop shadows and end every process."""
-        if self._portal.own:
+        if self._home_loop.own:
             await asyncio.to_thread(self.close)
         else:
             await self._close_at_home()
 
     def close(self) -> None:
         """``aclose`` for an executor that was only used by sync hosts."""
-        self._portal.run(self._close_at_home)
-        self._portal.close()
+        self._home_loop.run(self._close_at_home)
+        self._home_loop.close()
 
     async def _close_at_home(self) -> None:
         for task in list(self._attempts.beside):

@@ -39,7 +39,7 @@ class Outcomes(TypedDict, total=False):
 
 
 @dataclass
-class Floor:
+class Running:
     """What the nodes of one execution share: gates, and ``work(task) -> outcome | None``.
 
     ``done`` says whether a task needs nobody any more; None from ``work`` means that a human is
@@ -51,7 +51,7 @@ class Floor:
     done: Mapping[str, Any]
 
 
-FLOOR: contextvars.ContextVar[Floor] = contextvars.ContextVar("agentroute_floor")
+RUNNING: contextvars.ContextVar[Running] = contextvars.ContextVar("agentroute_running")
 
 
 def node_name(shape: Shape, v: str) -> str:
@@ -62,17 +62,17 @@ def node_name(shape: Shape, v: str) -> str:
 
 def _subtask(v: str, parents: tuple[str, ...]) -> Callable[[Outcomes], Awaitable[Outcomes]]:
     async def subtask(state: Outcomes) -> Outcomes:
-        floor = FLOOR.get()
-        gates = floor.gates
+        running = RUNNING.get()
+        gates = running.gates
         try:
-            if v in floor.done:
+            if v in running.done:
                 return {}
             for p in parents:
                 await gates.gate(p).wait()
-            if any(p not in floor.done for p in parents):
+            if any(p not in running.done for p in parents):
                 return {}  # an input waits for a human
             async with gates.semaphore:
-                out = await floor.work(v)
+                out = await running.work(v)
             return {} if out is None else {"outcomes": {v: out}}
         finally:
             gates.open(v)  # always: a closed gate is a deadlock
@@ -109,9 +109,9 @@ def gated(shape: Shape) -> Compiled:
     return Compiled(builder.compile(checkpointer=False), builder.compile())
 
 
-async def run_gated(shape: Shape, floor: Floor) -> None:
+async def run_gated(shape: Shape, running: Running) -> None:
     """Run every task of ``shape``; returns when all have ended or wait for a human."""
-    FLOOR.set(floor)
+    RUNNING.set(running)
     # Inside a host with durability="sync" the inner call must state its own; outside of one
     # LangGraph warns that it is of no use.
     warnings.filterwarnings("ignore", message="`durability` has no effect")

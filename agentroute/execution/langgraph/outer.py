@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 
 from agentroute.errors import UsageError
 from agentroute.execution.langgraph.gated import Shape, gated, merge
-from agentroute.execution.ports import Emit
+from agentroute.model.events import Emit
 
 
 class State(TypedDict, total=False):

@@ -15,9 +15,11 @@ from typing import Any
 
 from agentroute.choosing.decide import Choice
 from agentroute.choosing.depth import Depth, Fixed
+from agentroute.choosing.policy import Policy
 from agentroute.errors import NoCandidateError
 from agentroute.execution.history import History
-from agentroute.execution.ports import Book, Chooser, Directory, Encoder
+from agentroute.ledger import Ledger
+from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import CardSet, Request
 from agentroute.model.decisions import Decision, DecisionRecord, Kind
 from agentroute.model.ids import keyed_rng, uuid7
@@ -25,6 +27,7 @@ from agentroute.model.objective import Objective
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
+from agentroute.registry.registry import Registry
 
 ONE = Fixed(1)
 EQUAL = Objective()
@@ -65,14 +68,14 @@ class Rules:
     ``version`` is the policy's state, ``<sha256>@<folded>``.
     """
 
-    policy: Chooser
+    policy: Policy
     depth: Depth = ONE
     objective: Objective = EQUAL
     seed: int = 0
     version: str = "@0"
 
 
-class Desk:
+class Decider:
     """Takes decisions and writes them down before anyone acts on them.
 
     ``cards()`` gives the card set of the moment, ``chat_ready`` says whether chat agents can be
@@ -81,15 +84,15 @@ class Desk:
 
     def __init__(
         self,
-        directory: Directory,
+        registry: Registry,
         cards: Callable[[], CardSet],
-        encoder: Encoder,
-        book: Book,
+        embedder: Embedder,
+        ledger: Ledger,
         *,
         chat_ready: bool = False,
     ) -> None:
-        self._directory, self._cards, self._encoder = directory, cards, encoder
-        self.book, self.chat_ready = book, chat_ready
+        self._registry, self._cards, self._embedder = registry, cards, embedder
+        self.ledger, self.chat_ready = ledger, chat_ready
 
     @property
     def cards(self) -> CardSet:
@@ -114,7 +117,7 @@ class Desk:
             record = await self._chosen(ask, request, who, rules, history.run_id)
         decision = await self._commit(record, history)
         for agent in decision.chosen:
-            self._directory.live.decided(agent)
+            self._registry.live.decided(agent)
         shadows = who.candidates.cards.names[who.shadow_rows] if decision.chosen else ()
         return Ruling(decision, tuple(map(str, shadows)))
 
@@ -148,7 +151,7 @@ class Desk:
     def _eligible(self, ask: Ask) -> Eligible:
         who = eligible(
             self._cards(),
-            self._directory.live,
+            self._registry.live,
             ask.task,
             budget_left_usd=ask.budget_left_usd,
             only=ask.only,
@@ -161,10 +164,10 @@ class Desk:
         return who
 
     def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
-        bounds = self._directory.live.bounds(who.candidates.cards)
+        bounds = self._registry.live.bounds(who.candidates.cards)
         return Request(
             task=ask.task,
-            embedding=self._encoder.encode([ask.task.prompt])[0],
+            embedding=self._embedder.encode([ask.task.prompt])[0],
             candidates=who.candidates,
             objective=replace(objective, bounds=bounds),
             upstream=ask.upstream,
@@ -215,7 +218,7 @@ class Desk:
     async def _commit(
         self, record: DecisionRecord, history: History, *, wait: bool = True
     ) -> Decision:
-        ticket = self.book.append(record)
+        ticket = self.ledger.append(record)
         decision = record.decision
         if wait:
             decision = decision.model_copy(update={"seq": await ticket})

@@ -14,11 +14,11 @@ from agentroute.errors import NestedLoopError
 T = TypeVar("T")
 
 
-class Portal:
+class HomeLoop:
     """Runs coroutines for threads that have no loop, in one loop that stays the same.
 
     That is the loop the executor was first used in, while it runs; else one in a thread of the
-    portal's own. Context variables (a host graph's configuration) go along.
+    home_loop's own. Context variables (a host graph's configuration) go along.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Portal:
 
     @property
     def own(self) -> bool:
-        """Whether home is the portal's own thread."""
+        """Whether home is the home_loop's own thread."""
         return self._thread is not None
 
     def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -64,13 +64,13 @@ class Portal:
         if self._loop is None or not self._loop.is_running():
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
-                target=self._loop.run_forever, daemon=True, name="agentroute-portal"
+                target=self._loop.run_forever, daemon=True, name="agentroute-home_loop"
             )
             self._thread.start()
         return self._loop
 
     def close(self) -> None:
-        """End the portal's own loop and thread, if it has one."""
+        """End the home_loop's own loop and thread, if it has one."""
         if self._thread is None or self._loop is None:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)

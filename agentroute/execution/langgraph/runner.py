@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agentroute.execution.attempts import Attempts, Waiting, Work
-from agentroute.execution.langgraph.gated import Floor, Shape, run_gated
+from agentroute.execution.attempts import Assignment, Attempts, Waiting
+from agentroute.execution.langgraph.gated import Running, Shape, run_gated
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.run import Gates, Run
 from agentroute.execution.views import as_one_task, inputs_of, shape_of, transcript_of
@@ -24,7 +24,7 @@ def run_shape(plan: Plan) -> Shape:
     return shape_of(plan.topology, graph)
 
 
-class Conductor:
+class Runner:
     """Runs the tasks of a run in the order its topology asks for."""
 
     def __init__(self, attempts: Attempts) -> None:
@@ -50,7 +50,7 @@ class Conductor:
             run.outcomes[v] = done[v] = out
             return out.state()
 
-        await run_gated(shape, Floor(Gates(run.bounds.max_concurrency), work, done))
+        await run_gated(shape, Running(Gates(run.bounds.max_concurrency), work, done))
 
     async def _task(self, run: Run, v: str, order: Order | None) -> TaskOutcome | None:
         graph = run.graph
@@ -68,13 +68,13 @@ class Conductor:
 
 def _work(
     run: Run, task: Task, graph: TaskGraph, order: Order | None, before: TaskOutcome | None
-) -> Work | None:
+) -> Assignment | None:
     v, topology = task.id, run.plan.topology
     parents = graph.parents(v) if v in graph else ()
     direct = [run.outcomes[p] for p in parents if p in run.outcomes]
     if parents and not any(o.reply is not None for o in direct):
         return None
-    return Work(
+    return Assignment(
         task=task,
         inputs=inputs_of(topology, graph, v, run.outcomes) if v in graph else {},
         transcript=transcript_of(topology, graph, v, run.outcomes) if v in graph else (),

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentroute.errors import ConfigError, ExecutionError, PlanError
-from agentroute.execution.desk import Desk
+from agentroute.execution.decider import Decider
 from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.history import APPROVAL_ANSWERED, stored_reply
-from agentroute.execution.langgraph.conductor import Conductor
+from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.outer import State, ask_host, has_checkpointer, host_listener
-from agentroute.execution.langgraph.portal import Portal
+from agentroute.execution.langgraph.runner import Runner
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.run import Run
 from agentroute.execution.summary import summarise
@@ -24,7 +24,7 @@ from agentroute.planning.mermaid import mermaid
 Begin = Callable[[Plan, str], Run]
 
 
-class Stages:
+class Steps:
     """What each node of the outer graph does. A node finds its run by the id in the state.
 
     A run that is not known here (a host resumes in a new process) is begun again from the plan in
@@ -33,16 +33,16 @@ class Stages:
 
     def __init__(
         self,
-        desk: Desk,
-        conductor: Conductor,
+        decider: Decider,
+        runner: Runner,
         finisher: Finisher,
         begin: Begin,
-        portal: Portal,
+        home_loop: HomeLoop,
         planner: Callable[[str], Plan] | None,
     ) -> None:
-        self._desk, self._book = desk, desk.book
-        self._conductor, self._finisher = conductor, finisher
-        self._begin, self._portal, self._planner = begin, portal, planner
+        self._decider, self._ledger = decider, decider.ledger
+        self._runner, self._finisher = runner, finisher
+        self._begin, self._home_loop, self._planner = begin, home_loop, planner
         self.runs: dict[str, Run] = {}
 
     async def plan(self, state: State) -> State:
@@ -69,13 +69,13 @@ class Stages:
             run.listeners = [host_listener()]
         for v, data in state.get("outcomes", {}).items():
             if v not in run.outcomes:
-                reply = stored_reply(self._book, data["reply"])
+                reply = stored_reply(self._ledger, data["reply"])
                 run.outcomes[v] = TaskOutcome.from_state(data, reply)
         return run
 
     def _check_host(self) -> None:
         """An approval inside a host needs the host's checkpointer: say so before any call."""
-        if any(c.requires_approval for c in self._desk.cards.cards) and not has_checkpointer():
+        if any(c.requires_approval for c in self._decider.cards.cards) and not has_checkpointer():
             raise ConfigError(
                 "an agent requires approval, and the host graph has no checkpointer",
                 hint="compile the host graph with a checkpointer and pass a thread_id",
@@ -85,14 +85,14 @@ class Stages:
         """The run's first rows: start, plan, topology with all its numbers. Once a run."""
         plan, c = run.plan, run.plan.choice
         if run.history.decision("", "topology", 1) is None:
-            sha = self._book.put_text(plan.model_dump_json())
+            sha = self._ledger.put_text(plan.model_dump_json())
             data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
             self._note(run, "run.started", data)
-            await self._desk.record(
+            await self._decider.record(
                 run.history, "plan", (plan.name,), policy="graph", wait=False,
                 reason=f"{len(plan.tasks)} tasks", context={"plan": sha},
             )  # fmt: skip
-            await self._desk.record(
+            await self._decider.record(
                 run.history, "topology", (c.topology.value,), policy="adaptorch",
                 reason=c.reason, context=c.model_dump(mode="json"),
             )  # fmt: skip
@@ -103,7 +103,7 @@ class Stages:
         )  # fmt: skip
 
     def _note(self, run: Run, type: str, data: dict[str, Any]) -> Any:
-        return self._book.append(Note(id=uuid7(), run_id=run.run_id, type=type, data=data))
+        return self._ledger.append(Note(id=uuid7(), run_id=run.run_id, type=type, data=data))
 
     async def execute(self, state: State) -> State:
         """Everything that can be done; inside a host, ask for approvals and go on."""
@@ -116,7 +116,7 @@ class Stages:
     def execute_blocking(self, state: State) -> State:
         """``execute`` for a sync host: the work at home, the interrupt in the host's thread."""
         while True:
-            run = self._portal.run(lambda: self._pass(state))
+            run = self._home_loop.run(lambda: self._pass(state))
             if not self._must_ask(run):
                 return self._executed(run)
             self.answer(run, self._ask(run))
@@ -141,12 +141,12 @@ class Stages:
         run = await self._run_of(state)
         try:
             if run.plan.topology is not Topology.HIERARCHICAL:
-                await self._conductor.execute(run)
+                await self._runner.execute(run)
             elif "orders" in state:
-                await self._conductor.execute_round(run, _orders(state["orders"]))
+                await self._runner.execute_round(run, _orders(state["orders"]))
             else:
                 while not run.pending and (orders := self._next_orders(run)):
-                    await self._conductor.execute_round(run, _orders(orders))
+                    await self._runner.execute_round(run, _orders(orders))
         except BaseException:
             self._forget(run)
             raise
@@ -171,7 +171,7 @@ class Stages:
                 )
             data = {"approval_id": approval_id, "approved": approved}
             note = Note(id=uuid7(), run_id=run.run_id, type=APPROVAL_ANSWERED, data=data)
-            self._book.append(note)
+            self._ledger.append(note)
             run.history.noted(note)
 
     def _leader(self, run: Run) -> Lead:
@@ -205,7 +205,7 @@ class Stages:
             scores = await self._finisher.verify(run, ending.reply)
         result = run.result = summarise(run, ending, scores)
         if not waits:
-            sha = self._book.put_text(result.answer) if result.answer else None
+            sha = self._ledger.put_text(result.answer) if result.answer else None
             data = {"status": result.status, "degraded": list(result.degraded), "answer": sha,
                     "usage": result.usage.model_dump()}  # fmt: skip
             await self._note(run, "run.finished", data)
