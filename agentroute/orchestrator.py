@@ -80,7 +80,7 @@ class Orchestrator:
 
     @classmethod
     def from_settings(cls, settings: Settings, *, registry: Registry | None = None) -> Self:
-        """By settings; the registry defaults to the search order of DESIGN 2."""
+        """By settings; the registry defaults to the search order that ``agents ls`` shows."""
         if registry is None:
             configured = [Path(p) for p in settings.agents]
             registry = Registry(search_order("agents", configured=configured))

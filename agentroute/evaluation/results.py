@@ -72,7 +72,7 @@ class EvalResult:
     settings: Json = field(default_factory=dict)
 
     def to_json(self) -> Json:
-        """DESIGN's shape; keys beyond it are additions."""
+        """What ``eval --json`` prints."""
         return {
             "train": self.train,
             "test": self.test,
