@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from agentroute.choosing.catalog import Spec
-from agentroute.config.paths import search_order
+from agentroute.config.paths import database_file, search_order
 from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
-from agentroute.errors import NestedLoopError, UsageError
+from agentroute.errors import ConfigError, NestedLoopError, UsageError
 from agentroute.execution.artefacts import keep_artifacts
 from agentroute.execution.dryrun import dry_run
 from agentroute.execution.found import RouteFound
@@ -67,15 +67,20 @@ class Orchestrator:
         graphs: Sequence[Path | str] = (),
     ) -> None:
         o = objective or Objective()
-        settings = Settings(
-            router=_plain(router), db=ledger, embedder=embedder, exploration=exploration,
-            depth=_plain(depth), refine=_plain(refine), seed=seed, out=str(out),
-            graphs=tuple(map(str, graphs)),
-            objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
-            budget=BudgetSettings(
-                usd=budget_usd, seconds=deadline_s, max_concurrency=max_concurrency
-            ),
-        )  # fmt: skip
+        try:
+            settings = Settings(
+                router=_plain(router), db=ledger, embedder=embedder, exploration=exploration,
+                depth=_plain(depth), refine=_plain(refine), seed=seed, out=str(out),
+                graphs=tuple(map(str, graphs)),
+                objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
+                budget=BudgetSettings(
+                    usd=budget_usd, seconds=deadline_s, max_concurrency=max_concurrency
+                ),
+            )  # fmt: skip
+        except ValidationError as e:
+            first = e.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigError(first["msg"].removeprefix("Value error, "), field=where) from None
         self._use(Session(registry, settings))
 
     @classmethod
@@ -113,7 +118,7 @@ class Orchestrator:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Self]:
         """For ``route`` alone: reads what was learned where there is a ledger, writes nothing."""
-        if Path(self.settings.db.removeprefix("sqlite:///")).exists():
+        if database_file(self.settings.db).exists():
             self._session.open(read_only=True)
         try:
             yield self

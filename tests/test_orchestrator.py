@@ -11,6 +11,7 @@ from agentroute import AgentReply, Orchestrator, Registry, Task
 from agentroute.choosing.catalog import make_router
 from agentroute.errors import (
     AgentFailedError,
+    ConfigError,
     CycleError,
     ExecutionError,
     GraphError,
@@ -394,3 +395,22 @@ async def test_what_a_listener_raises_is_logged_and_the_run_goes_on(tmp_path, ca
         assert (run.status, run.answer) == ("completed", "fine")
         assert registry.live.inflight.sum() == 0
     assert "the listener's own" in caplog.text
+
+
+@pytest.mark.parametrize("url", ["sqlite:///x.db", "sqlite:///~/x.db", "sqlite:///my%20data/x.db"])
+async def test_a_ledger_is_found_however_its_url_is_written(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data").mkdir()
+    registry = Registry()
+    registry.agent(name="alpha", description="Does the work", skills=["x"])(lambda call: "ok")
+    async with Orchestrator(registry, ledger=url, embedder="hashing") as orc:
+        await orc.run("do the work")
+        learned = (await orc.route("do the work")).policy_version
+    async with Orchestrator(registry, ledger=url, embedder="hashing").reading() as orc:
+        assert (await orc.route("do the work")).policy_version == learned != "@0"
+
+
+def test_options_of_a_ledgers_url_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"timeout=20.*sqlite:///q.db"):
+        Orchestrator(Registry(), ledger="sqlite:///q.db?timeout=20")

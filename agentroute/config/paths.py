@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple
+from urllib.parse import quote, unquote
+
+from agentroute.errors import LedgerError
 
 Kind = Literal["agents", "graphs"]
+
+SCHEME = "sqlite:///"
 
 
 class Place(NamedTuple):
@@ -65,3 +70,28 @@ def search_order(
             seen.add(real)
             out.append(place)
     return out
+
+
+def database_file(url: str) -> Path:
+    """The file of ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or a plain path.
+
+    ``~`` is the home folder; in a URL ``%20`` is a space.
+
+    Raises:
+        LedgerError: another scheme, options after ``?``, or a database in memory.
+    """
+    is_url = url.startswith(SCHEME)
+    if "://" in url and not is_url:
+        raise LedgerError(f"'{url}' is not a ledger's URL", hint="expected sqlite:///FILE")
+    name, _, options = url.removeprefix(SCHEME).partition("?") if is_url else (url, "", "")
+    if options:
+        raise LedgerError(f"'?{options}' is not taken", hint=f"expected {SCHEME}{name}")
+    name = unquote(name) if is_url else name
+    if not name or ":memory:" in name:
+        raise LedgerError("a ledger needs a file", hint="expected sqlite:///FILE")
+    return Path(name).expanduser()
+
+
+def database_url(file: Path) -> str:
+    """The inverse of ``database_file``."""
+    return SCHEME + quote(str(file))

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from agentroute.config.paths import SCHEME, database_file, database_url
 from agentroute.config.yaml import Document, load_yaml, problem
-from agentroute.errors import ConfigError
+from agentroute.errors import ConfigError, LedgerError
 from agentroute.model.record import Part
 
 FILE = "agentroute.yaml"
@@ -75,8 +76,12 @@ class Settings(Part):
     @field_validator("db")
     @classmethod
     def _is_sqlite(cls, value: str) -> str:
-        if not value.startswith("sqlite:///"):
+        if not value.startswith(SCHEME):
             raise ValueError("only sqlite:/// URLs are supported")
+        try:
+            database_file(value)
+        except LedgerError as e:
+            raise ValueError(f"{e}; {e.hint}") from None
         return value
 
 
@@ -143,13 +148,12 @@ def _resolve(settings: Settings, base: Path) -> Settings:
     def fix(p: str) -> str:
         return str(base / Path(p).expanduser())
 
-    db = settings.db.removeprefix("sqlite:///")
     return settings.model_copy(
         update={
             "agents": tuple(map(fix, settings.agents)),
             "graphs": tuple(map(fix, settings.graphs)),
             "out": fix(settings.out),
-            "db": settings.db if db == ":memory:" else f"sqlite:///{fix(db)}",
+            "db": database_url(base / database_file(settings.db)),
         }
     )
 

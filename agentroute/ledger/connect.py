@@ -9,26 +9,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
+from agentroute.config.paths import database_file
 from agentroute.errors import LedgerBusyError, LedgerError
 
-_SCHEME = "sqlite:///"
 _POLL_S = 0.005
 
 
 def ledger_path(url: str) -> Path:
-    """The file of ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or a plain path.
+    """The file of a ledger's URL, absolute.
 
     Raises:
-        LedgerError: another scheme, a database in memory, or a folder that is not there.
+        LedgerError: see ``database_file``; or a folder that is not there.
     """
-    if "://" in url and not url.startswith(_SCHEME):
-        raise LedgerError(f"'{url}' is not a ledger's URL", hint="expected sqlite:///FILE")
-    name = unquote(url.removeprefix(_SCHEME)) if url.startswith(_SCHEME) else url
-    if not name or ":memory:" in name:
-        raise LedgerError("a ledger needs a file", hint="expected sqlite:///FILE")
-    path = Path(name).expanduser().absolute()
+    path = database_file(url).absolute()
     if not path.parent.is_dir():
         raise LedgerError(
             f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"

@@ -111,9 +111,10 @@ def _catalogue(config: Path | None) -> list[dict[str, str]]:
 
 
 def _ledger(settings: Settings) -> dict[str, str]:
+    from agentroute.config.paths import database_file
     from agentroute.ledger import Ledger
 
-    file = Path(settings.db.removeprefix("sqlite:///"))
+    file = database_file(settings.db)
     if not file.exists():
         return _row("ledger", "note", f"{file} does not exist yet")
     try:

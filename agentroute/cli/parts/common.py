@@ -74,13 +74,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
 def settings_of(config: Path | None, db: str | None = None) -> Settings:
     """The settings in force; ``--db`` stands over them."""
+    from agentroute.config.paths import SCHEME
     from agentroute.config.settings import load_settings
     from agentroute.errors import UsageError
 
     settings, _ = load_settings(config)
     if db is None:
         return settings
-    if not db.startswith("sqlite:///"):
+    if not db.startswith(SCHEME):
         raise UsageError(f"--db {db} is not a ledger URL", hint="use sqlite:///FILE")
     return settings.model_copy(update={"db": db})
 
