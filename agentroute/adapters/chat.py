@@ -8,7 +8,7 @@ from typing import Any
 
 from agentroute.adapters.client import ChatClient, ChatMessage, ChatReply, endpoint_configured
 from agentroute.adapters.schema import check, strict
-from agentroute.adapters.structured import Shape, ask_json
+from agentroute.adapters.structured import Form, ask_json
 from agentroute.adapters.untrusted import TASK_CHARS, fence, neutralise
 from agentroute.errors import BudgetExceededError, CardError, ModelReplyError
 from agentroute.model.calls import AgentCall, AgentReply
@@ -165,7 +165,7 @@ async def _structured(
         check(value, closed)
         return value
 
-    shape = Shape("reply", closed, parse)
+    shape = Form("reply", closed, parse)
     answer = await ask_json(client, messages, shape, timeout_s=timeout_s, max_tokens=max_tokens)
     return AgentReply(text=answer.text, data=answer.value, usage=answer.usage)
 

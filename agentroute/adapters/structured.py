@@ -22,7 +22,7 @@ _FENCED = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Shape(Generic[T]):
+class Form(Generic[T]):
     """What is asked for: a JSON schema for the server, and ``parse``, which the answer must pass.
 
     ``schema`` is an object schema that strict mode accepts (every property required, none open).
@@ -75,7 +75,7 @@ def decode(text: str) -> Any:
 async def ask_json(
     client: ChatClient,
     messages: Sequence[ChatMessage],
-    shape: Shape[T],
+    shape: Form[T],
     *,
     timeout_s: float | None = None,
     max_tokens: int | None = None,
@@ -125,7 +125,7 @@ class _Asker:
     """One deadline over several calls."""
 
     def __init__(
-        self, client: ChatClient, shape: Shape[Any], timeout_s: float | None, max_tokens: int | None
+        self, client: ChatClient, shape: Form[Any], timeout_s: float | None, max_tokens: int | None
     ) -> None:
         self.client, self.shape, self.max_tokens = client, shape, max_tokens
         self.end = monotonic() + (client.timeout_s if timeout_s is None else timeout_s)
@@ -152,13 +152,13 @@ async def _first(
     raise AssertionError("unreachable: the last mode returns or raises")
 
 
-def _in_words(shape: Shape[Any]) -> ChatMessage:
+def _in_words(shape: Form[Any]) -> ChatMessage:
     schema = json.dumps(dict(shape.schema), sort_keys=True)
     words = f"Answer with one JSON object of this schema and nothing else: {schema}"
     return {"role": "user", "content": words}
 
 
-def _format(mode: Mode, shape: Shape[Any]) -> dict[str, Any] | None:
+def _format(mode: Mode, shape: Form[Any]) -> dict[str, Any] | None:
     if mode == "text":
         return None
     if mode == "json_object":

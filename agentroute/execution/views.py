@@ -4,40 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agentroute.execution.langgraph.gated import Shape
 from agentroute.execution.results import TaskOutcome
 from agentroute.model.calls import AgentReply
-from agentroute.model.plans import Topology
 from agentroute.model.tasks import Task, TaskGraph
+from agentroute.planning.shapes import Shape
 
 ALL = "all"
 Transcript = tuple[tuple[str, str], ...]
 
 
-def shape_of(topology: Topology, graph: TaskGraph) -> Shape:
-    """Which task waits for which: the DAG's own edges, or one long chain for SEQUENTIAL."""
-    if topology is Topology.SEQUENTIAL:
-        return Shape(graph.order, tuple(zip(graph.order, graph.order[1:], strict=False)))
-    return Shape(graph.order, tuple((p, v) for v in graph.order for p in graph.parents(v)))
-
-
 def inputs_of(
-    topology: Topology, graph: TaskGraph, v: str, outcomes: Mapping[str, TaskOutcome]
+    shape: Shape, graph: TaskGraph, v: str, outcomes: Mapping[str, TaskOutcome]
 ) -> dict[str, AgentReply]:
-    """Replies that ``v`` may see: its direct inputs; in HYBRID all of its ancestors."""
-    seen = graph.ancestors(v) if topology is Topology.HYBRID else graph.parents(v)
-    found = {u: outcomes[u].reply for u in seen if u in outcomes}
+    """Replies that ``v`` may see."""
+    found = {u: outcomes[u].reply for u in shape.sees(graph, v) if u in outcomes}
     return {u: reply for u, reply in found.items() if reply is not None}
 
 
 def transcript_of(
-    topology: Topology, graph: TaskGraph, v: str, outcomes: Mapping[str, TaskOutcome]
+    shape: Shape, graph: TaskGraph, v: str, outcomes: Mapping[str, TaskOutcome]
 ) -> Transcript:
-    """SEQUENTIAL: what was said before ``v``, in order. Otherwise nothing."""
-    if topology is not Topology.SEQUENTIAL:
-        return ()
-    before = graph.order[: graph.order.index(v)]
-    said = ((u, outcomes[u].reply) for u in before if u in outcomes)
+    """What was said before ``v``, in order, where the shape keeps a transcript."""
+    said = ((u, outcomes[u].reply) for u in shape.heard(graph, v) if u in outcomes)
     return tuple((u, reply.text) for u, reply in said if reply is not None)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentroute.adapters.client import ChatClient
 from agentroute.adapters.schema import check, strict
-from agentroute.adapters.structured import Shape, ask_json, decode
+from agentroute.adapters.structured import Form, ask_json, decode
 from agentroute.adapters.untrusted import fence, neutralise
 from agentroute.errors import AgentFailedError, AgentTimeoutError, ConfigError, ModelReplyError
 from agentroute.testing.chat import Say, ScriptedChatServer
@@ -24,7 +24,7 @@ def parse(value):
     return value["pick"]
 
 
-PICK = Shape("pick", SCHEMA, parse)
+PICK = Form("pick", SCHEMA, parse)
 
 
 async def ask(server, **more):
@@ -93,7 +93,7 @@ async def test_an_unauthorised_call_steps_down_nowhere():
 
 
 async def test_the_server_itself_refuses_a_loose_schema():
-    loose = Shape("x", {"type": "object", "properties": {"a": {"type": "string"}}}, lambda v: v)
+    loose = Form("x", {"type": "object", "properties": {"a": {"type": "string"}}}, lambda v: v)
     with ScriptedChatServer([{"a": "1"}]) as server:
         answer = await ask_json(ChatClient("m", env=server.env), ASK, loose)
     assert answer.mode == "json_object"

@@ -4,6 +4,7 @@ from agentroute.bench.routing import Goal, bench_routing, drive, timed
 from agentroute.errors import RoutingError
 
 
+@pytest.mark.slow
 @pytest.mark.checklist("LB9")
 def test_latency_is_printed_by_arms_and_features():
     rows = {g.name: g for g in bench_routing(seconds=0.02, peers=False)}

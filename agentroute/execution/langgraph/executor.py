@@ -24,8 +24,9 @@ from agentroute.execution.run import Run, RunLimits
 from agentroute.ledger import Ledger
 from agentroute.model.events import Emit
 from agentroute.model.ids import uuid7
-from agentroute.model.plans import AgentUse, Plan, Topology
+from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.runs import RunResult
+from agentroute.planning.shapes import shape_of
 from agentroute.registry.registry import Registry
 
 Planner = Callable[[str], Plan]
@@ -108,7 +109,7 @@ class Executor:
     async def _invoke(self, run: Run) -> RunResult:
         state = {"run_id": run.run_id, "plan": run.plan.model_dump(mode="json")}
         limit = {"recursion_limit": 4 * len(run.plan.tasks) + 16}
-        out = await self._runner(run.plan.topology is Topology.HIERARCHICAL).ainvoke(state, limit)
+        out = await self._runner(shape_of(run.plan.topology).led).ainvoke(state, limit)
         return run.result or RunResult.model_validate(out["result"])
 
     def as_graph(self, plan: Plan | None = None) -> Any:
@@ -164,7 +165,7 @@ class Executor:
 
         if plan is None:
             return build_outer(self._steps(planned))
-        led = plan.topology is Topology.HIERARCHICAL
+        led = shape_of(plan.topology).led
         return build_outer(self._steps(planned), run_shape(plan), lead=led)
 
     def _steps(self, plan: Callable[[State], Any]) -> dict[str, Step]:

@@ -20,7 +20,7 @@ from agentroute.execution.run import Gates
 RESERVED = frozenset({"outcomes", "__start__", "__end__", "branch"})
 
 
-class Shape(NamedTuple):
+class Wiring(NamedTuple):
     """Task ids in topological order, and the edges that gate them: ``(before, after)``."""
 
     nodes: tuple[str, ...]
@@ -54,7 +54,7 @@ class Running:
 RUNNING: contextvars.ContextVar[Running] = contextvars.ContextVar("agentroute_running")
 
 
-def node_name(shape: Shape, v: str) -> str:
+def node_name(shape: Wiring, v: str) -> str:
     """The task's id, or ``t<i>`` where LangGraph would refuse it as a name."""
     bad = v in RESERVED or any(c in v for c in "|:")
     return f"t{shape.nodes.index(v)}" if bad else v
@@ -88,7 +88,7 @@ class Compiled(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def gated(shape: Shape) -> Compiled:
+def gated(shape: Wiring) -> Compiled:
     """The compiled gated graph of a shape, cached."""
     from langgraph.graph import START, StateGraph
     from langgraph.types import Send
@@ -109,7 +109,7 @@ def gated(shape: Shape) -> Compiled:
     return Compiled(builder.compile(checkpointer=False), builder.compile())
 
 
-async def run_gated(shape: Shape, running: Running) -> None:
+async def run_gated(shape: Wiring, running: Running) -> None:
     """Run every task of ``shape``; returns when all have ended or wait for a human."""
     RUNNING.set(running)
     # Inside a host with durability="sync" the inner call must state its own; outside of one

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 from agentroute.errors import UsageError
-from agentroute.execution.langgraph.gated import Shape, gated, merge
+from agentroute.execution.langgraph.gated import Wiring, gated, merge
 from agentroute.model.events import Emit
 
 
@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 
 def build_outer(
-    steps: Mapping[str, Step], shape: Shape | None = None, *, lead: bool = False
+    steps: Mapping[str, Step], shape: Wiring | None = None, *, lead: bool = False
 ) -> Any:
     """Compile the outer graph without a checkpointer, so that it inherits a host's.
 
@@ -67,7 +67,7 @@ def _node(step: Step) -> Any:
     return RunnableLambda(step.run_blocking, afunc=step.run)
 
 
-def _with_picture(step: Step, shape: Shape | None) -> Step:
+def _with_picture(step: Step, shape: Wiring | None) -> Step:
     if shape is None:
         return step
     drawn = gated(shape).drawn

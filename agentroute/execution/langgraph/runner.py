@@ -7,21 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from agentroute.execution.attempts import Assignment, Attempts, Waiting
-from agentroute.execution.langgraph.gated import Running, Shape, run_gated
+from agentroute.execution.langgraph.gated import Running, Wiring, run_gated
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.run import Gates, Run
-from agentroute.execution.views import as_one_task, inputs_of, shape_of, transcript_of
-from agentroute.model.plans import Plan, Topology
+from agentroute.execution.views import as_one_task, inputs_of, transcript_of
+from agentroute.model.plans import Plan
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.lead import Order
+from agentroute.planning.shapes import shape_of
 
 
-def run_shape(plan: Plan) -> Shape:
+def run_shape(plan: Plan) -> Wiring:
     """The gated graph a plan runs as: one node for SINGLE, a chain for SEQUENTIAL, else the DAG."""
-    graph = plan.graph()
-    if plan.topology is Topology.SINGLE:
-        return Shape((as_one_task(graph).id,))
-    return shape_of(plan.topology, graph)
+    graph, shape = plan.graph(), shape_of(plan.topology)
+    if shape.whole:
+        return Wiring((as_one_task(graph).id,))
+    return Wiring(graph.order, shape.edges(graph))
 
 
 class Runner:
@@ -37,9 +38,9 @@ class Runner:
     async def execute_round(self, run: Run, orders: Mapping[str, Order]) -> None:
         """HIERARCHICAL: the tasks a lead issued, side by side."""
         nodes = tuple(v for v in run.graph.order if v in orders)
-        await self._gated(run, Shape(nodes), orders)
+        await self._gated(run, Wiring(nodes), orders)
 
-    async def _gated(self, run: Run, shape: Shape, orders: Mapping[str, Order]) -> None:
+    async def _gated(self, run: Run, shape: Wiring, orders: Mapping[str, Order]) -> None:
         done = {v: o for v, o in run.outcomes.items() if v not in orders}
         run.pending.clear()
 
@@ -69,15 +70,15 @@ class Runner:
 def _work(
     run: Run, task: Task, graph: TaskGraph, order: Order | None, before: TaskOutcome | None
 ) -> Assignment | None:
-    v, topology = task.id, run.plan.topology
+    v, shape = task.id, shape_of(run.plan.topology)
     parents = graph.parents(v) if v in graph else ()
     direct = [run.outcomes[p] for p in parents if p in run.outcomes]
     if parents and not any(o.reply is not None for o in direct):
         return None
     return Assignment(
         task=task,
-        inputs=inputs_of(topology, graph, v, run.outcomes) if v in graph else {},
-        transcript=transcript_of(topology, graph, v, run.outcomes) if v in graph else (),
+        inputs=inputs_of(shape, graph, v, run.outcomes) if v in graph else {},
+        transcript=transcript_of(shape, graph, v, run.outcomes) if v in graph else (),
         upstream=tuple(dict.fromkeys(a for o in direct for a in o.agents)),
         stage=_stage(run, v),
         agent=task.agent,

@@ -17,9 +17,10 @@ from agentroute.execution.run import Run
 from agentroute.execution.summary import summarise
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
-from agentroute.model.plans import Plan, Topology
+from agentroute.model.plans import Plan
 from agentroute.planning.lead import Lead, Order, RuleLead
 from agentroute.planning.mermaid import mermaid
+from agentroute.planning.shapes import shape_of
 
 Begin = Callable[[Plan, str], Run]
 
@@ -140,7 +141,7 @@ class Steps:
         """Everything that can be done without a human: one gated graph, or a lead's rounds."""
         run = await self._run_of(state)
         try:
-            if run.plan.topology is not Topology.HIERARCHICAL:
+            if not shape_of(run.plan.topology).led:
                 await self._runner.execute(run)
             elif "orders" in state:
                 await self._runner.execute_round(run, _orders(state["orders"]))

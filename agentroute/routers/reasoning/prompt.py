@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentroute.adapters.structured import Shape
+from agentroute.adapters.structured import Form
 from agentroute.adapters.untrusted import CARD_CHARS, TASK_CHARS, fence, neutralise, one_line
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.tasks import Task
@@ -54,7 +54,7 @@ def messages(
     ]
 
 
-def shape(names: Sequence[str], *, cap: int, reason: bool = True) -> Shape[ModelChoice]:
+def shape(names: Sequence[str], *, cap: int, reason: bool = True) -> Form[ModelChoice]:
     """The JSON asked for: the reason before the ids, and ids from the candidates alone."""
     parts: dict[str, Any] = {"reason": {"type": "string"}} if reason else {}
     parts["agents"] = {"type": "array", "items": {"type": "string", "enum": list(names)}}
@@ -64,7 +64,7 @@ def shape(names: Sequence[str], *, cap: int, reason: bool = True) -> Shape[Model
         "required": list(parts),
         "additionalProperties": False,
     }
-    return Shape("route", schema, lambda value: read(value, names, cap=cap, reason=reason))
+    return Form("route", schema, lambda value: read(value, names, cap=cap, reason=reason))
 
 
 def read(value: Any, names: Iterable[str], *, cap: int, reason: bool = True) -> ModelChoice:
