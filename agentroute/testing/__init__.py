@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from agentroute.evaluation.worlds.environments import Environment, make_environment
     from agentroute.evaluation.worlds.play import run_bandit
     from agentroute.testing.chat import Say, ScriptedChatServer
+    from agentroute.testing.embedders import check_embedder
     from agentroute.testing.routers import check_router
+    from agentroute.testing.shapes import check_shape
     from agentroute.testing.world import World
 
 _HOME = {
@@ -17,7 +19,9 @@ _HOME = {
     "Say": "testing.chat",
     "ScriptedChatServer": "testing.chat",
     "World": "testing.world",
+    "check_embedder": "testing.embedders",
     "check_router": "testing.routers",
+    "check_shape": "testing.shapes",
     "make_environment": "evaluation.worlds.environments",
     "run_bandit": "evaluation.worlds.play",
 }
@@ -27,7 +31,9 @@ __all__ = [
     "Say",
     "ScriptedChatServer",
     "World",
+    "check_embedder",
     "check_router",
+    "check_shape",
     "make_environment",
     "run_bandit",
 ]
