@@ -45,7 +45,7 @@ class Session:
         make_depth(settings.depth)
         self._ledger: Ledger | None = None
         self.policies = self._new_policies(None)
-        self.policies.get(settings.router)
+        self.policies.get(settings.router, trusted=True)
         self._executor: Executor | None = None
 
     # -- open and close ----------------------------------------------------------------------
@@ -113,7 +113,10 @@ class Session:
         """How a plan is to choose: what it names itself, else the settings."""
         spec = router or (_spec(plan.router) if plan.router else self.settings.router)
         depth = _spec(plan.depth) if plan.depth else self.settings.depth
-        rules, _ = self.rules_of(spec, depth=depth, exploration=plan.exploration, seed=seed)
+        own = router is not None or plan.router is None  # not what a graph file names
+        rules, _ = self.rules_of(
+            spec, depth=depth, exploration=plan.exploration, seed=seed, trusted=own
+        )
         return rules
 
     def rules_of(
@@ -123,9 +126,10 @@ class Session:
         depth: Spec = "one",
         exploration: float | None = None,
         seed: int | None = None,
+        trusted: bool = True,
     ) -> tuple[Rules, Policy]:
         """The rules of a router by name or mapping, and its policy."""
-        policy, version = self.policies.get(router, exploration=exploration)
+        policy, version = self.policies.get(router, exploration=exploration, trusted=trusted)
         rules = Rules(
             policy=policy,
             depth=make_depth(depth),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -414,3 +415,27 @@ async def test_a_ledger_is_found_however_its_url_is_written(url, tmp_path, monke
 def test_options_of_a_ledgers_url_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"timeout=20.*sqlite:///q.db"):
         Orchestrator(Registry(), ledger="sqlite:///q.db?timeout=20")
+
+
+async def test_a_router_of_ones_own_is_named_by_the_user_and_never_by_a_graph(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "examples"))
+    mine = "custom_router:RunningMean"
+    graph = f"name: g\nrouter: '{mine}'\ntasks: [{{id: a, prompt: x}}]\n"
+    (tmp_path / "g.yaml").write_text(graph)
+    registry = Registry()
+    registry.agent(name="alpha", description="Does the work", skills=["x"])(lambda call: "ok")
+    db = f"sqlite:///{tmp_path}/a.db"
+    async with Orchestrator(registry, router=mine, ledger=db, embedder="hashing") as orc:
+        run = await orc.run("do the work")
+        await orc.feedback(run.run_id, score=0.75)
+        route = next(d for d in run.decisions if d.kind == "route")
+        assert route.policy == mine
+        policy, _ = orc._session.policies.get(mine, trusted=True)
+        assert policy.router.state_dict().meta["total"]["alpha"] == [0.75, 1.0]
+        with pytest.raises(ConfigError, match="only your own configuration"):
+            await orc.run(str(tmp_path / "g.yaml"))
+    async with Orchestrator(registry, ledger=db, embedder="hashing") as orc:
+        again = await orc.run("do the work", router=mine)
+        assert next(d for d in again.decisions if d.kind == "route").policy == mine

@@ -128,7 +128,7 @@ def _resolve(name: str, *, trusted: bool) -> Any:
         raise ConfigError(
             f"'{name}' names code, which only your own configuration may do",
             field=FIELD,
-            hint="set it as router in agentroute.yaml, or pass the object in Python",
+            hint="set it as router in agentroute.yaml, by --router, or as router= in Python",
         )
     return _import(name)
 

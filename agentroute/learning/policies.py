@@ -34,27 +34,32 @@ class Policies:
         self._defaults = {k: v for k, v in (defaults or {}).items() if v is not None}
         self._made: dict[bytes, tuple[Policy, Learner | None]] = {}
 
-    def get(self, spec: Spec, *, exploration: float | None = None) -> tuple[Policy, str]:
+    def get(
+        self, spec: Spec, *, exploration: float | None = None, trusted: bool = False
+    ) -> tuple[Policy, str]:
         """The policy of a spec, folded to the head, and its version.
 
+        Only a ``trusted`` spec, from the user's own settings or Python, may name ``module:Class``.
+
         Raises:
-            ConfigError: an unknown router or parameter.
+            ConfigError: an unknown router or parameter, or code named by a spec that may not.
         """
         full: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
         full = {**self._defaults, **full}
         if exploration is not None:
             full["exploration"] = exploration
         key = orjson.dumps(full, option=orjson.OPT_SORT_KEYS)
-        if key not in self._made:
-            self._made[key] = self._make(full)
+        names_code = ":" in str(full.get("name"))
+        if key not in self._made or (names_code and not trusted):
+            self._made[key] = self._make(full, trusted=trusted)
         policy, learner = self._made[key]
         if learner is None:
             return policy, "@0"
         learner.fold()
         return policy, learner.version()
 
-    def _make(self, spec: Mapping[str, Any]) -> tuple[Policy, Learner | None]:
-        policy = make_policy(spec, embedder=self._embedder, seed=self._seed)
+    def _make(self, spec: Mapping[str, Any], *, trusted: bool) -> tuple[Policy, Learner | None]:
+        policy = make_policy(spec, embedder=self._embedder, seed=self._seed, trusted=trusted)
         learner = Learner(policy.router, self._ledger) if self._ledger is not None else None
         return policy, learner
 
