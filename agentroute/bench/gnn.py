@@ -1,4 +1,4 @@
-"""How fast the graph network serves: NumPy against PyTorch Geometric, in one process (G12).
+"""How fast the graph network serves: NumPy against PyTorch Geometric, in one process.
 
 One task with 20 entities and 50 agents, d = 64, one thread: the sizes of the reference benchmark.
 Both compute the same network with the same weights; the rows say by how much they differ.

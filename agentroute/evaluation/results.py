@@ -72,7 +72,7 @@ class EvalResult:
     settings: Json = field(default_factory=dict)
 
     def to_json(self) -> Json:
-        """DESIGN's shape; keys beyond it are additions."""
+        """The report as JSON: settings, baselines and routers by name."""
         return {
             "train": self.train,
             "test": self.test,

@@ -6,7 +6,7 @@ is never said: it shows in the words, and in ``features['kind']`` where the worl
 the world itself reads it back, from the task's id.
 
 Worlds: separable, overlapping, out_of_scope, multi_hop, drift, unseen_agent, cost_spread,
-adversarial_feedback (reference: systems brief 2, section 9).
+adversarial_feedback.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers that were paid for once: (question, agent) -> score, addressed by content (AR-9)."""
+"""Answers that were paid for once: (question, agent) -> score, addressed by content."""
 
 from __future__ import annotations
 

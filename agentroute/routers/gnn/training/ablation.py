@@ -1,4 +1,4 @@
-"""Which part of the graph is worth what: the same training with parts taken away (AR-7)."""
+"""Which part of the graph is worth what: the same training with parts taken away."""
 
 from __future__ import annotations
 
