@@ -8,7 +8,6 @@ from agentroute.evaluation.offpolicy.estimators import (
     LoggedRows,
     direct_model,
     estimate,
-    from_ledger,
 )
 from agentroute.evaluation.worlds.environments import separable
 from agentroute.ledger import Ledger
@@ -191,14 +190,6 @@ async def test_a_ledger_says_what_another_policy_would_have_got(ledger):
     for e in (out.ips, out.snips, out.dr):
         assert e.lo <= 0.9 <= e.hi and e.lo > out.logged.hi
     assert out.effective == pytest.approx(60, abs=25) and out.unsupported == 0
-
-
-def test_the_sync_form_reads_the_same_rows(ledger):
-    import asyncio
-
-    asyncio.run(fill(ledger, Policy(Likes(), exploration=Epsilon(0.4)), separable(), 30))
-    rows = from_ledger(ledger, Likes())
-    assert len(rows) == 30 and np.allclose(rows.target.sum(axis=1), 1)
 
 
 async def test_a_ledger_without_feedback_or_exploration_is_refused(ledger):

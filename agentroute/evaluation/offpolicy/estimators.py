@@ -14,15 +14,12 @@ overlap no number is given.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agentroute.choosing.policy import Policy
-from agentroute.choosing.protocol import Router
 from agentroute.errors import OverlapError, UsageError
 from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.splits import folds
@@ -30,7 +27,7 @@ from agentroute.model.arrays import F64
 from agentroute.model.ids import keyed_rng
 
 if TYPE_CHECKING:
-    from agentroute.ledger import Ledger
+    pass
 
 Z95 = 1.959964
 MIN_EFFECTIVE = 10.0
@@ -205,12 +202,3 @@ def _warnings(rows: LoggedRows, unsupported: float, effective: float) -> tuple[s
     if certain := int((rows.propensity >= 1.0 - 1e-9).sum()):
         out.append(f"{certain} of {len(rows)} choices were certain")
     return tuple(out)
-
-
-def from_ledger(
-    ledger: Ledger, policy: Policy | Router, *, after_seq: int = 0, upto: int | None = None
-) -> LoggedRows:
-    """The rows of ``logged.from_ledger_async``, outside of an event loop."""
-    from agentroute.evaluation.offpolicy.logged import from_ledger_async
-
-    return asyncio.run(from_ledger_async(ledger, policy, after_seq=after_seq, upto=upto)).rows
