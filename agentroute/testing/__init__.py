@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentroute.evaluation.worlds.environments import Environment, make_environment
     from agentroute.evaluation.worlds.play import run_bandit
+    from agentroute.testing.agents import check_agent
     from agentroute.testing.chat import Say, ScriptedChatServer
+    from agentroute.testing.embedders import check_embedder
     from agentroute.testing.routers import check_router
     from agentroute.testing.world import World
 
@@ -17,6 +19,8 @@ _HOME = {
     "Say": "testing.chat",
     "ScriptedChatServer": "testing.chat",
     "World": "testing.world",
+    "check_agent": "testing.agents",
+    "check_embedder": "testing.embedders",
     "check_router": "testing.routers",
     "make_environment": "evaluation.worlds.environments",
     "run_bandit": "evaluation.worlds.play",
@@ -27,6 +31,8 @@ __all__ = [
     "Say",
     "ScriptedChatServer",
     "World",
+    "check_agent",
+    "check_embedder",
     "check_router",
     "make_environment",
     "run_bandit",
