@@ -1,82 +1,256 @@
-"""Nothing without a caller: what the house offers is used by it, promised, or named by an issue."""
+"""Every public function, class and method has a caller: the product, the public API or a plug-in.
+
+What is here for a test alone is not part of the product. Reachability is computed from the syntax
+trees: module-level code, the agents, the two public lists and plug-ins named by string are where
+it starts; a definition that only dead definitions use is dead.
+"""
+
+from __future__ import annotations
 
 import ast
-from collections import Counter
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import agentroute
-from agentroute import testing
+import pytest
 
-ROOT = Path(__file__).parents[1]
-HOUSE = ROOT / "agentroute"
-# Called by nothing yet; each waits for the issue that wires it.
-WAITING = {
-    "AnswerCache": "issue 9: answers of a judge are paid for once",
-    "BackgroundJudge": "issue 9: a chat judge beside the offline verifiers",
-    "card_writer": "issue 9: a chat model writes a card from an agent's own words",
-    "choose_quiz": "issue 9: a newcomer is asked what tells most",
-    "random_quiz": "issue 9: what a chosen quiz is measured against",
-    "generate_card": "issue 9: a chat model writes a card from an agent's own words",
-    "with_task": "issue 9: a fitted graph network serves tasks it has not seen",
-    "consistency": "issue 10: synthesis with a consistency score",
-    "json_value": "issue 10: invalid typed output is asked again once",
-    "make_credit": "issue 10: credit by leave-one-out and Shapley",
-    "mmas_bounds": "issue 10: bounds of trails for the learned selector",
-    "modal_share": "issue 10: sigma from probes",
-    "model_usage": "issue 10: a router's model calls are outcomes of its decision",
-    "parse_graph": "issue 10: a chat planner's DAG is validated as a graph file is",
-    "recall_at": "issue 10: teams against always-all",
-    "sample_path": "issue 10: paths of agents over a plan",
-    "set_reward": "issue 10: off-policy estimates for teams",
-    "trim": "issue 10: batches matched to many items at once",
-    "confusion": "issue 11: the confusion matrix of routing tests",
-    "cumulative_regret": "issue 11: whether learning helps, by day",
-    "edge_row": "issue 11: pheromones in the inspector",
-    "expected_calibration_error": "issue 11: doctor shows calibration",
+ROOT = Path(__file__).resolve().parents[1]
+PUBLIC = ("agentroute", "agentroute.testing")  # their __all__ is the public API
+# The console script of pyproject.toml, and what a worker process is started with.
+ENTRY = (
+    "agentroute.cli:main",
+    "agentroute.adapters.child:main",
+    "agentroute.adapters.loading:search",
+)
+PLUGIN = re.compile(r"(agentroute(?:\.\w+)+):(\w+)")  # 'module:Class', as catalogues name code
+# Decorators that hand a function to a library, which calls it.
+REGISTERS = re.compile(r"\.(command|callback)\b|validator|serializer|listens_for")
+PLAIN_BASES = {"Generic", "Protocol", "BaseModel", "ABC", "Exception", "object", "SQLModel"}
+
+# What waits for its caller: name -> the issue that wires it, or the checklist line that is all that
+# needs it, and what for.
+WAITING: dict[str, str] = {
+    "adapters.writer.card_writer": "issue 9: agents add has a model write the card",
+    "choosing.sets.recall_at": "issue 10: how much of a wanted set the first m keep",
+    "choosing.sets.set_reward": "issue 10: what a chosen set is worth",
+    "evaluation.metrics.expected_calibration_error": "issue 11: doctor tells of calibration",
+    "execution.calls.pool.WorkerPool.pids": "issue 9: who runs, so that it can be killed",
+    "execution.calls.pool.WorkerPool.warm": "issue 9: a session starts its workers ahead",
+    "features.knowledge.with_task": "checklist AR1: the graph of one task",
+    "learning.credit.make_credit": "issue 10: credit assignment by name",
+    "learning.state.StateStore.rollback": "issue 9: a run keeps snapshots and can go back",
+    "planning.graphfile.parse_graph": "checklist AO1: a graph that is no file",
+    "refining.agreement.consistency": "issue 10: how far answers agree by meaning",
+    "refining.agreement.modal_share": "issue 10: how far answers agree by class",
+    "refining.agreement.sigma": "issue 10: disagreement decides how many more to ask",
+    "registry.generate.card_from_queries": "issue 9: agents add writes a card",
+    "registry.generate.generate_card": "issue 9: agents add writes a card",
+    "registry.generate.keyphrases": "issue 9: agents add writes a card",
+    "routers.gnn.cache.AnswerCache": "checklist AR9: a second training asks no agent",
+    "routers.gnn.router.GNNRouter.probabilities": "checklist AR2: the distribution over agents",
+    "routers.parts.quiz.choose_quiz": "issue 9: a new agent is given a quiz",
+    "routers.parts.quiz.predicted": "issue 9: a new agent is given a quiz",
+    "routers.pheromone.colony.sample_path": "issue 10: an ant walks a layered graph",
+    "routers.pheromone.judging.BackgroundJudge": "issue 9: judge_chat scores in the background",
+    "routers.pheromone.judging.JudgeCounts": "issue 9: judge_chat scores in the background",
+    "routers.pheromone.router.edge_row": "issue 10: what sample_path asks for",
+    "routers.reasoning.router.model_usage": "issue 11: doctor tells what the model used",
+    "routers.recruiting.recruit.batches": "issue 10: one activation an expert and batch",
+    "routers.recruiting.recruit.trim": "issue 10: rare experts of a batch are replaced",
 }
 
 
-def _trees(*folders):
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            yield path, ast.parse(path.read_text())
+@dataclass
+class Node:
+    """A definition: what it refers to by resolved name, and which attributes it reads."""
+
+    module: str
+    name: str
+    public: bool
+    owner: str = ""
+    root: bool = False
+    returns: set[str] = field(default_factory=set)
+    names: set[tuple[str, str]] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.module, f"{self.owner}.{self.name}" if self.owner else self.name)
 
 
-def _words(node):
-    """Every name that a piece of code mentions, import targets and strings of entry points too."""
-    for n in ast.walk(node):
+@dataclass
+class Code:
+    nodes: dict[tuple[str, str], Node] = field(default_factory=dict)
+    imports: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    seen_by: dict[str, list[str]] = field(default_factory=dict)  # module -> modules it imports
+
+    def resolve(self, module: str, name: str) -> tuple[str, str] | None:
+        """Where a name that is visible in ``module`` is defined, through re-exports."""
+        for _ in range(8):
+            if (module, name) in self.nodes:
+                return (module, name)
+            if (module, name) not in self.imports:
+                return None
+            module, name = self.imports[module, name]
+        return None
+
+
+def modules(root: Path) -> Iterator[tuple[str, ast.Module]]:
+    for f in sorted((root / "agentroute").rglob("*.py")):
+        parts = f.relative_to(root).with_suffix("").parts
+        yield ".".join(p for p in parts if p != "__init__"), ast.parse(f.read_text("utf-8"))
+    for f in sorted((root / "agents").glob("*.py")):
+        yield f"agents.{f.stem}", ast.parse(f.read_text("utf-8"))
+
+
+def read(root: Path = ROOT) -> Code:
+    code, trees = Code(), dict(modules(root))
+    for module, tree in trees.items():
+        for n in ast.walk(tree):
+            if isinstance(n, ast.ImportFrom) and n.module:
+                for a in n.names:
+                    code.imports[module, a.asname or a.name] = (n.module, a.name)
+    for module, tree in trees.items():
+        _define(code, module, tree)
+    for module in trees:
+        bound = [".".join(target) for (m, _), target in code.imports.items() if m == module]
+        code.seen_by[module] = [name for name in bound if name in trees]
+        if module in PUBLIC:
+            top = code.nodes[module, ""]
+            top.names |= {target for (m, _), target in code.imports.items() if m == module}
+    return code
+
+
+def _define(code: Code, module: str, tree: ast.Module) -> None:
+    """One node a definition, and one, '', for the code around them."""
+    top = _add(code, Node(module, "", public=False, root=True), [])
+    for n in tree.body:
+        if not isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            _uses(top, n)
+            continue
+        found = module.startswith("agentroute.cli.") and n.name == "register"  # by the command line
+        rooted = module.startswith("agents.") or found or _registered(n)
+        node = Node(module, n.name, public=not n.name.startswith("_"), root=rooted)
+        if not isinstance(n, ast.ClassDef):
+            _add(code, node, [n])
+            continue
+        inner = [m for m in n.body if isinstance(m, ast.FunctionDef | ast.AsyncFunctionDef)]
+        named = [] if _foreign(code, module, n) else [m for m in inner if m.name[0] != "_"]
+        _add(code, node, [*n.bases, *n.decorator_list, *(b for b in n.body if b not in named)])
+        for m in named:
+            method = Node(module, m.name, public=True, owner=n.name, root=_registered(m))
+            _add(code, method, [m])
+
+
+def _add(code: Code, node: Node, trees: list[ast.AST]) -> Node:
+    code.nodes[node.key] = node
+    for tree in trees:
+        if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef) and tree.returns:
+            node.returns = {n.id for n in ast.walk(tree.returns) if isinstance(n, ast.Name)}
+        _uses(node, tree)
+    return node
+
+
+def _uses(node: Node, tree: ast.AST) -> None:
+    for n in ast.walk(tree):
         if isinstance(n, ast.Name):
-            yield n.id
+            node.names.add((node.module, n.id))
         elif isinstance(n, ast.Attribute):
-            yield n.attr
-        elif isinstance(n, ast.Constant) and isinstance(n.value, str) and ":" in n.value:
-            yield n.value.rpartition(":")[2]
+            node.attributes.add(n.attr)
+        elif isinstance(n, ast.Constant) and isinstance(n.value, str):
+            if plugin := PLUGIN.fullmatch(n.value):
+                node.names.add((plugin[1], plugin[2]))
+        elif isinstance(n, ast.Call) and ast.unparse(n.func) == "getattr":
+            node.attributes |= {a.value for a in n.args[1:2] if isinstance(a, ast.Constant)}
 
 
-def _offered():
-    for path, tree in _trees(HOUSE):
-        for node in tree.body:
-            named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            if named and not node.name.startswith("_") and not _is_taken(node):
-                yield path, node
+def _registered(n: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    table = isinstance(n, ast.ClassDef) and any(k.arg == "table" for k in n.keywords)
+    return table or any(REGISTERS.search(ast.unparse(d)) for d in n.decorator_list)
 
 
-def _is_taken(node):
-    """A decorator (a command) or ``table=True`` (a table of the schema) hands it over."""
-    if isinstance(node, ast.ClassDef):
-        return any(k.arg == "table" for k in node.keywords)
-    return bool(node.decorator_list)
+def _foreign(code: Code, module: str, n: ast.ClassDef) -> bool:
+    """Whether another library calls its methods: it extends a class of that library."""
+    for base in n.bases:
+        name = ast.unparse(base).split("[")[0]
+        if name in PLAIN_BASES or (module, name) in code.nodes:
+            continue
+        if not code.imports.get((module, name), ("", ""))[0].startswith("agentroute"):
+            return True
+    return False
 
 
-def test_nothing_is_offered_that_nobody_calls():
-    used = Counter()
-    for _, tree in _trees(HOUSE, ROOT / "agents"):
-        used.update(_words(tree))
-    promised = {*agentroute.__all__, *testing.__all__}
-    idle = {}
-    for path, node in _offered():
-        own = Counter(_words(node))[node.name]
-        if used[node.name] <= own and node.name not in promised:
-            idle[node.name] = path.relative_to(ROOT).as_posix()
-    assert {name: where for name, where in idle.items() if name not in WAITING} == {}
-    assert set(WAITING) <= set(idle), "what is called now leaves the list"
+def unused(code: Code) -> set[str]:
+    """Public definitions that nothing reaches."""
+    by_name: dict[str, list[Node]] = {}
+    for n in code.nodes.values():
+        if n.owner:
+            by_name.setdefault(n.name, []).append(n)
+    api = _api(code)
+    todo = [n for n in code.nodes.values() if n.root or n.key in api or _owner(n) in api]
+    todo += [code.nodes[key] for e in ENTRY if (key := code.resolve(*e.split(":")))]
+    live, attributes = {n.key for n in todo}, set()
+    while todo:
+        node = todo.pop()
+        attributes |= node.attributes
+        found = [t for use in node.names if (t := code.resolve(*use))]
+        found += [m.key for a in node.attributes for m in by_name.get(a, ())]
+        found += [(m, a) for m in code.seen_by[node.module] for a in node.attributes]
+        for key in (set(found) & code.nodes.keys()) - live:
+            live.add(key)
+            todo.append(code.nodes[key])
+    dead = {n.key for n in code.nodes.values() if n.public and n.key not in live}
+    # The methods of a dead class go with it.
+    return {f"{m}.{n}" for m, n in dead if "." not in n or (m, n.split(".")[0]) not in dead}
+
+
+def _owner(node: Node) -> tuple[str, str]:
+    return (node.module, node.owner)
+
+
+def _api(code: Code) -> set[tuple[str, str]]:
+    """The public lists, and the types that their functions and methods return."""
+    listed = (target for (module, _), target in code.imports.items() if module in PUBLIC)
+    api, before = {key for target in listed if (key := code.resolve(*target))}, -1
+    while len(api) != before:
+        before = len(api)
+        public = [n for n in code.nodes.values() if n.key in api or _owner(n) in api]
+        api |= {k for n in public for r in n.returns if (k := code.resolve(n.module, r))}
+    return api
+
+
+def test_every_public_definition_has_a_caller():
+    dead = {name.removeprefix("agentroute.") for name in unused(read())}
+    assert not dead - WAITING.keys(), "used by tests alone: wire them or delete them"
+    assert not WAITING.keys() - dead, "these are used or gone: take them off the list"
+
+
+def test_whatever_waits_says_what_for():
+    assert all(
+        re.match(r"(issue (9|10|11)|checklist [A-Z]{2}\d+): \w+", why) for why in WAITING.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "dead"),
+    [
+        ("def alone(): ...", {"alone"}),
+        ("def calls_itself():\n    calls_itself()", {"calls_itself"}),
+        ("def a():\n    b()\ndef b():\n    a()", {"a", "b"}),
+        ("def used(): ...\nX = used()", set()),
+        ("def _private(): ...", set()),
+        ("class C:\n    def left(self): ...\n    def m(self): ...\nC().m()", {"C.left"}),
+        ("@app.command()\ndef command(): ...", set()),
+        ("class Rows(HTMLParser):\n    def handle_data(self): ...\nRows()", set()),
+        ("def plugged(): ...\nNAMES = {'p': 'agentroute.m:plugged'}", set()),
+    ],
+)
+def test_it_finds_what_nothing_calls(tmp_path, source, dead):
+    for folder in ("agentroute/testing", "agentroute/cli", "agents"):
+        (tmp_path / folder).mkdir(parents=True)
+    for package in ("", "testing/"):
+        (tmp_path / f"agentroute/{package}__init__.py").touch()
+    (tmp_path / "agentroute/cli/__init__.py").write_text("def main(): ...")
+    (tmp_path / "agentroute/m.py").write_text(source)
+    assert unused(read(tmp_path)) == {f"agentroute.m.{name}" for name in dead}

@@ -68,11 +68,6 @@ def recall_precision(
     return recall, precision
 
 
-def cumulative_regret(reward: F64, best: F64) -> F64:
-    """(T,) sum of what the best choice would have given, less what was got."""
-    return np.cumsum(best - reward)
-
-
 def expected_calibration_error(predicted: F64, observed: F64, bins: int = 10) -> float:
     """Mean gap between prediction and outcome over equal-width bins, weighted by bin size."""
     place = np.clip((predicted * bins).astype(int), 0, bins - 1)

@@ -7,8 +7,6 @@ the test rows; rows whose costs were not all measured are left out of the sweep.
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -61,15 +59,6 @@ class Sweep:
     dominated: tuple[str, ...]
     hypervolume: float
     arms_hypervolume: float
-
-    def csv(self) -> str:
-        """``kind,label,quality,cost_usd`` lines, with a header."""
-        out = io.StringIO()
-        write = csv.writer(out, lineterminator="\n")
-        write.writerow(["kind", "label", "quality", "cost_usd"])
-        for kind, points in (("weight", self.curve), ("arm", self.arms)):
-            write.writerows([kind, p.label, repr(p.quality), repr(p.cost_usd)] for p in points)
-        return out.getvalue()
 
     def to_json(self) -> dict[str, object]:
         """Plain data."""

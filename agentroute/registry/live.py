@@ -132,11 +132,6 @@ class LiveState:
         old = array[i]
         array[i] = value if np.isnan(old) else (1 - EMA) * old + EMA * value
 
-    def half_open(self, agent: str, now_s: float) -> bool:
-        """Whether the breaker lets one probe through: failures stand, the cooldown is over."""
-        i = self.slot(agent)
-        return bool(np.isfinite(self.open_until_s[i]) and self.open_until_s[i] <= now_s)
-
     def bounds(self, cards: CardSet) -> Bounds:
         """Clipping range of cost and latency: the last 1,024 outcomes, the cards' until 20."""
         key = (self._seen, cards.sha256)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentroute.evaluation.worlds.environments import Environment, make_environment
     from agentroute.evaluation.worlds.play import run_bandit
+    from agentroute.testing.agents import check_agent
     from agentroute.testing.chat import Say, ScriptedChatServer
     from agentroute.testing.embedders import check_embedder
     from agentroute.testing.routers import check_router
@@ -19,6 +20,7 @@ _HOME = {
     "Say": "testing.chat",
     "ScriptedChatServer": "testing.chat",
     "World": "testing.world",
+    "check_agent": "testing.agents",
     "check_embedder": "testing.embedders",
     "check_router": "testing.routers",
     "check_shape": "testing.shapes",
@@ -31,6 +33,7 @@ __all__ = [
     "Say",
     "ScriptedChatServer",
     "World",
+    "check_agent",
     "check_embedder",
     "check_router",
     "check_shape",

@@ -1,6 +1,6 @@
 """The conformance suite of routers: run it on your own.
 
-    from agentroute.testing.routers import check_router
+    from agentroute.testing import check_router
 
     def test_my_router():
         check_router(MyRouter)
@@ -24,6 +24,7 @@ from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores
 from agentroute.model.state import StateDict
+from agentroute.testing.rules import run_rules
 from agentroute.testing.world import World
 
 Factory = Callable[[], Router]
@@ -226,18 +227,7 @@ def check_router(
     Raises:
         AssertionError: names every broken rule and what was wrong.
     """
-    broken, held = [], []
-    for rule in RULES:
-        if rule.__name__ in skip:
-            continue
-        try:
-            rule(factory, World(seed=seed, embedder=embedder))
-            held.append(rule.__name__)
-        except Exception as e:
-            broken.append(f"{rule.__name__}: {type(e).__name__}: {e}")
-    if broken:
-        raise AssertionError(f"{len(broken)} rules are broken:\n" + "\n".join(broken))
-    return tuple(held)
+    return run_rules(RULES, lambda rule: rule(factory, World(seed=seed, embedder=embedder)), skip)
 
 
 # -- helpers ------------------------------------------------------------------------------------

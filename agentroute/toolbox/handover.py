@@ -9,7 +9,7 @@ from typing import Any
 
 from agentroute.config.paths import bundled_data
 from agentroute.errors import AgentFailedError, UsageError
-from agentroute.model.calls import AgentCall, AgentReply, Artifact
+from agentroute.model.calls import AgentCall, Artifact
 
 SHIPPED = "shipped:"
 
@@ -80,8 +80,3 @@ def adopt(call: AgentCall, artifacts: Iterable[Artifact]) -> tuple[Artifact, ...
 def missing_inputs(call: AgentCall) -> list[str]:
     """Ids of the needed tasks that handed over nothing."""
     return [t for t in call.task.depends_on if t not in call.inputs]
-
-
-def texts(inputs: dict[str, AgentReply]) -> dict[str, str]:
-    """The texts of the inputs that have one."""
-    return {k: r.text.strip() for k, r in inputs.items() if r.text.strip()}

@@ -6,7 +6,6 @@ from agentroute.evaluation.metrics import (
     TaskScores,
     bootstrap_ci,
     by_task,
-    cumulative_regret,
     expected_calibration_error,
     recall_precision,
 )  # fmt: skip
@@ -58,8 +57,7 @@ def test_recall_and_precision_are_none_where_undefined():
     assert recall_precision(no, yes) == (0.0, None)
 
 
-def test_regret_and_calibration_by_hand():
-    assert cumulative_regret(np.array([1.0, 0]), np.array([1.0, 1])).tolist() == [0, 1]
+def test_calibration_by_hand():
     assert expected_calibration_error(
         np.array([0.95, 0.05]), np.array([1.0, 0.0])
     ) == pytest.approx(0.05)

@@ -1,5 +1,3 @@
-import csv
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -56,9 +54,6 @@ def test_a_sweep_over_real_costs_is_monotone_and_beats_single_agents():
     cheapest = min(sweep.arms, key=lambda a: a.cost_usd).label
     assert set(sweep.dominated) >= {a.label for a in sweep.arms} - {cheapest}
     assert sweep.hypervolume > sweep.arms_hypervolume + 0.05
-    lines = list(csv.DictReader(io.StringIO(sweep.csv())))
-    assert [x["kind"] for x in lines].count("arm") == 8
-    assert float(lines[0]["quality"]) == sweep.curve[0].quality
     json.dumps(sweep.to_json())
 
 

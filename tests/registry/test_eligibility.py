@@ -79,12 +79,11 @@ def test_breaker_opens_and_lets_one_probe_through(cards):
         live.finished("good", cost_usd=0, latency_s=1, error=True, at_s=100.0, cooldown_s=60)
     assert "good" not in eligible(cards, live, task, now_s=120.0).candidates.names
     assert "good" in eligible(cards, live, task, now_s=161.0).candidates.names
-    assert live.half_open("good", 161.0)
     live.decided("good")
     assert "good" not in eligible(cards, live, task, now_s=161.0).candidates.names
     live.settled("good")
     live.finished("good", cost_usd=0.1, latency_s=1, error=False, at_s=162.0)
-    assert not live.half_open("good", 170.0)
+    assert "good" in eligible(cards, live, task, now_s=120.0).candidates.names
 
 
 def test_averages_load_and_bounds(cards):

@@ -20,17 +20,16 @@ from agentroute.model.outcomes import Observation
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.pheromone.colony import (
-    branching,
     pick,
     proportional,
     sample_path,
     stagnation,
     top_paths,
 )
-from agentroute.routers.pheromone.intent import GENERAL, Intent, confusion
+from agentroute.routers.pheromone.intent import GENERAL, Intent
 from agentroute.routers.pheromone.judging import BackgroundJudge
 from agentroute.routers.pheromone.router import PheromoneRouter, edge_row
-from agentroute.routers.pheromone.trails import Trails, mmas_bounds
+from agentroute.routers.pheromone.trails import Trails
 from agentroute.testing.routers import check_router
 
 EMBEDDER = make_embedder()
@@ -165,12 +164,6 @@ def test_failures_repel_and_10k_of_them_leave_the_floor():
     assert tau[0] == router.trails.tau_min and p.min() > 0
 
 
-def test_mmas_bounds_by_hand():
-    low, top = mmas_bounds(0.02, 1.0, 1.0, stages=2, branching=5, p_best=0.25)
-    assert top == pytest.approx(50.0)
-    assert low == pytest.approx(50 * (1 - 0.5) / (4 * 0.5))
-
-
 def test_a_new_agent_starts_at_the_mean_and_a_removed_one_is_masked():
     router = feed(PheromoneRouter(), [(request(), "a", 0.9), (request(), "b", 0.3)])
     w = {"kind=math": 1.0}
@@ -212,10 +205,8 @@ def test_intent_is_a_mixture_fast_and_right_on_held_out_texts():
         spent.append(time.thread_time() - start)
         assert sum(w.values()) == pytest.approx(1.0) and min(w.values()) >= 0
         true.append(f"kind={kind}")
-        said.append(intent.classify(x))
-    names, table = confusion(true, said)
-    print(names, table.astype(int).tolist(), sep="\n")
-    assert np.trace(table) / table.sum() >= 0.95
+        said.append(max(w, key=lambda k: w[k] if k != GENERAL else 0.0))
+    assert np.mean([t == s for t, s in zip(true, said, strict=True)]) >= 0.95
     assert np.median(spent) < 0.005
 
 
@@ -356,10 +347,9 @@ def test_top_paths_are_the_most_probable():
     np.testing.assert_allclose([q for _, q in got], [0.63, 0.24, 0.07])
 
 
-def test_stagnation_and_branching():
+def test_stagnation():
     assert stagnation(np.full(8, 1 / 8)) == pytest.approx(0.0)
     assert stagnation(np.array([1.0, 0, 0])) == 1.0 == stagnation(np.array([1.0]))
-    assert branching(np.array([[0.1, 0.1, 0.9], [0.4, 0.5, 0.6]])).tolist() == [1, 2]
 
 
 # -- the router -----------------------------------------------------------------------------------

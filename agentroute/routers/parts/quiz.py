@@ -44,14 +44,3 @@ def choose_quiz(means: F64, embedding: F64, size: int, *, lam: float = 0.1) -> l
         v = inv @ x[i]
         inv -= np.outer(v, v) / (1.0 + x[i] @ v)
     return picked
-
-
-def random_quiz(m: int, size: int, rng: np.random.Generator) -> list[int]:
-    """``size`` different positions out of ``m``, evenly: what a chosen quiz is compared with.
-
-    Raises:
-        UsageError: ``size`` outside 1 to m.
-    """
-    if not 1 <= size <= m:
-        raise UsageError(f"a quiz of {size} cannot be chosen from {m} tasks")
-    return [int(i) for i in rng.permutation(m)[:size]]

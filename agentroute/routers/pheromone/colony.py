@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentroute.choosing.exploration import draw
 from agentroute.choosing.prior import CardPrior
@@ -95,12 +94,3 @@ def stagnation(p: F64) -> float:
         return 1.0
     q = p[p > 0]
     return float(np.clip(1.0 + (q * np.log(q)).sum() / np.log(n), 0.0, 1.0))
-
-
-def branching(tau: F64, *, share: float = 0.05) -> NDArray[np.int64]:
-    """How many edges of each row of ``tau`` (r, n) are above min + ``share`` (max - min).
-
-    The lambda-branching factor (Gambardella and Dorigo 1995); near 1, the colony has settled.
-    """
-    low, high = tau.min(axis=-1, keepdims=True), tau.max(axis=-1, keepdims=True)
-    return np.asarray(np.count_nonzero(tau >= low + share * (high - low), axis=-1), np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32
 from agentroute.model.tasks import Task
 
 GENERAL = "general"
@@ -53,11 +53,6 @@ class Intent:
         for kind, weight in w.items():
             self._count(kind, x, weight)
         return w
-
-    def classify(self, x: F32) -> str:
-        """The kind whose texts are nearest to ``x``; ``general`` where there is none."""
-        near = self._nearest(x)
-        return next(iter(near), GENERAL)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Counts and sums of embeddings of the kinds."""
@@ -125,12 +120,3 @@ class Intent:
 def _unit(v: F32) -> F32:
     length = float(np.sqrt(v @ v))
     return v / np.float32(length) if length > 0 else v
-
-
-def confusion(true: list[str], said: list[str]) -> tuple[list[str], F64]:
-    """Names, and the (k, k) table of counts: row the true kind, column the one that was said."""
-    names = sorted({*true, *said})
-    at = {n: i for i, n in enumerate(names)}
-    table = np.zeros((len(names), len(names)))
-    np.add.at(table, ([at[t] for t in true], [at[s] for s in said]), 1.0)
-    return names, table

@@ -13,20 +13,6 @@ NEUTRAL = 0.5
 TINY = 1e-100
 
 
-def mmas_bounds(
-    rho: float, q_max: float, f_min: float, *, stages: int, branching: float, p_best: float = 0.5
-) -> tuple[float, float]:
-    """``(tau_min, tau_max)`` of MAX-MIN ant system (Stuetzle and Hoos 2000, equations 7 and 11).
-
-    tau_max = q_max / (rho f_min); tau_min = tau_max (1 - p^(1/n)) / ((m - 1) p^(1/n)) for n
-    ``stages`` and m mean ``branching``: at convergence the best path is drawn with ``p_best``.
-    """
-    top = q_max / (rho * f_min)
-    root = p_best ** (1.0 / stages)
-    low = top * (1.0 - root) / ((max(branching, 2.0) - 1.0) * root)
-    return min(low, top), top
-
-
 class Trails:
     """tau[row, slot] in [tau_min, 1]: one row for a (kind of task, source), one slot an agent.
 
