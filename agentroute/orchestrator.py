@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,7 +19,7 @@ from agentroute.execution.artefacts import keep_artifacts
 from agentroute.execution.dryrun import dry_run
 from agentroute.execution.found import RouteFound
 from agentroute.execution.typed import typed
-from agentroute.learning.teaching import feedback_row
+from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
 from agentroute.model.events import Event
 from agentroute.model.ids import uuid7
@@ -33,6 +33,7 @@ from agentroute.registry.registry import Registry
 from agentroute.session import Session
 
 OnEvent = Callable[[Event], None]
+T = TypeVar("T")
 
 
 class Orchestrator:
@@ -186,21 +187,31 @@ class Orchestrator:
         Raises:
             NestedLoopError: an event loop is running; ``await run(...)`` there.
         """
+        return self._alone("run", lambda: self.run(work, **options))
+
+    def feedback_sync(self, target_id: str, **words: Any) -> dict[str, Any]:
+        """``feedback`` for code without an event loop, as ``run_sync``.
+
+        Raises:
+            NestedLoopError: an event loop is running; ``await feedback(...)`` there.
+        """
+        return self._alone("feedback", lambda: self.feedback(target_id, **words))
+
+    def _alone(self, name: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        hint = f"use: await orc.{name}(...)"
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(self._run_alone(work, options))
-        raise NestedLoopError(
-            "run_sync was called inside a running event loop", hint="use: await orc.run(...)"
-        )
+            if self._session.is_open:
+                raise NestedLoopError(
+                    f"{name}_sync was called on an open orchestrator", hint=hint
+                ) from None
+            return asyncio.run(self._opened(ask))
+        raise NestedLoopError(f"{name}_sync was called inside a running event loop", hint=hint)
 
-    async def _run_alone(self, work: Work, options: Mapping[str, Any]) -> RunResult:
-        if self._session.is_open:
-            raise NestedLoopError(
-                "run_sync was called on an open orchestrator", hint="use: await orc.run(...)"
-            )
+    async def _opened(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         async with self:
-            return await self.run(work, **options)
+            return await ask()
 
     async def stream(self, work: Work, **options: Any) -> AsyncIterator[Event]:
         """``run`` as typed events, the moment each happens; ``agent.delta`` carries chunks.
@@ -260,20 +271,34 @@ class Orchestrator:
     ) -> dict[str, Any]:
         """Say how good a run or a decision was, in [0, 1]. Returns after the commit.
 
-        The first feedback for a (decision, agent) is learned from; later ones are stored.
+        The first word of each kind of source (user, test, verifier, self) on an agent's part in a
+        decision is learned from, with ``feedback_weights``; later ones are stored. The result is
+        the row that stands, with ``learned``, ``reason`` (why not) and ``believes``: the expected
+        utility of each agent concerned, on that task, as the default router now sees it.
 
         Raises:
-            UsageError: the score is not in [0, 1].
-            UnknownRunError, UnknownDecisionError: no such id.
+            UsageError: the score is not in [0, 1], the agent took no part, or the key is taken.
+            UnknownRunError, UnknownDecisionError, UnknownAgentError: nothing of that name.
         """
         row = feedback_row(
             self.ledger, target_id, score=score, source=source, agent=agent, method=method,
-            idempotency_key=idempotency_key,
+            idempotency_key=idempotency_key, registered=self.registry,
         )  # fmt: skip
         ticket = self.ledger.append(row)
         seq = await ticket
+        if ticket.duplicate:
+            row = standing_row(self.ledger, target_id, idempotency_key or "")
+        policy, _ = self._session.policies.get(self.settings.router, trusted=True)
         self._session.policies.fold()
-        return {**row.model_dump(mode="json"), "seq": seq, "duplicate": ticket.duplicate}
+        taught = taught_by(self.ledger, seq, self.settings.feedback_weights.model_dump())
+        return {
+            **row.model_dump(mode="json"),
+            "seq": seq,
+            "duplicate": ticket.duplicate,
+            "learned": taught.learned and not ticket.duplicate,
+            "reason": "known already" if ticket.duplicate else taught.reason,
+            "believes": await believed(policy, taught.observations),
+        }
 
     async def settle(self) -> int:
         """Wait for what runs beside, fold to the ledger's head; its seq."""

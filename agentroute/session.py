@@ -107,7 +107,8 @@ class Session:
             "exploration": s.exploration, "abstain_at": s.abstain_at, "margin": s.margin,
             "screening": s.screen,
         }  # fmt: skip
-        return Policies(ledger, self.embedder, seed=s.seed, defaults=defaults)
+        weights = s.feedback_weights.model_dump()
+        return Policies(ledger, self.embedder, seed=s.seed, defaults=defaults, weights=weights)
 
     def rules(self, plan: Plan, *, router: Spec | None = None, seed: int | None = None) -> Rules:
         """How a plan is to choose: what it names itself, else the settings."""

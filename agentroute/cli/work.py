@@ -26,6 +26,13 @@ RouterName = Annotated[str | None, typer.Option("--router", help="Which router d
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
 
 
+NOT_LEARNED = {
+    "known already": "this key was given before, and its score stands",
+    "duplicate": "this kind of source has spoken of it before",
+    "expired": "the decision is too old",
+    "muted": "feedback_weights gives this kind of source 0",
+    "unknown": "it is not about a candidate of a route decision",
+}
 PLACE = 50  # where it stands in the help
 
 
@@ -136,7 +143,10 @@ def run(
 
 
 def feedback(
-    target: Annotated[str, typer.Argument(metavar="ID", help="A run or a decision.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="A run or a decision, the start of its id, or 'last'."),
+    ],
     score: Annotated[float, typer.Option("--score", help="From 0 (useless) to 1 (perfect).")],
     agent: Annotated[str | None, typer.Option("--agent", help="One agent of a team.")] = None,
     source: Annotated[str, typer.Option("--source", help="Who says so.")] = "user",
@@ -145,21 +155,30 @@ def feedback(
     db: Db = None,
     as_json: Json = False,
 ) -> None:
-    """Say how good a run or a decision was; the routers learn from it."""
+    """Say how good a run or a decision was; the routers learn from it.
+
+    ID may be the start of an id, or 'last' for the latest run. The first word of each kind of
+    source (user, test, verifier, self) is learned from; what was done with yours is said.
+    """
+    from agentroute.learning.teaching import find_target
+
     orc = orchestrator_of(config, db, None)
 
     async def go() -> Any:
         async with orc:
+            about = find_target(orc.ledger, target)
             return await orc.feedback(
-                target, score=score, agent=agent, source=source, idempotency_key=key
+                about, score=score, agent=agent, source=source, idempotency_key=key
             )
 
     row = run_async(go())
     if as_json:
         emit(row)
         return
-    known = " (known already, nothing changed)" if row["duplicate"] else ""
-    typer.echo(f"{row['target']} {row['target_id']}: {row['score']} as row {row['seq']}{known}")
+    done = "learned" if row["learned"] else f"stored, not learned: {NOT_LEARNED[row['reason']]}"
+    typer.echo(f"{row['target']} {row['target_id']}: {row['score']} as row {row['seq']}, {done}")
+    for name, mean in row["believes"].items():
+        typer.echo(f"  {name}: the router now expects {mean:.3f} here")
 
 
 def parse_inputs(given: list[str] | None) -> dict[str, str]:

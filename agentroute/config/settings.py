@@ -29,6 +29,15 @@ class ObjectiveSettings(Part):
     latency: float = Field(0.0, ge=0)
 
 
+class FeedbackWeights(Part):
+    """From 0 (not learned from) to 1, by who says how good a result was."""
+
+    user: float = Field(1.0, ge=0, le=1)
+    test: float = Field(1.0, ge=0, le=1)
+    verifier: float = Field(0.5, ge=0, le=1)
+    self: float = Field(0.25, ge=0, le=1)
+
+
 class BudgetSettings(Part):
     """Bounds of one run."""
 
@@ -66,6 +75,8 @@ class Settings(Part):
     """How many agents for a task: a name, or a mapping."""
     refine: Spec = "refiner"
     """Who joins the answers: an agent's name, or a mapping."""
+    feedback_weights: FeedbackWeights = FeedbackWeights()
+    """How much a word of each kind of source weighs in learning."""
     objective: ObjectiveSettings = ObjectiveSettings()
     """Weights of quality, cost and latency."""
     budget: BudgetSettings = BudgetSettings()

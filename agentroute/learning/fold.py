@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 
 from agentroute.choosing.protocol import Router
 from agentroute.errors import RouterStateError
 from agentroute.learning.credit import Credit, equal
 from agentroute.learning.observe import TTL_S, Folding, observations
+from agentroute.learning.sources import WEIGHTS
 from agentroute.learning.state import Snapshot, StateStore
 from agentroute.ledger import Ledger
 
@@ -31,10 +33,11 @@ class Learner:
         base: str = "",
         ttl_s: float = TTL_S,
         credit: Credit = equal,
+        weights: Mapping[str, float] = WEIGHTS,
     ) -> None:
         self.router, self.ledger, self.base = router, ledger, base
         self.folded = 0
-        self._folding = Folding(ledger, ttl_s=ttl_s, credit=credit)
+        self._folding = Folding(ledger, ttl_s=ttl_s, credit=credit, weights=weights)
         self._lock = threading.Lock()
         self._broken_at = 0
 

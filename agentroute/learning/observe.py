@@ -5,7 +5,9 @@ steps, live or years later, gives the same observations (a property test holds i
 
 - An outcome folds once: cost and latency, and quality 0 where the call failed. A success says
   nothing of quality. Shadow calls count like any other.
-- The first feedback for a (decision, agent) folds once, quality only. Later ones are *duplicate*.
+- The first feedback of each kind of source (user, test, verifier, self) for a (decision, agent)
+  folds once, quality only, with the weight of its kind. Later ones of that kind are *duplicate*.
+  So a user's word counts after a verifier's, and nobody counts twice.
 - Feedback on a decision without an agent is the joint score of its k members: weight 1/k each.
   Feedback on a run goes to its route decisions by a credit rule (default: equal weights).
   A member that failed has its 0 already and gets nothing of a joint score.
@@ -16,7 +18,7 @@ steps, live or years later, gives the same observations (a property test holds i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -24,6 +26,7 @@ from functools import lru_cache
 import numpy as np
 
 from agentroute.learning.credit import Credit, equal
+from agentroute.learning.sources import WEIGHTS, kind_of
 from agentroute.ledger import Ledger, Row
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.outcomes import Feedback, Observation, Outcome
@@ -45,11 +48,20 @@ class Share:
 class Folding:
     """Reads rows, yields observations, counts what it did not yield and why.
 
-    ``counts``: folded, duplicate, expired, unknown; and own, joint, run for the feedback folded.
+    ``counts``: folded, duplicate, expired, muted (a source of weight 0), unknown; and own, joint,
+    run for the feedback folded.
     """
 
-    def __init__(self, ledger: Ledger, *, ttl_s: float = TTL_S, credit: Credit = equal) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        ttl_s: float = TTL_S,
+        credit: Credit = equal,
+        weights: Mapping[str, float] = WEIGHTS,
+    ) -> None:
         self.ledger, self.ttl_s, self.credit = ledger, ttl_s, credit
+        self.weights = {**WEIGHTS, **weights}
         self.counts: Counter[str] = Counter()
         self._record = lru_cache(maxsize=256)(ledger.record)
         self._before = lru_cache(maxsize=256)(self._read_before)
@@ -81,9 +93,14 @@ class Folding:
         shares = self._shares(row, f)
         if not shares:
             self.counts["unknown"] += 1
-        kept = [s for s in shares if self._is_in_time(row, s) and self._is_first(row, s)]
+        weight = self.weights[kind_of(f.source)]
+        if weight == 0.0:
+            self.counts["muted"] += len(shares)
+            return []
+        kind = kind_of(f.source)
+        kept = [s for s in shares if self._is_in_time(row, s) and self._is_first(row, s, kind)]
         self.counts.update(s.method for s in kept)
-        return [_observation(row, s.record, s.agent, s.weight, f.score) for s in kept]
+        return [_observation(row, s.record, s.agent, s.weight * weight, f.score) for s in kept]
 
     def _shares(self, row: Row, f: Feedback) -> list[Share]:
         if f.target == "decision":
@@ -117,19 +134,24 @@ class Folding:
         self.counts["expired"] += late
         return not late
 
-    def _is_first(self, row: Row, share: Share) -> bool:
+    def _is_first(self, row: Row, share: Share, kind: str) -> bool:
         d = share.record.decision
         before = self._before(d, row.seq)
         repeated = any(
-            self._touched(earlier, d, share.agent, before[:i]) for i, earlier in enumerate(before)
+            self._touched(earlier, d, share.agent, before[:i], kind)
+            for i, earlier in enumerate(before)
         )
         self.counts["duplicate"] += repeated
         return not repeated
 
-    def _touched(self, earlier: Row, d: Decision, agent: str, before: Sequence[Row]) -> bool:
-        """Whether an earlier row was feedback that was folded for (d, agent)."""
+    def _touched(
+        self, earlier: Row, d: Decision, agent: str, before: Sequence[Row], kind: str
+    ) -> bool:
+        """Whether an earlier row was feedback of that kind that was folded for (d, agent)."""
         f = earlier.value
-        if not isinstance(f, Feedback) or _age_s(earlier, d) > self.ttl_s:
+        if not isinstance(f, Feedback) or kind_of(f.source) != kind:
+            return False
+        if _age_s(earlier, d) > self.ttl_s:
             return False
         return f.agent == agent if f.agent is not None else agent in _credited(d, before)
 
@@ -141,9 +163,11 @@ def observations(
     *,
     ttl_s: float = TTL_S,
     credit: Credit = equal,
+    weights: Mapping[str, float] = WEIGHTS,
 ) -> Iterator[Observation]:
     """What the rows with ``after_seq < seq <= upto`` teach, in order of ``seq``."""
-    for _, observed in Folding(ledger, ttl_s=ttl_s, credit=credit).steps(after_seq, upto):
+    folding = Folding(ledger, ttl_s=ttl_s, credit=credit, weights=weights)
+    for _, observed in folding.steps(after_seq, upto):
         yield from observed
 
 

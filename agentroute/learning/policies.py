@@ -10,6 +10,7 @@ import orjson
 from agentroute.choosing.catalog import Spec, make_policy
 from agentroute.choosing.policy import Policy
 from agentroute.learning.fold import Learner
+from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
 
@@ -29,9 +30,11 @@ class Policies:
         *,
         seed: int = 0,
         defaults: Mapping[str, Any] | None = None,
+        weights: Mapping[str, float] = WEIGHTS,
     ) -> None:
         self._ledger, self._embedder, self._seed = ledger, embedder, seed
         self._defaults = {k: v for k, v in (defaults or {}).items() if v is not None}
+        self._weights = weights
         self._made: dict[bytes, tuple[Policy, Learner | None]] = {}
 
     def get(
@@ -60,8 +63,9 @@ class Policies:
 
     def _make(self, spec: Mapping[str, Any], *, trusted: bool) -> tuple[Policy, Learner | None]:
         policy = make_policy(spec, embedder=self._embedder, seed=self._seed, trusted=trusted)
-        learner = Learner(policy.router, self._ledger) if self._ledger is not None else None
-        return policy, learner
+        if self._ledger is None:
+            return policy, None
+        return policy, Learner(policy.router, self._ledger, weights=self._weights)
 
     def fold(self) -> None:
         """Fold every policy in use to the ledger's head."""

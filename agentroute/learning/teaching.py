@@ -1,13 +1,27 @@
-"""What a person says of a result, as a checked feedback row."""
+"""What somebody says of a result: as a checked row, and what became of it."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from agentroute.errors import UsageError
+import numpy as np
+
+from agentroute.choosing.policy import Policy
+from agentroute.errors import (
+    UnknownAgentError,
+    UnknownDecisionError,
+    UnknownRunError,
+    UsageError,
+    did_you_mean,
+)
+from agentroute.learning.observe import Folding
 from agentroute.ledger import Ledger
+from agentroute.model.decisions import Decision
 from agentroute.model.ids import uuid7
-from agentroute.model.outcomes import Feedback
+from agentroute.model.outcomes import Feedback, Observation
 
 
 def feedback_row(
@@ -19,18 +33,22 @@ def feedback_row(
     agent: str | None = None,
     method: str = "",
     idempotency_key: str | None = None,
+    registered: Container[str] = (),
 ) -> Feedback:
     """Feedback on the run or the decision of that id.
 
     Raises:
-        UsageError: the score is not in [0, 1].
+        UsageError: the score is not in [0, 1], or the agent took no part.
         UnknownDecisionError: neither a run nor a decision has this id.
+        UnknownAgentError: nobody of that name was asked.
     """
     if not 0.0 <= score <= 1.0:
         raise UsageError(f"a score is between 0 and 1, not {score}", hint="--score 0.9")
-    target: Literal["run", "decision"] = "run" if ledger.decisions(target_id) else "decision"
-    if target == "decision":
-        ledger.decision(target_id)
+    about = ledger.decisions(target_id)
+    target: Literal["run", "decision"] = "run" if about else "decision"
+    about = about or [ledger.decision(target_id)]
+    if agent is not None:
+        _took_part(ledger, about, agent, registered)
     return Feedback(
         id=uuid7(),
         target=target,
@@ -41,3 +59,93 @@ def feedback_row(
         method=method,
         idempotency_key=idempotency_key,
     )
+
+
+def find_target(ledger: Ledger, words: str) -> str:
+    """The id of a run or a decision: ``last`` (the latest run), an id, or the start of one.
+
+    Raises:
+        UnknownRunError: there is no run yet.
+        UsageError: the start of several ids, or of none.
+    """
+    if words == "last":
+        latest = ledger.runs(1)
+        if not latest:
+            raise UnknownRunError("there is no run in the ledger yet", hint="agentroute run")
+        return latest[0].run_id
+    found = ledger.ids(words)
+    if words in found:
+        return words
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UnknownDecisionError(
+            f"no run or decision '{words}' is in the ledger", hint="agentroute runs ls"
+        )
+    raise UsageError(f"'{words}' is the start of several ids", hint=", ".join(found[:3]))
+
+
+def _took_part(
+    ledger: Ledger, about: Sequence[Decision], agent: str, registered: Container[str]
+) -> None:
+    """Refuse a word on an agent that did nothing of this."""
+    took = {a for d in about for a in d.chosen if d.kind in ("route", "refine", "verify")}
+    ids = {d.id for d in about}
+    for run_id in {d.run_id for d in about}:
+        took |= {o.agent for o in ledger.outcomes(run_id) if o.decision_id in ids}
+    if agent in took:
+        return
+    if agent not in registered:
+        raise UnknownAgentError(agent, took)
+    raise UsageError(f"'{agent}' took no part in it", hint=did_you_mean(agent, took))
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a row of feedback taught."""
+
+    learned: bool
+    """Whether it moved the routers."""
+    reason: str
+    """Why it did not: duplicate, expired, muted or unknown; '' where it did."""
+    observations: tuple[Observation, ...]
+    """What they folded of it."""
+
+
+def taught_by(ledger: Ledger, seq: int, weights: Mapping[str, float]) -> Taught:
+    """What the row at ``seq`` taught, from the rows before it alone."""
+    folding = Folding(ledger, weights=weights)
+    observed = [o for _, some in folding.steps(seq - 1, seq) for o in some]
+    reason = "" if observed else next(iter(folding.counts - Counter({"folded": 0})), "unknown")
+    return Taught(bool(observed), reason, tuple(observed))
+
+
+def standing_row(ledger: Ledger, target_id: str, key: str) -> Feedback:
+    """The feedback on a target that was given under an idempotency key.
+
+    Raises:
+        UsageError: the key was given with feedback on something else.
+    """
+    row = next((f for f in ledger.feedback(target_id) if f.idempotency_key == key), None)
+    if row is None:
+        raise UsageError(
+            f"the key '{key}' was given with feedback on something else",
+            hint="a key names one word on one result",
+        )
+    return row
+
+
+async def believed(policy: Policy, seen: Sequence[Observation]) -> dict[str, float]:
+    """Expected utility that a policy now gives each agent on the task it was judged on.
+
+    Empty where asking the router costs a model's call.
+    """
+    if policy.router.taxonomy.compute in ("generative", "ensemble"):
+        return {}
+    out = {}
+    for o in seen:
+        scores = await policy.scores(o.request)
+        at = np.flatnonzero(o.request.candidates.names == o.agent)
+        if len(at) and np.isfinite(scores.mean[at[0]]):
+            out[o.agent] = round(float(scores.mean[at[0]]), 4)
+    return out

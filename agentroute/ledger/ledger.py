@@ -134,6 +134,10 @@ class Ledger:
         """The last ``n`` outcomes with their times, oldest first: live state is rebuilt from it."""
         return self._reader.last_outcomes(n)
 
+    def ids(self, start: str) -> list[str]:
+        """Ids of runs and decisions that begin with ``start``, at most ten."""
+        return self._reader.ids(start)
+
     def feedback(self, target_id: str) -> list[Feedback]:
         """All feedback on a run (its decisions included) or on a decision, in order."""
         where = "target_id = ?1 OR target_id IN (SELECT id FROM decisions WHERE run_id = ?1)"

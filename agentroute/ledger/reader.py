@@ -67,6 +67,18 @@ class Reader:
         with self.connection() as con:
             return con.execute(sql, values).fetchall()
 
+    def ids(self, start: str) -> list[str]:
+        """Ids of runs and decisions that begin with ``start``, at most ten, in order."""
+        between = (start, start + chr(0x10FFFF))
+        found: set[str] = set()
+        for table, column in (("decisions", "id"), ("decisions", "run_id"), ("events", "run_id")):
+            sql = (
+                f"SELECT DISTINCT {column} FROM {table} "
+                f"WHERE {column} >= ? AND {column} < ? ORDER BY 1 LIMIT 10"
+            )
+            found.update(row[0] for row in self.fetch(sql, between))
+        return sorted(found)[:10]
+
     def head(self) -> tuple[int, str]:
         """``(seq, hex hash)`` of the last row."""
         with self.connection() as con:

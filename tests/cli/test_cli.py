@@ -166,11 +166,33 @@ def test_bad_input_is_one_line_with_a_code_and_writes_nothing(here, cli, argv, c
 def test_feedback_on_a_ledger_with_runs(here, cli):
     run_id = json.loads(cli("run", "shout", "--json").out)["run_id"]
     assert "between 0 and 1" in cli("feedback", run_id, "--score", 7, code=2).err
-    assert "no decision" in cli("feedback", "x", "--score", 1, code=2).err
+    assert "no run or decision" in cli("feedback", "x", "--score", 1, code=2).err
     first = cli("feedback", run_id, "--score", 1, "--key", "k").out
     again = cli("feedback", run_id, "--score", 0, "--key", "k").out
-    assert "known already" not in first
-    assert "known already" in again
+    assert "given before" not in first
+    assert "this key was given before" in again
+
+
+def test_feedback_says_what_became_of_it(here, cli):
+    run_id = json.loads(cli("run", "shout", "--json").out)["run_id"]
+    route = next(
+        c
+        for c in json.loads(cli("runs", "show", "last", "--json").out)["choices"]
+        if c["kind"] == "route"
+    )
+    (agent,) = route["chosen"]
+    first = cli("feedback", "last", "--score", 0.25, "--source", "verifier:me").out
+    assert "learned" in first and f"{agent}: the router now expects" in first
+    again = cli("feedback", run_id[:30], "--score", 1, "--source", "verifier:other").out
+    assert "not learned: this kind of source has spoken of it before" in again
+    mine = json.loads(cli("feedback", route["id"], "--score", 0.0, "--key", "k", "--json").out)
+    assert mine["learned"] and mine["believes"][agent] < 0.6
+    other = json.loads(cli("run", "shout", "--json").out)["run_id"]
+    assert "the key 'k'" in cli("feedback", other, "--score", 1, "--key", "k", code=2).err
+    stands = json.loads(cli("feedback", route["id"], "--score", 1, "--key", "k", "--json").out)
+    assert (stands["score"], stands["learned"]) == (0.0, False)
+    err = cli("feedback", "last", "--score", 1, "--agent", "nobody", code=2).err
+    assert "no agent is called 'nobody'" in err and "known: " in err
 
 
 def test_a_bare_input_is_told_its_name(here, cli):

@@ -96,6 +96,40 @@ def test_the_first_feedback_of_a_decision_and_agent_folds_once(ledger, team):
     assert told(ledger, head) == [("r1-d0", a, 0.9, None, None, 1.0)]
 
 
+@pytest.mark.checklist("SC8")
+def test_each_kind_of_source_folds_once_with_its_weight(ledger, team):
+    (a,), head = team[0].decision.chosen, ledger.head()[0]
+    said = [("verifier:x", 1.0), ("user", 0.0), ("verifier:y", 0.3), ("test", 0.5), ("self", 0.9)]
+    for i, (source, score) in enumerate([*said, ("dashboard", 0.7)]):
+        ledger.append(fb(i, "r1-d0", score, source=source)).wait(5)
+    assert [(t[1], t[2], t[5]) for t in told(ledger, head)] == [
+        (a, 1.0, 0.5),
+        (a, 0.0, 1.0),
+        (a, 0.5, 1.0),
+        (a, 0.9, 0.25),
+    ]
+    learner = Learner(Counting(), ledger, weights={"verifier": 0.0})
+    learner.fold()
+    assert (learner.counts["muted"], learner.counts["duplicate"]) == (2, 1)
+
+
+def test_a_user_moves_what_a_verifier_had_said(ledger, team):
+    router = LinUCB()
+    learner = Learner(router, ledger)
+    request = team[0].request
+    (a,) = team[0].decision.chosen
+
+    def mean():
+        learner.fold()
+        at = list(request.candidates.names).index(a)
+        return asyncio.run(router.score(request)).mean[at]
+
+    ledger.append(fb(0, "r1-d0", 1.0, source="verifier:v")).wait(5)
+    praised = mean()
+    ledger.append(fb(1, "r1-d0", 0.0, source="user")).wait(5)
+    assert mean() < praised - 0.05
+
+
 def test_a_team_shares_a_joint_score_unless_a_member_has_its_own(ledger, team):
     (a, b), head = team[1].decision.chosen, ledger.head()[0]
     ledger.append(fb(0, "r1-d1", 1.0, agent=b))

@@ -1,8 +1,8 @@
 """Logged decisions of a ledger as rows for off-policy estimates.
 
 Used are first attempts at a route that were sampled for one agent and have a quality (a failed
-call counts 0, else the first feedback). Retries, fallbacks, pinned agents and teams were not drawn
-from the policy's distribution over single agents: they are left out and counted.
+call counts 0, else the weightiest feedback). Retries, fallbacks, pinned agents and teams were not
+drawn from the policy's distribution over single agents: they are left out and counted.
 """
 
 from __future__ import annotations
@@ -64,12 +64,14 @@ async def from_ledger(
 
 
 def _rewards(seen: Iterable[Observation]) -> dict[str, float]:
-    """First quality of the agent that was chosen, by decision."""
-    out: dict[str, float] = {}
+    """Quality of the agent that was chosen, by decision: of the weightiest word, then the first."""
+    best: dict[str, Observation] = {}
     for o in seen:
         if o.quality is not None:
-            out.setdefault(o.decision_id, o.quality)
-    return out
+            known = best.get(o.decision_id)
+            if known is None or o.weight > known.weight:
+                best[o.decision_id] = o
+    return {d: float(o.quality or 0.0) for d, o in best.items()}
 
 
 def _why_not(record: DecisionRecord) -> str:
