@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from agentroute.execution.decider import Decider, Rules
 from agentroute.execution.run import RunLimits
 from agentroute.features.text import make_embedder
 from agentroute.learning.policies import Policies
+from agentroute.learning.taking_up import take_up
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
 from agentroute.model.plans import AgentUse, Plan
@@ -58,12 +58,7 @@ class Session:
         """
         self._ledger = Ledger.open(self.settings.db, read_only=read_only)
         self.policies = self._new_policies(self._ledger)
-        for row in self._ledger.last_outcomes(1000):
-            o: Any = row.value
-            self.registry.live.observe(
-                o.agent, cost_usd=o.cost_usd, latency_s=o.latency_s, error=o.error is not None,
-                at_s=datetime.fromisoformat(row.at).timestamp(),
-            )  # fmt: skip
+        take_up(self.registry, self._ledger)
 
     async def aclose(self) -> None:
         """Stop the workers and drain the ledger's writer. May be called twice."""
@@ -72,6 +67,7 @@ class Session:
         if executor is not None:
             await executor.aclose()
         if ledger is not None:
+            self.registry.live.known[str(ledger.path)] = ledger.head()[0]
             await asyncio.to_thread(ledger.close)
 
     @property

@@ -10,10 +10,12 @@ import typer
 from agentroute.cli.parts.common import (
     AgentsDir,
     ConfigFile,
+    Db,
     Json,
     emit,
     registry_of,
     settings_of,
+    shut_out,
     table,
     usd,
 )
@@ -32,9 +34,12 @@ def register(app: typer.Typer) -> None:
 
 
 @agents_app.command("ls")
-def ls(config: ConfigFile = None, agents: AgentsDir = None, as_json: Json = False) -> None:
-    """Every agent: skills, status, price and the folder it comes from."""
-    registry = registry_of(settings_of(config), agents)
+def ls(
+    config: ConfigFile = None, agents: AgentsDir = None, db: Db = None, as_json: Json = False
+) -> None:
+    """Every agent: skills, status, price, circuit breaker and the folder it comes from."""
+    registry = registry_of(settings_of(config, db), agents)
+    shut = shut_out(settings_of(config, db), registry)
     rows: list[dict[str, Any]] = [
         {
             "name": e.card.name,
@@ -42,6 +47,7 @@ def ls(config: ConfigFile = None, agents: AgentsDir = None, as_json: Json = Fals
             "status": e.card.status,
             "entrypoint": e.card.entrypoint,
             "expected_usd": e.card.pricing.expected_usd,
+            "breaker_open_s": shut.get(e.card.name),
             "origin": e.origin,
             "path": str(e.path) if e.path else None,
         }
@@ -51,10 +57,15 @@ def ls(config: ConfigFile = None, agents: AgentsDir = None, as_json: Json = Fals
         emit(rows)
         return
     cells = (
-        (r["name"], ", ".join(r["skills"]), r["status"], _price(r["expected_usd"]), r["origin"])
+        (r["name"], ", ".join(r["skills"]), _state(r), _price(r["expected_usd"]), r["origin"])
         for r in rows
     )
     table("", ["agent", "skills", "status", ">usd", "from"], cells)
+
+
+def _state(row: dict[str, Any]) -> str:
+    left = row["breaker_open_s"]
+    return row["status"] if left is None else f"{row['status']}, breaker open for {left:.0f} s"
 
 
 def _price(value: float | None) -> str:
@@ -82,6 +93,19 @@ def _compact(value: object) -> str:
     import orjson
 
     return orjson.dumps(value).decode()
+
+
+@agents_app.command("reset")
+def reset(name: Name, config: ConfigFile = None, agents: AgentsDir = None, db: Db = None) -> None:
+    """Close an agent's circuit breaker: what it failed at before no longer shuts it out."""
+    from agentroute.learning.taking_up import reset_note
+    from agentroute.ledger import Ledger
+
+    settings = settings_of(config, db)
+    registry_of(settings, agents)[name]
+    with Ledger.open(settings.db) as ledger:
+        ledger.append(reset_note(name, ledger)).wait(30)
+    typer.echo(f"{name}: the breaker is closed for whoever opens this ledger from now on")
 
 
 @agents_app.command("check")

@@ -37,6 +37,7 @@ class LiveState:
         self._recent_cost = np.zeros(WINDOW)
         self._recent_latency = np.zeros(WINDOW)
         self._seen = 0
+        self.known: dict[str, int] = {}  # ledger -> seq up to which its outcomes are in here
         self._bounds: tuple[int, str, Bounds] = (-1, "", Bounds())
 
     def slots(self, cards: CardSet) -> NDArray[np.int64]:
@@ -126,6 +127,16 @@ class LiveState:
             at = self._seen % WINDOW
             self._recent_cost[at], self._recent_latency[at] = cost_usd, latency_s
             self._seen += 1
+
+    def shut_for_s(self, agent: str, now_s: float) -> float:
+        """Seconds that the breaker stays open; 0 where it is not."""
+        i = self.slot(agent)  # first: a new agent makes the arrays grow
+        return max(0.0, float(self.open_until_s[i]) - now_s)
+
+    def reset(self, agent: str) -> None:
+        """Shut the breaker and forget the failures in a row."""
+        i = self.slot(agent)
+        self.failures[i], self.open_until_s[i] = 0, -np.inf
 
     @staticmethod
     def _average(array: F64, i: int, value: float) -> None:

@@ -52,7 +52,7 @@ class Registry:
         self._places = list(places)
         self._coded: dict[str, Binding] = {}
         self._files: dict[str, Binding] = {}
-        self._signature: tuple[Any, ...] = ()
+        self._signature: tuple[Any, ...] | None = None
         self._cardset: CardSet | None = None
         self.problems: list[AgentRouteError] = []
         self.live = LiveState()
@@ -74,12 +74,15 @@ class Registry:
         """Look at the folders again; whether anything changed."""
         files = list(self._scan())
         signature = tuple((str(p), s.st_mtime_ns, s.st_size) for _, p, s in files)
-        if signature == self._signature and self._signature:
+        if signature == self._signature:
             return False
         self._signature = signature
-        self._files, self.problems = {}, []
+        before, self._files, self.problems = self._files, {}, []
         for place, path, _ in files:
             self._load(place, path)
+        for name, binding in self._files.items():
+            if name in before and binding != before[name]:
+                self.live.reset(name)  # whoever is mended is asked again
         self._cardset = None
         return True
 

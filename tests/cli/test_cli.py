@@ -173,6 +173,20 @@ def test_feedback_on_a_ledger_with_runs(here, cli):
     assert "this key was given before" in again
 
 
+def test_an_open_breaker_is_shown_and_can_be_closed(here, cli):
+    (here / "agents" / "one.py").write_text("def agent(call):\n    raise RuntimeError('no')\n")
+    (here / "agents" / "two.py").write_text("def agent(call):\n    raise RuntimeError('no')\n")
+    cli("run", "shout", code=1)
+    cli("run", "shout", code=1)
+    shut = [r for r in json.loads(cli("agents", "ls", "--json").out) if r["breaker_open_s"]]
+    assert shut and all(0 < r["breaker_open_s"] <= 60 for r in shut)
+    name = shut[0]["name"]
+    assert "breaker" in cli("agents", "ls").out
+    cli("agents", "reset", name)
+    left = [r["name"] for r in json.loads(cli("agents", "ls", "--json").out) if r["breaker_open_s"]]
+    assert name not in left
+
+
 def test_feedback_says_what_became_of_it(here, cli):
     run_id = json.loads(cli("run", "shout", "--json").out)["run_id"]
     route = next(

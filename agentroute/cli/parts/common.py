@@ -86,6 +86,23 @@ def settings_of(config: Path | None, db: str | None = None) -> Settings:
     return settings.model_copy(update={"db": db})
 
 
+def shut_out(settings: Settings, registry: Registry) -> dict[str, float]:
+    """Agents whose circuit breaker is open, by the ledger, and for how many seconds more."""
+    import time
+
+    from agentroute.config.paths import database_file
+    from agentroute.learning.taking_up import take_up
+    from agentroute.ledger import Ledger
+
+    if not database_file(settings.db).exists():
+        return {}
+    with Ledger.open(settings.db, read_only=True) as ledger:
+        take_up(registry, ledger)
+    now = time.time()
+    left = {name: registry.live.shut_for_s(name, now) for name in registry.entries}
+    return {name: round(s, 1) for name, s in left.items() if s > 0}
+
+
 def registry_of(settings: Settings, given: Sequence[Path] | None) -> Registry:
     """The catalogue in search order; cards that were left out are said on stderr."""
     from agentroute.config.paths import search_order
