@@ -25,6 +25,6 @@ def verify(config: ConfigFile = None, db: Db = None, as_json: Json = False) -> N
     if as_json:
         emit(report)
     else:
-        typer.echo(str(report))
+        typer.echo(report.words())
     if not report.ok:
         raise typer.Exit(4)

@@ -71,11 +71,6 @@ def _first_schema(con: sqlite3.Connection) -> None:
     con.execute(_ERASURE_1)
 
 
-TRIGGERS = frozenset(
-    f"{table}_no_{verb}"
-    for table in ("decisions", "outcomes", "feedback", "events", "blobs")
-    for verb in ("update", "delete")
-)
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_schema,)
 LATEST = len(MIGRATIONS)
 

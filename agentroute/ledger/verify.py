@@ -13,12 +13,15 @@ import orjson
 from agentroute.errors import LedgerTamperedError
 from agentroute.ledger.chain import GENESIS, TABLES, Anchor, link
 from agentroute.ledger.insert import head
-from agentroute.ledger.migrations import TRIGGERS
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.rows.entries import COLUMNS, columns
+from agentroute.ledger.structure import structure_problem
 from agentroute.model.ids import sha256
 
 _PAGE = 2000
+# Events that keep a text by its name, and under which key.
+TEXTS = {"run.started": ("plan",), "run.finished": ("answer",)}
+Refers = dict[str, tuple[int, str]]  # sha -> the first row that needs it, and its kind
 UNANCHORED = (
     "without an anchor it cannot be excluded that the last rows were cut off, "
     "or that everything was written anew"
@@ -40,6 +43,16 @@ class VerifyReport:
     bad_seq: int | None = None
     problem: str = ""
     caveat: str = ""
+
+    def words(self) -> str:
+        """What was found, for people; the head is what to keep elsewhere as the next anchor."""
+        if not self.ok:
+            where = f"row {self.bad_seq}: " if self.bad_seq else ""
+            return f"NOT as it was written. {where}{self.problem}"
+        lines = [f"{self.rows:,} rows are as they were written", f"head {self.head}"]
+        if self.erased:
+            lines.insert(1, f"{self.erased} texts were erased, each by a recorded event")
+        return "\n".join([*lines, self.caveat] if self.caveat else lines)
 
     def raise_if_bad(self) -> None:
         """Raise ``LedgerTamperedError`` unless all is well."""
@@ -71,8 +84,8 @@ def verify(reader: Reader, anchor: Anchor | None = None) -> VerifyReport:
     """Compute the whole chain again, in one snapshot of the database.
 
     Finds what was edited, deleted, inserted, swapped or repeated, columns that do not say what the
-    body says, changed arrays and texts, missing triggers; with an ``anchor`` also truncation and
-    a chain that was written anew.
+    body says, changed arrays and texts, missing or returned contents, another structure; with an
+    ``anchor`` also truncation and a chain that was written anew.
 
     Raises:
         LedgerError: the file cannot be read at all.
@@ -90,7 +103,7 @@ def _report(con: sqlite3.Connection, anchor: Anchor | None) -> VerifyReport:
     at = Anchor(seq, digest.hex())
     caveat = UNANCHORED if anchor is None else ""
     try:
-        _check_triggers(con)
+        _check_structure(con)
         refers = _check_chain(con, seq, anchor)
         erased = _check_blobs(con, refers)
     except _Bad as e:
@@ -98,15 +111,14 @@ def _report(con: sqlite3.Connection, anchor: Anchor | None) -> VerifyReport:
     return VerifyReport(True, seq, at, erased, caveat=caveat)
 
 
-def _check_triggers(con: sqlite3.Connection) -> None:
-    there = {r[0] for r in con.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
-    for name in sorted(TRIGGERS - there):
-        raise _Bad(0, f"the trigger {name}, which keeps rows from being changed, is gone")
+def _check_structure(con: sqlite3.Connection) -> None:
+    if problem := structure_problem(con):
+        raise _Bad(0, problem)
 
 
-def _check_chain(con: sqlite3.Connection, last: int, anchor: Anchor | None) -> dict[str, int]:
-    """Every row in order; the contents they refer to, with the first row that does."""
-    seq, prev, refers = 0, GENESIS, dict[str, int]()
+def _check_chain(con: sqlite3.Connection, last: int, anchor: Anchor | None) -> Refers:
+    """Every row in order, and the contents that they refer to."""
+    seq, prev, refers = 0, GENESIS, Refers()
     _check_anchor(anchor, 0, GENESIS)
     for row in _rows(con, last):
         seq += 1
@@ -116,9 +128,8 @@ def _check_chain(con: sqlite3.Connection, last: int, anchor: Anchor | None) -> d
         body = _check_row(row, prev)
         prev = row.hash
         _check_anchor(anchor, seq, prev)
-        if row.table == "decisions":
-            for sha in _references(body):
-                refers.setdefault(sha, seq)
+        for sha, kind in _references(row.table, body):
+            refers.setdefault(sha, (seq, kind))
     if anchor is not None and anchor.seq > seq:
         raise _Bad(seq + 1, f"the anchor knows {anchor.seq} rows, {seq} are left")
     return refers
@@ -130,6 +141,9 @@ def _check_anchor(anchor: Anchor | None, seq: int, digest: bytes) -> None:
 
 
 def _check_row(row: _Stored, prev: bytes) -> dict[str, Any]:
+    for value in (row.body, row.prev, row.hash, row.packed):
+        if value is not None and not isinstance(value, bytes):
+            raise _Bad(row.seq, f"bytes are stored as {type(value).__name__}")
     if row.prev != prev:
         raise _Bad(row.seq, "it does not follow the row before it")
     if link(prev, row.table, row.seq, row.body) != row.hash:
@@ -150,28 +164,43 @@ def _check_row(row: _Stored, prev: bytes) -> dict[str, Any]:
     return body
 
 
-def _references(body: Mapping[str, Any]) -> Iterator[str]:
-    if "task" in body:
-        yield body["cardset"]["blob"]
-        yield body["task"]["prompt"]
-        yield from (sha for _, sha in body["task"]["history"])
+def _references(table: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The contents that a row needs: their names, and their kinds."""
+    if table == "decisions" and "task" in body:
+        yield body["cardset"]["blob"], "cardset"
+        yield body["task"]["prompt"], "text"
+        yield from ((sha, "text") for _, sha in body["task"]["history"])
+    elif table == "outcomes" and body.get("reply"):
+        yield body["reply"], "text"
+    elif table == "events":
+        for key in TEXTS.get(body.get("type", ""), ()):
+            if sha := body["data"].get(key):
+                yield sha, "text"
 
 
-def _check_blobs(con: sqlite3.Connection, refers: Mapping[str, int]) -> int:
-    """Contents match their names, and are there unless erased; how many were erased."""
+def _check_blobs(con: sqlite3.Connection, refers: Refers) -> int:
+    """Contents match their names and kinds, and are there unless erased; how many were erased."""
     erased, seen = 0, set[str]()
-    events = "SELECT 1 FROM events WHERE id = 'erased:' || ?"
-    for sha, body in con.execute("SELECT sha256, body FROM blobs"):
+    gone = {i.removeprefix("erased:") for (i,) in con.execute(_ERASED)}
+    for sha, kind, body in con.execute("SELECT sha256, kind, body FROM blobs"):
         seen.add(sha)
+        seq, wanted = refers.get(sha, (0, kind))
+        if kind != wanted:
+            raise _Bad(seq, f"the content {sha} is marked {kind}, and is a {wanted}")
         if body is None:
             erased += 1
-            if not con.execute(events, (sha,)).fetchone():
-                raise _Bad(refers.get(sha, 0), f"the content {sha} is gone, and no event says why")
-        elif sha256(body) != sha:
-            raise _Bad(refers.get(sha, 0), f"the content {sha} was changed")
+            if sha not in gone:
+                raise _Bad(seq, f"the content {sha} is gone, and no event says why")
+        elif sha in gone:
+            raise _Bad(seq, f"the content {sha} was erased, and is there again")
+        elif not isinstance(body, bytes) or sha256(body) != sha:
+            raise _Bad(seq, f"the content {sha} was changed")
     for sha in refers.keys() - seen:
-        raise _Bad(refers[sha], f"the content {sha} is missing")
+        raise _Bad(refers[sha][0], f"the content {sha} is missing")
     return erased
+
+
+_ERASED = "SELECT id FROM events WHERE id >= 'erased:' AND id < 'erased;'"
 
 
 def _rows(con: sqlite3.Connection, last: int) -> Iterator[_Stored]:

@@ -212,3 +212,74 @@ def test_a_backup_while_others_write_is_a_prefix_that_verifies(ledger, tmp_path)
         ledger.backup(tmp_path / "copy0.db")
     with pytest.raises(LedgerError):
         ledger.backup(tmp_path / "none" / "copy.db")
+
+
+def run_like(path):
+    """A ledger as a run leaves it: plan, reply and answer are texts that rows name."""
+    with Ledger.open(str(path)) as led:
+        cards = cardset()
+        plan, reply, answer = (led.put_text(t) for t in ("a plan", "a reply", "an answer"))
+        led.append(Note(id="s", run_id="r1", type="run.started", data={"plan": plan}))
+        led.append(record(0, cards=cards))
+        led.append(Outcome(decision_id="r1-d0", agent="agent-001", reply=reply))
+        led.append(Note(id="f", run_id="r1", type="run.finished", data={"answer": answer}))
+        gone = led.put_text("to be forgotten")
+        led.append(Note(id="x", type="x")).wait(5)
+        led.erase(gone, reason="asked").wait(5)
+        assert led.verify().ok
+
+
+WITHOUT_TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("DELETE FROM blobs WHERE body = CAST('a plan' AS BLOB)", "is missing"),
+        ("DELETE FROM blobs WHERE body = CAST('a reply' AS BLOB)", "is missing"),
+        ("DELETE FROM blobs WHERE body = CAST('an answer' AS BLOB)", "is missing"),
+        ("UPDATE blobs SET kind = 'text' WHERE kind = 'cardset'", "is marked text"),
+        ("UPDATE blobs SET body = CAST('to be forgotten' AS BLOB) WHERE body IS NULL", "again"),
+        ("DROP INDEX decisions_key", "the index decisions_key is gone"),
+        ("DELETE FROM schema_version", "the schema's version is None"),
+        ("UPDATE decisions SET body = CAST(body AS TEXT)", "stored as str"),
+        ("UPDATE decisions SET packed = CAST('x' AS TEXT)", "stored as str"),
+        ("ALTER TABLE outcomes ADD COLUMN more TEXT", "the table outcomes is not the one"),
+    ],
+)
+def test_each_way_to_bend_a_ledger_is_found_and_named(sql, words, tmp_path):
+    path = tmp_path / "a.db"
+    run_like(path)
+    con = sqlite3.connect(path, isolation_level=None)
+    triggers = con.execute(WITHOUT_TRIGGERS).fetchall()
+    for name, _ in triggers:
+        con.execute(f"DROP TRIGGER {name}")
+    con.execute(sql)
+    for _, made in triggers:
+        con.execute(made)
+    con.close()
+    with Ledger.open(str(path), read_only=True) as led:
+        report = led.verify()
+    assert not report.ok and words in report.problem
+    assert report.words().startswith("NOT as it was written.")
+
+
+def test_triggers_that_do_nothing_are_found(tmp_path):
+    path = tmp_path / "a.db"
+    run_like(path)
+    con = sqlite3.connect(path, isolation_level=None)
+    for name, made in con.execute(WITHOUT_TRIGGERS).fetchall():
+        con.execute(f"DROP TRIGGER {name}")
+        con.execute(made[: made.index("BEGIN")] + "BEGIN SELECT 1; END")
+    con.close()
+    with Ledger.open(str(path), read_only=True) as led:
+        assert "is not the one that was made" in led.verify().problem
+
+
+def test_verify_speaks_in_words(tmp_path):
+    path = tmp_path / "a.db"
+    run_like(path)
+    with Ledger.open(str(path), read_only=True) as led:
+        report = led.verify()
+    assert report.words().splitlines()[0] == f"{report.rows} rows are as they were written"
+    assert "1 texts were erased" in report.words() and report.head.hash in report.words()
