@@ -16,7 +16,7 @@ from agentroute.config.paths import Place, search_order
 from agentroute.config.settings import Settings
 from agentroute.errors import ExecutionError, UnknownRunError
 from agentroute.execution.decider import Decider, Rules
-from agentroute.execution.run import RunLimits
+from agentroute.execution.progress import RunLimits
 from agentroute.features.text import make_embedder
 from agentroute.learning.policies import Policies
 from agentroute.ledger import Ledger

@@ -20,7 +20,7 @@ from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.outer import State, Step, build_outer
 from agentroute.execution.langgraph.runner import Runner, run_shape
 from agentroute.execution.langgraph.steps import Steps
-from agentroute.execution.run import Run, RunLimits
+from agentroute.execution.progress import Run, RunLimits
 from agentroute.ledger import Ledger
 from agentroute.model.events import Emit
 from agentroute.model.ids import uuid7

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, TypedDict
 
-from agentroute.execution.run import Gates
+from agentroute.execution.progress import Gates
 
 RESERVED = frozenset({"outcomes", "__start__", "__end__", "branch"})
 

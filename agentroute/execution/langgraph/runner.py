@@ -8,8 +8,8 @@ from typing import Any
 
 from agentroute.execution.attempts import Assignment, Attempts, Waiting
 from agentroute.execution.langgraph.gated import Running, Wiring, run_gated
+from agentroute.execution.progress import Gates, Run
 from agentroute.execution.results import TaskOutcome
-from agentroute.execution.run import Gates, Run
 from agentroute.execution.views import as_one_task, inputs_of, transcript_of
 from agentroute.model.plans import Plan
 from agentroute.model.tasks import Task, TaskGraph

@@ -12,8 +12,8 @@ from agentroute.execution.history import APPROVAL_ANSWERED, stored_reply
 from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.outer import State, ask_host, has_checkpointer, host_listener
 from agentroute.execution.langgraph.runner import Runner
+from agentroute.execution.progress import Run
 from agentroute.execution.results import TaskOutcome
-from agentroute.execution.run import Run
 from agentroute.execution.summary import summarise
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
