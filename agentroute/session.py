@@ -26,7 +26,7 @@ from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
 if TYPE_CHECKING:
-    from agentroute.execution.langgraph.executor import Executor
+    from agentroute.execution.run import Executor
 
 
 class Session:
@@ -158,7 +158,7 @@ class Session:
         return self._executor
 
     def _new_executor(self) -> Executor:
-        from agentroute.execution.langgraph.executor import Executor
+        from agentroute.execution.run import Executor
 
         ledger, s = self.ledger, self.settings
         decider = Decider(

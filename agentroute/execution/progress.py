@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from agentroute.execution.history import History
 from agentroute.execution.results import TaskOutcome
 from agentroute.model.events import Emit, Event, EventType
 from agentroute.model.plans import Plan
-from agentroute.model.runs import RunResult
 from agentroute.model.tasks import TaskGraph
 
 log = logging.getLogger(__name__)
@@ -36,7 +34,7 @@ class Run:
     """Plan, rules, history, budget and results of one run.
 
     ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
-    asked; ``calls`` maps a call id to what it used; ``hosted`` runs inside a user's LangGraph app.
+    asked; ``calls`` maps a call id to what it used.
     """
 
     run_id: str
@@ -54,8 +52,6 @@ class Run:
     calls: dict[str, tuple[int, float]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     verify: bool = True
-    hosted: bool = False
-    result: RunResult | None = None
 
     def __post_init__(self) -> None:
         self.graph: TaskGraph = self.plan.graph()
@@ -65,6 +61,12 @@ class Run:
     def left_s(self) -> float:
         """Seconds until the run's deadline; may be negative."""
         return self.deadline - time.monotonic()
+
+    @property
+    def in_order(self) -> list[TaskOutcome]:
+        """The outcomes so far, in the order of the plan's graph."""
+        place = {v: i for i, v in enumerate(self.graph.order)}
+        return [self.outcomes[v] for v in sorted(self.outcomes, key=lambda v: place.get(v, -1))]
 
     def emit(self, type: EventType, task_id: str = "", agent: str = "", **data: Any) -> None:
         """Tell the listeners; what one of them raises is logged, and the run goes on."""
@@ -84,19 +86,3 @@ class Run:
         """A call's own folder."""
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{task_id}.{agent}")
         return self.workroot / self.run_id / f"{safe[:100]}.{attempt}"
-
-
-class Gates:
-    """One future a task; opened when the task has ended, whatever became of it."""
-
-    def __init__(self, limit: int) -> None:
-        self._gates: dict[str, asyncio.Event] = {}
-        self.semaphore = asyncio.Semaphore(limit)
-
-    def gate(self, node: str) -> asyncio.Event:
-        """The gate of a node."""
-        return self._gates.setdefault(node, asyncio.Event())
-
-    def open(self, node: str) -> None:
-        """Let everybody through who waits for ``node``."""
-        self.gate(node).set()
