@@ -15,7 +15,7 @@ from agentroute.config.paths import Place, search_order
 from agentroute.config.settings import Settings
 from agentroute.errors import ExecutionError, UnknownRunError
 from agentroute.execution.decider import Decider, Rules
-from agentroute.execution.run import RunLimits
+from agentroute.execution.progress import RunLimits
 from agentroute.features.text import make_embedder
 from agentroute.learning.policies import Policies
 from agentroute.learning.taking_up import take_up
@@ -26,7 +26,7 @@ from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
 if TYPE_CHECKING:
-    from agentroute.execution.langgraph.executor import Executor
+    from agentroute.execution.run import Executor
 
 
 class Session:
@@ -155,7 +155,7 @@ class Session:
         return self._executor
 
     def _new_executor(self) -> Executor:
-        from agentroute.execution.langgraph.executor import Executor
+        from agentroute.execution.run import Executor
 
         ledger, s = self.ledger, self.settings
         decider = Decider(

@@ -1,1 +1,1 @@
-"""A plan as a LangGraph graph: executor, workers, resilience, budgets."""
+"""A plan carried out: runs, their tasks, the retry loop, workers, budgets."""

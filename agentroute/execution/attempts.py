@@ -13,8 +13,8 @@ from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.decider import Ask, Decider, Ruling
 from agentroute.execution.history import APPROVAL_NEEDED, stored_reply
 from agentroute.execution.moves import Move, next_move
+from agentroute.execution.progress import Run
 from agentroute.execution.results import TaskOutcome, join_team
-from agentroute.execution.run import Run
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.model.decisions import Decision, Kind
 from agentroute.model.events import Note

@@ -10,9 +10,9 @@ from typing import Any
 
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.attempts import Assignment, Attempts, Waiting
+from agentroute.execution.progress import Run
 from agentroute.execution.results import TaskOutcome
-from agentroute.execution.run import Run
-from agentroute.execution.views import ALL, sinks
+from agentroute.execution.runner import ALL, sinks
 from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentReply
 from agentroute.model.ids import uuid7

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
+from agentroute.errors import ExecutionError
 from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import Decision, Kind
 from agentroute.model.events import Note
+from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Outcome
 
 APPROVAL_NEEDED = "approval.needed"
@@ -90,3 +93,22 @@ def stored_reply(ledger: Ledger, sha: str | None) -> AgentReply | None:
     """The reply stored under ``sha``, or None where there is none or its text was erased."""
     text = ledger.text(sha) if sha else None
     return None if text is None else AgentReply.model_validate_json(text)
+
+
+def answer(ledger: Ledger, history: History, approvals: Mapping[str, bool]) -> None:
+    """Write down a human's answers, each by approval id or by task id.
+
+    Raises:
+        ExecutionError: nothing waits under that name.
+    """
+    for name, approved in approvals.items():
+        approval_id = history.questions.get(name, name)
+        if approval_id not in history.questions.values():
+            raise ExecutionError(
+                f"nothing waits for an approval of '{name}' in run {history.run_id}",
+                hint="waiting: " + (", ".join(history.questions) or "nothing"),
+            )
+        data = {"approval_id": approval_id, "approved": approved}
+        note = Note(id=uuid7(), run_id=history.run_id, type=APPROVAL_ANSWERED, data=data)
+        ledger.append(note)
+        history.noted(note)

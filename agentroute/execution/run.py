@@ -1,102 +1,196 @@
-"""One run in progress: everything that must not live in a compiled graph."""
+"""A plan from its first row to its last, top to bottom: begin, start, execute, finish."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from agentroute.errors import UnknownAgentError
+from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
-from agentroute.execution.decider import Rules
-from agentroute.execution.history import History
-from agentroute.execution.results import TaskOutcome
-from agentroute.model.events import Emit, Event, EventType
-from agentroute.model.plans import Plan
+from agentroute.execution.calls.caller import Caller, ChatFactory
+from agentroute.execution.calls.pool import WorkerPool
+from agentroute.execution.decider import Decider, Rules
+from agentroute.execution.ending import DEFAULT_REFINER, Ending, Finisher
+from agentroute.execution.history import History, answer
+from agentroute.execution.langgraph.home_loop import HomeLoop
+from agentroute.execution.langgraph.host import HostGraphs
+from agentroute.execution.progress import Run, RunLimits
+from agentroute.execution.runner import Runner
+from agentroute.execution.summary import summarise
+from agentroute.ledger import Ledger
+from agentroute.model.events import Emit, Note
+from agentroute.model.ids import uuid7
+from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.runs import RunResult
-from agentroute.model.tasks import TaskGraph
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunLimits:
-    """What a run may use: seconds, dollars, calls, and calls at a time."""
-
-    seconds: float = 300.0
-    usd: float | None = None
-    calls: int | None = None
-    max_concurrency: int = 8
+from agentroute.planning.mermaid import mermaid
+from agentroute.registry.registry import Registry
 
 
-@dataclass
-class Run:
-    """Plan, rules, history, budget and results of one run.
+class Executor:
+    """Carries plans out. ``aclose`` (or ``close``, without a loop) ends its processes.
 
-    ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
-    asked; ``calls`` maps a call id to what it used; ``hosted`` runs inside a user's LangGraph app.
+    ``make_rules(plan)`` says how a run chooses where nobody else says it; ``refine`` is the refiner
+    for plans that name none; ``workroot`` is where calls get their folders.
     """
 
-    run_id: str
-    plan: Plan
-    rules: Rules
-    history: History
-    bounds: RunLimits
-    workroot: Path
-    budget: Budget
-    listeners: list[Emit] = field(default_factory=list)
-    stream: bool = False
-    began: float = field(default_factory=time.monotonic)
-    outcomes: dict[str, TaskOutcome] = field(default_factory=dict)
-    pending: dict[str, dict[str, Any]] = field(default_factory=dict)
-    calls: dict[str, tuple[int, float]] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
-    verify: bool = True
-    hosted: bool = False
-    result: RunResult | None = None
-
-    def __post_init__(self) -> None:
-        self.graph: TaskGraph = self.plan.graph()
-        self.deadline = self.began + self.bounds.seconds
-
-    @property
-    def left_s(self) -> float:
-        """Seconds until the run's deadline; may be negative."""
-        return self.deadline - time.monotonic()
-
-    def emit(self, type: EventType, task_id: str = "", agent: str = "", **data: Any) -> None:
-        """Tell the listeners; what one of them raises is logged, and the run goes on."""
-        if not self.listeners:
-            return
-        at_s = time.monotonic() - self.began
-        event = Event(
-            type=type, run_id=self.run_id, task_id=task_id, agent=agent, at_s=at_s, data=data
+    def __init__(
+        self,
+        decider: Decider,
+        registry: Registry,
+        ledger: Ledger,
+        make_rules: Callable[[Plan], Rules],
+        *,
+        pool: WorkerPool | None = None,
+        chat: ChatFactory | None = None,
+        refine: AgentUse | None = None,
+        bounds: RunLimits | None = None,
+        workroot: Path | None = None,
+        planner: Callable[[str], Plan] | None = None,
+    ) -> None:
+        self._decider, self._registry, self._ledger = decider, registry, ledger
+        self._make_rules, self._bounds = make_rules, bounds or RunLimits()
+        self._workroot = workroot
+        self.pool = pool or WorkerPool()
+        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry)
+        self.runner = Runner(self._attempts)
+        self._finisher = Finisher(
+            self._attempts, registry, ledger, refine=refine or DEFAULT_REFINER
         )
-        for listen in self.listeners:
-            try:
-                listen(event)
-            except Exception:
-                log.exception("a listener of run %s failed on %s", self.run_id, type)
+        self._home_loop = HomeLoop()
+        self._graphs = HostGraphs(self, decider, self._home_loop, planner)
 
-    def folder(self, task_id: str, attempt: int, agent: str) -> Path:
-        """A call's own folder."""
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{task_id}.{agent}")
-        return self.workroot / self.run_id / f"{safe[:100]}.{attempt}"
+    async def run(
+        self,
+        plan: Plan,
+        *,
+        run_id: str | None = None,
+        rules: Rules | None = None,
+        bounds: RunLimits | None = None,
+        emit: Emit | None = None,
+        stream: bool = False,
+        verify: bool = True,
+        approvals: Mapping[str, bool] | None = None,
+    ) -> RunResult:
+        """Carry out ``plan``; with the ``run_id`` of an earlier life, go on where it ended.
 
+        ``approvals`` maps a waiting task to yes or no. Agents' failures end in the result's
+        ``status`` and ``degraded``.
 
-class Gates:
-    """One future a task; opened when the task has ended, whatever became of it."""
+        Raises:
+            UnknownAgentError: the plan names a refiner, verifier or agent that does not exist.
+            LedgerBusyError: another live process works on this run.
+            LedgerError: a row could not be committed.
+        """
+        self._home_loop.adopt()
+        run_id = run_id or uuid7()
+        lease = await asyncio.to_thread(self._ledger.take_lease, run_id)
+        try:
+            run = self.begin(plan, run_id, rules, bounds)
+            run.stream, run.verify = stream, verify
+            if emit is not None:
+                run.listeners.append(emit)
+            answer(self._ledger, run.history, approvals or {})
+            await self.start(run)
+            await self.runner.execute(run)
+            return await self.finish(run)
+        finally:
+            await asyncio.shield(asyncio.to_thread(lease.release))
 
-    def __init__(self, limit: int) -> None:
-        self._gates: dict[str, asyncio.Event] = {}
-        self.semaphore = asyncio.Semaphore(limit)
+    def begin(
+        self, plan: Plan, run_id: str, rules: Rules | None = None, bounds: RunLimits | None = None
+    ) -> Run:
+        """A run in progress, with what the ledger knows of an earlier life of it.
 
-    def gate(self, node: str) -> asyncio.Event:
-        """The gate of a node."""
-        return self._gates.setdefault(node, asyncio.Event())
+        Raises:
+            UnknownAgentError: the plan names a refiner, verifier or agent that does not exist.
+        """
+        named = [u.name for u in (plan.refine, *plan.verifiers) if u is not None]
+        for name in (*named, *(t.agent for t in plan.tasks if t.agent)):
+            if name not in self._registry:
+                raise UnknownAgentError(name)
+        history, bounds = History.load(self._ledger, run_id), bounds or self._bounds
+        spent, made = history.spent_usd, len(history.all_outcomes)
+        if self._workroot is None:
+            self._workroot = Path(tempfile.mkdtemp(prefix="agentroute-"))
+        return Run(
+            run_id=run_id,
+            plan=plan,
+            rules=rules or self._make_rules(plan),
+            history=history,
+            bounds=bounds,
+            workroot=self._workroot.absolute(),
+            budget=Budget(bounds.usd, bounds.calls, spent_usd=spent, made=made),
+        )
 
-    def open(self, node: str) -> None:
-        """Let everybody through who waits for ``node``."""
-        self.gate(node).set()
+    async def start(self, run: Run) -> None:
+        """The run's first rows, once a run: start, plan, topology with all its numbers."""
+        plan, c = run.plan, run.plan.choice
+        if run.history.decision("", "topology", 1) is None:
+            sha = self._ledger.put_text(plan.model_dump_json())
+            data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
+            self._note(run, "run.started", data)
+            await self._decider.record(
+                run.history, "plan", (plan.name,), policy="graph", wait=False,
+                reason=f"{len(plan.tasks)} tasks", context={"plan": sha},
+            )  # fmt: skip
+            await self._decider.record(
+                run.history, "topology", (c.topology.value,), policy="adaptorch",
+                reason=c.reason, context=c.model_dump(mode="json"),
+            )  # fmt: skip
+        run.emit("run.started", name=plan.name, tasks=len(plan.tasks))
+        run.emit(
+            "plan.created", tasks=list(run.graph.order), topology=c.topology.value,
+            reason=c.reason, mermaid=mermaid(plan),
+        )  # fmt: skip
+
+    async def finish(self, run: Run) -> RunResult:
+        """Join, verify, sum up; the run's last row, unless it waits for a human."""
+        run.said = [line for o in run.in_order for line in o.said]
+        waits = bool(run.pending)
+        ending = Ending(None) if waits else await self._finisher.join(run)
+        run.said += ending.said
+        scores: tuple[dict[str, Any], ...] = ()
+        if run.verify and ending.reply is not None:
+            scores = await self._finisher.verify(run, ending.reply)
+        result = summarise(run, ending, scores)
+        if not waits:
+            sha = self._ledger.put_text(result.answer) if result.answer else None
+            data = {"status": result.status, "degraded": list(result.degraded), "answer": sha,
+                    "usage": result.usage.model_dump()}  # fmt: skip
+            await self._note(run, "run.finished", data)
+        run.emit("run.finished", status=result.status)
+        return result
+
+    def _note(self, run: Run, type: str, data: dict[str, Any]) -> Any:
+        return self._ledger.append(Note(id=uuid7(), run_id=run.run_id, type=type, data=data))
+
+    def as_graph(self, plan: Plan | None = None) -> Any:
+        """The same as a compiled LangGraph graph: see ``HostGraphs.graph``."""
+        return self._graphs.graph(plan)
+
+    async def drain(self) -> None:
+        """Wait for shadow agents that still run beside."""
+        while self._attempts.beside:
+            await asyncio.gather(*self._attempts.beside, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Stop shadows and end every process."""
+        if self._home_loop.own:
+            await asyncio.to_thread(self.close)
+        else:
+            await self._close_at_home()
+
+    def close(self) -> None:
+        """``aclose`` for an executor that was only used by sync hosts."""
+        self._home_loop.run(self._close_at_home)
+        self._home_loop.close()
+
+    async def _close_at_home(self) -> None:
+        for task in list(self._attempts.beside):
+            task.cancel()
+        await self.drain()
+        await self.pool.aclose()

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from agentroute.execution.ending import Ending, broke, status_of, terminal
-from agentroute.execution.run import Run
+from agentroute.execution.progress import Run
 from agentroute.model.calls import Artifact
 from agentroute.model.runs import RunResult, RunUsage
 

@@ -12,7 +12,7 @@ import pytest
 from agentroute.choosing.exploration import Epsilon
 from agentroute.choosing.policy import Policy
 from agentroute.execution.decider import Decider, Rules
-from agentroute.execution.langgraph.executor import Executor
+from agentroute.execution.run import Executor
 from agentroute.features.text import make_embedder
 from agentroute.ledger import Ledger
 from agentroute.model.scores import Scores, Taxonomy

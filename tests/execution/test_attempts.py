@@ -11,7 +11,7 @@ from agentroute.errors import ExecutionError
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Called
 from agentroute.execution.moves import next_move
-from agentroute.execution.run import RunLimits
+from agentroute.execution.progress import RunLimits
 from agentroute.model.cards import CapabilityCard, Limits
 from agentroute.planning.graphfile import plan_of_text
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from agentroute.choosing.depth import Fixed
-from agentroute.execution.run import RunLimits
+from agentroute.execution.progress import RunLimits
 from agentroute.model.plans import Plan, Topology
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.graphfile import plan_of_text

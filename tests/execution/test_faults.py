@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentroute.config.paths import Place
-from agentroute.execution.run import RunLimits
+from agentroute.execution.progress import RunLimits
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.registry.registry import Registry
 

@@ -8,14 +8,13 @@ what keeps it free of deadlock under a bound on concurrency. Compiled graphs hol
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, TypedDict
-
-from agentroute.execution.run import Gates
 
 RESERVED = frozenset({"outcomes", "__start__", "__end__", "branch"})
 
@@ -36,6 +35,22 @@ class Outcomes(TypedDict, total=False):
     """State of the inner graph."""
 
     outcomes: Annotated[dict[str, Any], merge]
+
+
+class Gates:
+    """One future a task; opened when the task has ended, whatever became of it."""
+
+    def __init__(self, limit: int) -> None:
+        self._gates: dict[str, asyncio.Event] = {}
+        self.semaphore = asyncio.Semaphore(limit)
+
+    def gate(self, node: str) -> asyncio.Event:
+        """The gate of a node."""
+        return self._gates.setdefault(node, asyncio.Event())
+
+    def open(self, node: str) -> None:
+        """Let everybody through who waits for ``node``."""
+        self.gate(node).set()
 
 
 @dataclass
@@ -111,9 +126,12 @@ def gated(shape: Wiring) -> Compiled:
 
 async def run_gated(shape: Wiring, running: Running) -> None:
     """Run every task of ``shape``; returns when all have ended or wait for a human."""
-    RUNNING.set(running)
+    token = RUNNING.set(running)
     # Inside a host with durability="sync" the inner call must state its own; outside of one
     # LangGraph warns that it is of no use.
     warnings.filterwarnings("ignore", message="`durability` has no effect")
     limits = {"recursion_limit": 10, "max_concurrency": len(shape.nodes)}
-    await gated(shape).inner.ainvoke({}, limits, durability="exit")
+    try:
+        await gated(shape).inner.ainvoke({}, limits, durability="exit")
+    finally:
+        RUNNING.reset(token)

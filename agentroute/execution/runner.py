@@ -1,4 +1,4 @@
-"""Carries out a plan: each topology with its own meaning, every task through the one retry loop."""
+"""Carries out a plan's tasks: what each waits for and sees in its topology, then the retry loop."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from agentroute.execution.attempts import Assignment, Attempts, Waiting
-from agentroute.execution.langgraph.gated import Running, Wiring, run_gated
+from agentroute.execution.langgraph.gated import Gates, Running, Wiring, run_gated
+from agentroute.execution.progress import Run
 from agentroute.execution.results import TaskOutcome
-from agentroute.execution.run import Gates, Run
-from agentroute.execution.views import as_one_task, inputs_of, transcript_of
+from agentroute.model.calls import AgentReply
 from agentroute.model.plans import Plan
 from agentroute.model.tasks import Task, TaskGraph
-from agentroute.planning.lead import Order
-from agentroute.planning.shapes import shape_of
+from agentroute.planning.lead import Lead, Order, RuleLead
+from agentroute.planning.shapes import Shape, shape_of
+
+ALL = "all"
+Transcript = tuple[tuple[str, str], ...]
 
 
 def run_shape(plan: Plan) -> Wiring:
@@ -25,6 +28,13 @@ def run_shape(plan: Plan) -> Wiring:
     return Wiring(graph.order, shape.edges(graph))
 
 
+def next_orders(run: Run) -> dict[str, Order]:
+    """HIERARCHICAL: the next round's orders by task; none when the work is done."""
+    lead: Lead = RuleLead(run.graph)
+    reports = {v: o.report() for v, o in run.outcomes.items()}
+    return {o.task_id: o for o in lead.next(reports)}
+
+
 class Runner:
     """Runs the tasks of a run in the order its topology asks for."""
 
@@ -32,8 +42,15 @@ class Runner:
         self._attempts = attempts
 
     async def execute(self, run: Run) -> None:
-        """All tasks in one gated graph; fills ``run.outcomes`` and ``run.pending``."""
-        await self._gated(run, run_shape(run.plan), {})
+        """All that can be done without a human: every task, or round by round under a lead.
+
+        Fills ``run.outcomes`` and ``run.pending``.
+        """
+        if not shape_of(run.plan.topology).led:
+            await self._gated(run, run_shape(run.plan), {})
+            return
+        while not run.pending and (orders := next_orders(run)):
+            await self.execute_round(run, orders)
 
     async def execute_round(self, run: Run, orders: Mapping[str, Order]) -> None:
         """HIERARCHICAL: the tasks a lead issued, side by side."""
@@ -106,3 +123,44 @@ def _again(before: TaskOutcome, now: TaskOutcome) -> TaskOutcome:
         return replace(before, issued=issued, tried=tried, attempt=attempt, said=said)
     said = before.said + now.said
     return replace(now, issued=issued, tried=tried, said=said)
+
+
+def inputs_of(
+    shape: Shape, graph: TaskGraph, v: str, outcomes: Mapping[str, TaskOutcome]
+) -> dict[str, AgentReply]:
+    """Replies that ``v`` may see."""
+    found = {u: outcomes[u].reply for u in shape.sees(graph, v) if u in outcomes}
+    return {u: reply for u, reply in found.items() if reply is not None}
+
+
+def transcript_of(
+    shape: Shape, graph: TaskGraph, v: str, outcomes: Mapping[str, TaskOutcome]
+) -> Transcript:
+    """What was said before ``v``, in order, where the shape keeps a transcript."""
+    said = ((u, outcomes[u].reply) for u in shape.heard(graph, v) if u in outcomes)
+    return tuple((u, reply.text) for u, reply in said if reply is not None)
+
+
+def as_one_task(graph: TaskGraph, description: str = "") -> Task:
+    """SINGLE with several tasks: the whole graph as one prompt, for an agent with every skill."""
+    if len(graph) == 1:
+        return graph.tasks[0]
+    place = {v: i + 1 for i, v in enumerate(graph.order)}
+    lines = [description] if description else []
+    for v in graph.order:
+        uses = ", ".join(str(place[p]) for p in graph.parents(v))
+        lines.append(f"{place[v]}. {graph[v].prompt}" + (f" (uses {uses})" if uses else ""))
+    pinned = {t.agent for t in graph}
+    return Task(
+        id=ALL,
+        prompt="\n".join(lines),
+        skills=tuple(dict.fromkeys(s for t in graph for s in t.skills)),
+        agent=pinned.pop() if len(pinned) == 1 else None,
+        params={"tasks": {t.id: t.params for t in graph if t.params}},
+    )
+
+
+def sinks(graph: TaskGraph) -> tuple[str, ...]:
+    """Tasks that nobody waits for, in topological order."""
+    used = {p for t in graph for p in t.depends_on}
+    return tuple(v for v in graph.order if v not in used)

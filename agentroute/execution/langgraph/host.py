@@ -1,0 +1,182 @@
+"""A run inside a host's LangGraph app: a graph whose nodes call what our own run calls.
+
+The state is JSON and names the run by id; the run itself is kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from agentroute.errors import ConfigError, PlanError
+from agentroute.execution.decider import Decider
+from agentroute.execution.history import answer, stored_reply
+from agentroute.execution.langgraph.home_loop import HomeLoop
+from agentroute.execution.langgraph.outer import (
+    State,
+    Step,
+    ask_host,
+    build_outer,
+    has_checkpointer,
+    host_listener,
+)
+from agentroute.execution.progress import Run
+from agentroute.execution.results import TaskOutcome
+from agentroute.execution.runner import next_orders, run_shape
+from agentroute.model.ids import uuid7
+from agentroute.model.plans import Plan
+from agentroute.planning.lead import Order
+from agentroute.planning.shapes import shape_of
+
+if TYPE_CHECKING:
+    from agentroute.execution.run import Executor
+
+
+class HostGraphs:
+    """Makes graphs for hosts, and is what their nodes do. A node finds its run by the state's id.
+
+    A run that is not known here (a host resumes in a new process) is begun again from the plan in
+    the state; the ledger says what was already done.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        decider: Decider,
+        home_loop: HomeLoop,
+        planner: Callable[[str], Plan] | None,
+    ) -> None:
+        self._executor, self._decider, self._ledger = executor, decider, decider.ledger
+        self._home_loop, self._planner = home_loop, planner
+        self._runs: dict[str, Run] = {}
+
+    def graph(self, plan: Plan | None = None) -> Any:
+        """A compiled LangGraph graph for a host, to invoke (sync or async) or to mount as a node.
+
+        It takes ``{"task": text}`` (and optionally ``run_id``) and gives ``output``, ``outcomes``
+        and ``result``; with ``plan`` the plan is fixed and drawn by ``get_graph(xray=1)``. It
+        inherits the host's checkpointer; our events are its ``custom`` stream. A waiting approval
+        is one ``interrupt`` whose value has ``approve``: approval id to question; resume with a
+        mapping of approval id (or task id) to yes or no.
+        """
+        given: State = {} if plan is None else {"plan": plan.model_dump(mode="json")}
+
+        async def planned(state: State) -> State:
+            return await self._plan({**given, **state})
+
+        steps = {
+            "plan": self._both(planned),
+            "execute": Step(self._execute, self._execute_blocking),
+            "lead": self._both(self._lead),
+            "refine": self._both(self._refine),
+        }
+        if plan is None:
+            return build_outer(steps)
+        return build_outer(steps, run_shape(plan), lead=shape_of(plan.topology).led)
+
+    def _both(self, step: Callable[[State], Any]) -> Step:
+        return Step(step, lambda state: self._home_loop.run(lambda: step(state)))
+
+    # -- the nodes ---------------------------------------------------------------------------
+
+    async def _plan(self, state: State) -> State:
+        """Make the plan where there is none; write the run's first rows."""
+        plan = state.get("plan") or self._planned(state.get("task", ""))
+        run_id = state.get("run_id") or uuid7()
+        run = self._run_of({"run_id": run_id, "plan": plan})
+        await self._executor.start(run)
+        return {"run_id": run_id, "plan": plan}
+
+    def _planned(self, text: str) -> dict[str, Any]:
+        if self._planner is None:
+            raise PlanError("there is no planner for a task in words", hint="give a plan")
+        return self._planner(text).model_dump(mode="json")
+
+    async def _execute(self, state: State) -> State:
+        """Everything that can be done; ask the host for approvals and go on."""
+        while True:
+            run = await self._pass(state)
+            if not run.pending:
+                return _executed(run)
+            answer(self._ledger, run.history, self._ask(run))
+
+    def _execute_blocking(self, state: State) -> State:
+        """``_execute`` for a sync host: the work at home, the interrupt in the host's thread."""
+        while True:
+            run = self._home_loop.run(lambda: self._pass(state))
+            if not run.pending:
+                return _executed(run)
+            answer(self._ledger, run.history, self._ask(run))
+
+    async def _pass(self, state: State) -> Run:
+        """Everything that can be done without a human: one round where a lead gave its orders."""
+        run = self._run_of(state)
+        runner = self._executor.runner
+        try:
+            if shape_of(run.plan.topology).led and "orders" in state:
+                await runner.execute_round(run, _orders(state["orders"]))
+            else:
+                await runner.execute(run)
+        except BaseException:
+            self._runs.pop(run.run_id, None)
+            raise
+        return run
+
+    def _ask(self, run: Run) -> dict[str, bool]:
+        """The host's answers; the interrupt ends this node, and the run is found again later."""
+        questions = dict(run.pending)
+        self._runs.pop(run.run_id, None)
+        answers = ask_host(questions)
+        self._runs[run.run_id] = run
+        return answers
+
+    async def _lead(self, state: State) -> State:
+        """HIERARCHICAL: the next round's orders; none when the work is done."""
+        run = self._run_of(state)
+        orders = {} if run.pending else next_orders(run)
+        return {
+            "orders": {
+                v: {"exclude": list(o.exclude), "reason": o.reason} for v, o in orders.items()
+            }
+        }
+
+    async def _refine(self, state: State) -> State:
+        """Join, verify, sum up, and write the run's last row."""
+        run = self._run_of(state)
+        try:
+            result = await self._executor.finish(run)
+            return {"output": result.answer, "result": result.model_dump(mode="json")}
+        finally:
+            self._runs.pop(run.run_id, None)
+
+    # -- the run of a node -------------------------------------------------------------------
+
+    def _run_of(self, state: State) -> Run:
+        run = self._runs.get(state["run_id"])
+        if run is None:
+            run = self._executor.begin(Plan.model_validate(state["plan"]), state["run_id"])
+            self._check_host()
+            self._runs[run.run_id] = run
+        run.listeners = [host_listener()]
+        for v, data in state.get("outcomes", {}).items():
+            if v not in run.outcomes:
+                reply = stored_reply(self._ledger, data["reply"])
+                run.outcomes[v] = TaskOutcome.from_state(data, reply)
+        return run
+
+    def _check_host(self) -> None:
+        """An approval inside a host needs the host's checkpointer: say so before any call."""
+        if any(c.requires_approval for c in self._decider.cards.cards) and not has_checkpointer():
+            raise ConfigError(
+                "an agent requires approval, and the host graph has no checkpointer",
+                hint="compile the host graph with a checkpointer and pass a thread_id",
+            )
+
+
+def _executed(run: Run) -> State:
+    usage = {k: {"tokens": t, "cost_usd": c} for k, (t, c) in run.calls.items()}
+    return {"outcomes": {v: o.state() for v, o in run.outcomes.items()}, "usage": usage}
+
+
+def _orders(data: Mapping[str, Any]) -> dict[str, Order]:
+    return {v: Order(v, tuple(o["exclude"]), o["reason"]) for v, o in data.items()}

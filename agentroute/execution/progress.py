@@ -1,0 +1,88 @@
+"""One run in progress: everything that must not live in a compiled graph."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentroute.execution.budget import Budget
+from agentroute.execution.decider import Rules
+from agentroute.execution.history import History
+from agentroute.execution.results import TaskOutcome
+from agentroute.model.events import Emit, Event, EventType
+from agentroute.model.plans import Plan
+from agentroute.model.tasks import TaskGraph
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """What a run may use: seconds, dollars, calls, and calls at a time."""
+
+    seconds: float = 300.0
+    usd: float | None = None
+    calls: int | None = None
+    max_concurrency: int = 8
+
+
+@dataclass
+class Run:
+    """Plan, rules, history, budget and results of one run.
+
+    ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
+    asked; ``calls`` maps a call id to what it used.
+    """
+
+    run_id: str
+    plan: Plan
+    rules: Rules
+    history: History
+    bounds: RunLimits
+    workroot: Path
+    budget: Budget
+    listeners: list[Emit] = field(default_factory=list)
+    stream: bool = False
+    began: float = field(default_factory=time.monotonic)
+    outcomes: dict[str, TaskOutcome] = field(default_factory=dict)
+    pending: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: dict[str, tuple[int, float]] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        self.graph: TaskGraph = self.plan.graph()
+        self.deadline = self.began + self.bounds.seconds
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the run's deadline; may be negative."""
+        return self.deadline - time.monotonic()
+
+    @property
+    def in_order(self) -> list[TaskOutcome]:
+        """The outcomes so far, in the order of the plan's graph."""
+        place = {v: i for i, v in enumerate(self.graph.order)}
+        return [self.outcomes[v] for v in sorted(self.outcomes, key=lambda v: place.get(v, -1))]
+
+    def emit(self, type: EventType, task_id: str = "", agent: str = "", **data: Any) -> None:
+        """Tell the listeners; what one of them raises is logged, and the run goes on."""
+        if not self.listeners:
+            return
+        at_s = time.monotonic() - self.began
+        event = Event(
+            type=type, run_id=self.run_id, task_id=task_id, agent=agent, at_s=at_s, data=data
+        )
+        for listen in self.listeners:
+            try:
+                listen(event)
+            except Exception:
+                log.exception("a listener of run %s failed on %s", self.run_id, type)
+
+    def folder(self, task_id: str, attempt: int, agent: str) -> Path:
+        """A call's own folder."""
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{task_id}.{agent}")
+        return self.workroot / self.run_id / f"{safe[:100]}.{attempt}"
