@@ -108,6 +108,7 @@ class Decider:
         """
         known = history.decision(ask.task.id, "route", ask.attempt)
         if known is not None:
+            self._in_flight(known)
             return Ruling(known, known=True)
         who = self._eligible(ask)
         request = self._request(ask, who, rules.objective)
@@ -116,10 +117,14 @@ class Decider:
         else:
             record = await self._chosen(ask, request, who, rules, history.run_id)
         decision = await self._commit(record, history)
-        for agent in decision.chosen:
-            self._registry.live.decided(agent)
+        self._in_flight(decision)
         shadows = who.candidates.cards.names[who.shadow_rows] if decision.chosen else ()
         return Ruling(decision, tuple(map(str, shadows)))
+
+    def _in_flight(self, decision: Decision) -> None:
+        """Until the caller settles it, also where an earlier life of the run decided."""
+        for agent in decision.chosen:
+            self._registry.live.decided(agent)
 
     async def record(
         self,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import UnknownAgentError
-from agentroute.execution.attempts import Assignment, Attempts, Waiting
-from agentroute.execution.progress import Run
+from agentroute.execution.attempts import Attempts, Waiting
+from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.runner import ALL, sinks
 from agentroute.ledger import Ledger

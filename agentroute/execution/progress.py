@@ -12,11 +12,38 @@ from agentroute.execution.budget import Budget
 from agentroute.execution.decider import Rules
 from agentroute.execution.history import History
 from agentroute.execution.results import TaskOutcome
+from agentroute.model.calls import AgentReply
+from agentroute.model.decisions import Kind
 from agentroute.model.events import Emit, Event, EventType
 from agentroute.model.plans import Plan
-from agentroute.model.tasks import TaskGraph
+from agentroute.model.tasks import Task, TaskGraph
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One task as it is handed to the loop.
+
+    ``agent`` is a fixed one (pinned, refiner, verifier); ``attempt`` the number of the first
+    attempt; ``exclude`` agents that a lead wants left out.
+    """
+
+    task: Task
+    inputs: dict[str, AgentReply] = field(default_factory=dict)
+    transcript: tuple[tuple[str, str], ...] = ()
+    upstream: tuple[str, ...] = ()
+    stage: int = 0
+    kind: Kind = "route"
+    agent: str | None = None
+    attempt: int = 1
+    exclude: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def row(self) -> str:
+        """The task id of its decisions; '' for the run's own kinds."""
+        return self.task.id if self.kind == "route" else ""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agentroute.execution.attempts import Assignment, Attempts, Waiting
+from agentroute.execution.attempts import Attempts, Waiting
 from agentroute.execution.langgraph.gated import Gates, Running, Wiring, run_gated
-from agentroute.execution.progress import Run
+from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.model.calls import AgentReply
 from agentroute.model.plans import Plan

@@ -6,7 +6,8 @@ at opening it is rebuilt from the last outcome rows, with the time taken from th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,29 +77,15 @@ class LiveState:
         i = self.slot(agent)
         self.inflight[i] = max(0.0, self.inflight[i] - 1)
 
-    def started(self, agent: str) -> None:
-        """A call begins."""
-        i = self.slot(agent)
+    @contextmanager
+    def calling(self, agent: str) -> Iterator[None]:
+        """A call goes on for as long as the block lasts, however it ends."""
+        i = self.slot(agent)  # first: a new agent makes the arrays grow
         self.running[i] += 1
-
-    def finished(
-        self,
-        agent: str,
-        *,
-        cost_usd: float,
-        latency_s: float,
-        error: bool,
-        at_s: float,
-        cooldown_failures: int = 3,
-        cooldown_s: float = 60.0,
-    ) -> None:
-        """A call ended: averages, and the breaker (opens after n failures in a row)."""
-        i = self.slot(agent)
-        self.running[i] = max(0.0, self.running[i] - 1)
-        self.observe(
-            agent, cost_usd=cost_usd, latency_s=latency_s, error=error, at_s=at_s,
-            cooldown_failures=cooldown_failures, cooldown_s=cooldown_s,
-        )  # fmt: skip
+        try:
+            yield
+        finally:
+            self.running[i] -= 1
 
     def observe(
         self,

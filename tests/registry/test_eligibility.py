@@ -75,22 +75,22 @@ def test_unknown_skill_leaves_nobody(cards):
 def test_breaker_opens_and_lets_one_probe_through(cards):
     live, task = LiveState(), Task(prompt="x", skills=("a", "b"))
     for _ in range(3):
-        live.started("good")
-        live.finished("good", cost_usd=0, latency_s=1, error=True, at_s=100.0, cooldown_s=60)
+        live.observe("good", cost_usd=0, latency_s=1, error=True, at_s=100.0, cooldown_s=60)
     assert "good" not in eligible(cards, live, task, now_s=120.0).candidates.names
     assert "good" in eligible(cards, live, task, now_s=161.0).candidates.names
     live.decided("good")
     assert "good" not in eligible(cards, live, task, now_s=161.0).candidates.names
     live.settled("good")
-    live.finished("good", cost_usd=0.1, latency_s=1, error=False, at_s=162.0)
+    live.observe("good", cost_usd=0.1, latency_s=1, error=False, at_s=162.0)
     assert "good" in eligible(cards, live, task, now_s=120.0).candidates.names
 
 
 def test_averages_load_and_bounds(cards):
     live, task = LiveState(), Task(prompt="x", skills=("a", "b"))
     live.decided("good")
-    live.started("good")
-    c = eligible(cards, live, task).candidates
+    with live.calling("good"):
+        c = eligible(cards, live, task).candidates
+    assert live.running[live.slot("good")] == 0
     i = list(c.names).index("good")
     assert c.inflight[i] == 1
     assert c.load[i] == pytest.approx(1 / Limits().max_concurrency)

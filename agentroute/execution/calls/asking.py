@@ -1,0 +1,122 @@
+"""One call of a run: its limits, its hold on the budget, its events and its outcome row."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from agentroute.errors import BudgetExceededError
+from agentroute.execution.calls.caller import Called, Caller
+from agentroute.execution.progress import Assignment, Run
+from agentroute.ledger import Ledger
+from agentroute.model.calls import AgentCall
+from agentroute.model.decisions import Decision
+from agentroute.model.outcomes import Outcome
+from agentroute.registry.registry import Registry
+
+
+class Refused(Exception):
+    """The call was not made: no budget, no time, or a human said no."""
+
+
+class Asking:
+    """Calls an agent for a decision; what went wrong is in the result, never an exception."""
+
+    def __init__(self, caller: Caller, registry: Registry, ledger: Ledger) -> None:
+        self._call, self._registry, self._ledger = caller, registry, ledger
+
+    async def __call__(
+        self, run: Run, work: Assignment, decision: Decision, agent: str, *, shadow: bool = False
+    ) -> Called:
+        """One call with its limits, its hold on the budget, its events and its outcome row."""
+        card, live = self._registry[agent].card, self._registry.live
+        try:
+            self._check_answer(run, work, decision, agent)
+            limit_s = self._limit_s(run, work, card.limits.timeout_s)
+            hold = run.budget.reserve(self._estimate(agent))
+        except (Refused, BudgetExceededError) as e:
+            return Called(agent, None, str(e), 0.0, 0.0, 0, retryable=False)
+        if not shadow:
+            run.emit("agent.started", work.task.id, agent, attempt=decision.attempt)
+        try:
+            with live.calling(agent):
+                called = await self._call(
+                    agent, self._agent_call(run, work, decision, agent, limit_s), limit_s=limit_s,
+                    left_s=run.left_s,
+                    on_chunk=self._chunks(run, work, agent) if not shadow else None,
+                )  # fmt: skip
+        except BaseException:
+            run.budget.settle(hold, 0.0)
+            raise
+        run.budget.settle(hold, called.cost_usd)
+        live.observe(
+            agent, cost_usd=called.cost_usd, latency_s=called.latency_s,
+            error=called.error is not None, at_s=time.time(),
+            cooldown_failures=card.limits.cooldown_failures, cooldown_s=card.limits.cooldown_s,
+        )  # fmt: skip
+        await self._write(run, work, decision, called, shadow)
+        return called
+
+    def _check_answer(self, run: Run, work: Assignment, decision: Decision, agent: str) -> None:
+        answer = run.history.answers.get(f"{work.task.id}#{decision.attempt}")
+        if answer is False and self._registry[agent].card.requires_approval:
+            raise Refused("a human refused it")
+
+    def _limit_s(self, run: Run, work: Assignment, timeout_s: float) -> float:
+        limit_s = min(timeout_s, run.left_s, work.task.deadline_s or timeout_s)
+        if limit_s <= 0:
+            raise Refused("the run's deadline is over")
+        return limit_s
+
+    def _estimate(self, agent: str) -> float:
+        """Expected dollars of a call: the running average, else what the card says, else 0."""
+        live, pricing = self._registry.live, self._registry[agent].card.pricing
+        slot = live.slot(agent)  # first: a new agent's slot may replace the arrays
+        seen = float(live.cost_usd[slot])
+        if seen == seen:  # not NaN
+            return seen
+        return pricing.call_usd if pricing.expected_usd is None else pricing.expected_usd
+
+    def _agent_call(
+        self, run: Run, work: Assignment, decision: Decision, agent: str, limit_s: float
+    ) -> AgentCall:
+        left = [b for b in (run.budget.left_usd, work.task.budget_usd) if b is not None]
+        row = work.row or work.kind
+        return AgentCall(
+            task=work.task,
+            inputs=work.inputs,
+            params=work.task.params,
+            call_id=f"{run.run_id}:{row}:{decision.attempt}:{agent}",
+            deadline_s=limit_s,
+            budget_usd=min(left, default=None),
+            workdir=run.folder(row, decision.attempt, agent),
+            transcript=work.transcript,
+        )
+
+    def _chunks(self, run: Run, work: Assignment, agent: str) -> Any:
+        if not (run.stream and run.listeners):
+            return None
+        return lambda text: run.emit("agent.delta", work.task.id, agent, text=text)
+
+    async def _write(
+        self, run: Run, work: Assignment, decision: Decision, c: Called, shadow: bool
+    ) -> None:
+        """The outcome row, committed before anything that depends on it goes on."""
+        ledger = self._ledger
+        sha = ledger.put_text(c.reply.model_dump_json()) if c.reply is not None else None
+        outcome = Outcome(
+            decision_id=decision.id, agent=c.agent, quality=0.0 if c.error else None,
+            cost_usd=c.cost_usd, latency_s=c.latency_s, tokens=c.tokens, error=c.error,
+            shadow=shadow, reply=sha,
+        )  # fmt: skip
+        await ledger.append(outcome)
+        run.history.finished(outcome)
+        if shadow:
+            return
+        row = work.row or work.kind
+        run.calls[f"{row}:{decision.attempt}:{c.agent}"] = (c.tokens, c.cost_usd)
+        if c.error:
+            run.emit("agent.failed", work.task.id, c.agent, error=c.error)
+        else:
+            run.emit("agent.finished", work.task.id, c.agent, latency_s=c.latency_s,
+                     cost_usd=c.cost_usd, tokens=c.tokens)  # fmt: skip
