@@ -6,7 +6,7 @@ ARGS   ?=
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 THREADS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: help demo test check slow bench soak llm checklist clean
+.PHONY: help demo test check coverage slow bench soak llm checklist clean
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -20,6 +20,9 @@ check: $(VENV)/.dev   ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && echo "ruff: ok"
 	@$(BIN)/mypy --no-error-summary && echo "mypy: ok"
 	@$(BIN)/lint-imports --no-logo >.import-contracts.log 2>&1 && echo "import contracts: ok" || (cat .import-contracts.log; exit 1)
+
+coverage: $(VENV)/.dev  ## the ordinary tests, with lines and branches covered
+	@COVERAGE_FILE=$(VENV)/.coverage $(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile --cov=agentroute --cov-branch --cov-report=term:skip-covered $(ARGS)
 
 slow: $(VENV)/.dev    ## claims over ten seeds
 	@$(THREADS) $(BIN)/python -m pytest -m slow $(ARGS)

@@ -67,3 +67,12 @@ def embedder():
     from agentroute.features.text import make_embedder
 
     return make_embedder("wordllama")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """A ledger of its own for each test."""
+    from agentroute.ledger import Ledger
+
+    with Ledger.open(f"sqlite:///{tmp_path}/a.db") as led:
+        yield led

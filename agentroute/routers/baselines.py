@@ -14,7 +14,12 @@ from agentroute.routers.parts.terms import plain, total
 
 
 class Uniform:
-    """Every candidate scores 0.5, so that ``decide`` breaks the tie evenly."""
+    """Every candidate scores 0.5, so that ``decide`` breaks the tie evenly.
+
+    >>> from agentroute.testing.routers import World, score
+    >>> score(Uniform(), World(agents=3).request()).mean.tolist()
+    [0.5, 0.5, 0.5]
+    """
 
     name = "uniform"
     taxonomy = Taxonomy("before", (), "rules")
@@ -39,6 +44,10 @@ class Cheapest:
     """The lower the expected cost, the higher the score: 1 for the cheapest, by rank.
 
     Reads the candidates' running averages (the card's price at first); an unknown cost is 0.5.
+
+    >>> from agentroute.testing.routers import World, score
+    >>> score(Cheapest(), World(agents=3).request()).mean.tolist()  # 0.001, 0.002, 0.003 USD
+    [1.0, 0.5, 0.0]
     """
 
     name = "cheapest"
@@ -66,7 +75,14 @@ class Cheapest:
 
 
 class RoundRobin:
-    """The least used candidate first; calls in flight count. Ties are broken by ``decide``."""
+    """The least used candidate first; calls in flight count. Ties are broken by ``decide``.
+
+    >>> from agentroute.testing.routers import World, score
+    >>> world, router = World(agents=2), RoundRobin()
+    >>> router.update(Observation(1, "d1", world.request(), "agent0"))
+    >>> score(router, world.request()).mean.tolist()  # 1 - (used - 0) / (1 - 0 + 1), used 1 and 0
+    [0.5, 1.0]
+    """
 
     name = "round_robin"
     taxonomy = Taxonomy("before", ("counts",), "rules")
@@ -105,6 +121,13 @@ class FixedBest:
     """The best single agent: highest mean quality so far, whatever the task; or ``agent``.
 
     The card's prior quality counts as one observation. Cost and latency enter by the objective.
+
+    >>> from agentroute.testing.routers import World, score
+    >>> world, router = World(agents=2), FixedBest()
+    >>> router.update(Observation(1, "d1", world.request(), "agent0", quality=1.0))
+    >>> request = Request(world.task(), np.zeros(64, np.float32), world.candidates())
+    >>> score(router, request).mean.tolist()  # (1 + 0.5) / (1 + 1), and the prior
+    [0.75, 0.5]
     """
 
     name = "fixed_best"

@@ -18,6 +18,12 @@ class SkillMatch:
 
     ``floor`` > 0 turns it into a refuser: ``out_of_scope`` = 1 - max cos / (2 floor), so that it
     passes 0.5 where nobody's card comes nearer than ``floor``.
+
+    >>> from agentroute.testing.routers import World, score
+    >>> world = World(agents=1)
+    >>> request = Request(world.task(), world.cardset.embedding[0], world.candidates())
+    >>> score(SkillMatch(), request).mean.round(3).tolist()  # 0.5 + 0.5 (cos - 0.3), cos = 1
+    [0.85]
     """
 
     name = "skill_match"

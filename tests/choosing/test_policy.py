@@ -1,6 +1,3 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,12 +9,7 @@ from agentroute.routers.linucb.drift import PageHinkley
 from agentroute.routers.linucb.kin import kinship
 from agentroute.routers.linucb.single import only
 from agentroute.routers.skill_match import SkillMatch
-
-_spec = importlib.util.spec_from_file_location(
-    "tools", Path(__file__).parents[1] / "routers" / "tools.py"
-)
-t = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(t)
+from tests.routers import tools as t
 
 
 def test_screening_score_by_hand():

@@ -13,7 +13,6 @@ from agentroute.evaluation.offpolicy.estimators import (
 )
 from agentroute.evaluation.offpolicy.logged import from_ledger
 from agentroute.evaluation.worlds.environments import separable
-from agentroute.ledger import Ledger
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import keyed_rng
 from agentroute.model.outcomes import Feedback, Outcome
@@ -171,12 +170,6 @@ async def fill(ledger, policy, env, n, *, feedback=True):
             last = ledger.append(said)
     ledger.append(Outcome(decision_id="d0", agent="nobody")).wait(30)
     return last if feedback else None
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open(f"sqlite:///{tmp_path}/l.db") as book:
-        yield book
 
 
 @pytest.mark.checklist("LB8")

@@ -1,6 +1,3 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,10 +6,7 @@ from agentroute.model.ids import keyed_rng
 from agentroute.model.objective import Bounds, Objective
 from agentroute.routers.baselines import Cheapest, FixedBest, RoundRobin, Uniform
 from agentroute.routers.skill_match import SkillMatch
-
-_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
-t = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(t)
+from tests.routers import tools as t
 
 
 def test_uniform_draws_evenly():

@@ -1,6 +1,4 @@
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +10,7 @@ from agentroute.model.ids import keyed_rng
 from agentroute.routers.ensemble.hedge import Hedge
 from agentroute.routers.ensemble.router import Ensemble
 from agentroute.testing.routers import RULES, check_router
-
-_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
-t = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(t)
+from tests.routers import tools as t
 
 
 def test_it_conforms():

@@ -1,6 +1,3 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,10 +6,7 @@ from agentroute.routers.linucb.facets import NEAREST, PULL, Facets, M
 from agentroute.routers.linucb.prototypes import Prototypes
 from agentroute.routers.linucb.single import only
 from agentroute.routers.parts.index import ArmIndex
-
-_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
-t = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(t)
+from tests.routers import tools as t
 
 
 def texts(m, seed=0):

@@ -1,6 +1,4 @@
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +7,7 @@ from agentroute.errors import ConfigError, RouterStateError
 from agentroute.model.candidates import Examples
 from agentroute.model.tasks import Task
 from agentroute.routers.knn.router import KNN
-
-_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
-t = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(t)
+from tests.routers import tools as t
 
 
 def clusters(m, seed=0):

@@ -1,21 +1,13 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from agentroute.choosing.prior import CardPrior
-from agentroute.model.candidates import CardSet
-from agentroute.model.cards import CapabilityCard
 from agentroute.routers.linucb.lexicon import CARD, CHARS, COLUMNS, Lexicon, text_columns
 from agentroute.routers.linucb.prototypes import Prototypes
 from agentroute.routers.linucb.router import LinUCB
 from agentroute.routers.linucb.single import only
 from agentroute.routers.parts.index import ArmIndex
-
-_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
-t = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(t)
+from tests.routers import tools as t
 
 WORDS = [f"word{i}" for i in range(40)]
 
@@ -29,13 +21,7 @@ def talk(rng):
 
 
 def cards_that_say(*descriptions):
-    n = len(descriptions)
-    names = np.array([f"a{i}" for i in range(n)], object)
-    cards = tuple(
-        CapabilityCard(name=m, description=d) for m, d in zip(names, descriptions, strict=True)
-    )
-    index = {m: i for i, m in enumerate(names)}
-    return CardSet(cards, names, t.unit(np.random.default_rng(1), n, t.E), str(n), "test", index)
+    return t.cardset(len(descriptions), seed=1, descriptions=descriptions)
 
 
 def taught(cards, m, *, seed=0):

@@ -10,13 +10,14 @@ import pytest
 
 from agentroute.errors import ConfigError, MissingExtraError, NotFittedError, RouterStateError
 from agentroute.features.text import HashingEncoder
-from agentroute.model.candidates import Candidates, Examples, Request
+from agentroute.model.candidates import Examples, Request
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.outcomes import Observation
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.linear.router import LinearRouter, belongs
 from agentroute.testing.routers import check_router
+from tests.routers import tools as t
 
 EMBEDDER = HashingEncoder(64)
 TOPICS = ("weather forecast", "train ticket", "pasta recipe", "tax return", "guitar chord",
@@ -29,18 +30,9 @@ def cards_of(names):
     return build_cardset([CapabilityCard(name=n, description=n) for n in names], EMBEDDER)
 
 
-def candidates_of(cards):
-    n = len(cards)
-    nan = np.full(n, np.nan)
-    return Candidates(
-        cards, np.arange(n), cards.names, cards.embedding, np.full(n, 0.5), np.zeros(n), nan, nan,
-        np.ones(n), np.zeros(n), np.ones(n, bool), np.zeros(n, bool),
-    )  # fmt: skip
-
-
 def request_of(cards, prompt, features=None):
     task = Task(prompt=prompt, features=features or {})
-    return Request(task, EMBEDDER.encode([prompt])[0], candidates_of(cards))
+    return Request(task, EMBEDDER.encode([prompt])[0], t.candidates(cards))
 
 
 def examples_of(cards, prompts, quality, features=None, abstain=None):
@@ -64,12 +56,8 @@ def intents(topics=TOPICS, copies=8, nobody=0, seed=0):
     return examples_of(cards, prompts + odd, quality, abstain=away)
 
 
-def score(router, request):
-    return asyncio.run(router.score(request))
-
-
 def best(router, request):
-    return str(request.candidates.names[score(router, request).mean.argmax()])
+    return str(request.candidates.names[t.score(router, request).mean.argmax()])
 
 
 def state_equal(a, b):
@@ -90,7 +78,7 @@ def test_conformance():
 def test_asked_before_fit():
     cards = cards_of(TOPICS)
     with pytest.raises(NotFittedError):
-        score(LinearRouter(), request_of(cards, "hello"))
+        t.score(LinearRouter(), request_of(cards, "hello"))
     o = Observation(1, "d", request_of(cards, "hello"), TOPICS[0], quality=1.0)
     with pytest.raises(NotFittedError):
         LinearRouter().update(o)
@@ -125,12 +113,12 @@ def test_classifier_tells_topics_apart_and_refuses_what_nobody_knows(classifier)
     for topic in TOPICS:
         request = request_of(cards, f"could you do a {topic} for me")
         assert best(classifier, request) == topic
-        assert score(classifier, request).out_of_scope < 0.5
-    assert score(classifier, request_of(cards, "zorg blip 17 qux")).out_of_scope >= 0.5
+        assert t.score(classifier, request).out_of_scope < 0.5
+    assert t.score(classifier, request_of(cards, "zorg blip 17 qux")).out_of_scope >= 0.5
 
 
 def test_terms_add_up_and_mean_is_a_share(classifier):
-    s = score(classifier, request_of(cards_of(TOPICS), "train ticket 4"))
+    s = t.score(classifier, request_of(cards_of(TOPICS), "train ticket 4"))
     np.testing.assert_allclose(sum(s.terms.values()), s.mean, atol=1e-9)
     assert s.mean.sum() <= 1.0 + 1e-6
 
@@ -146,14 +134,16 @@ def test_a_subset_of_agents_is_scored_alike(classifier):
     request = request_of(cards_of(TOPICS), "garden plant question")
     keep = np.array([7, 2, 9])
     part = replace(request, candidates=request.candidates.take(keep))
-    np.testing.assert_allclose(score(classifier, part).mean, score(classifier, request).mean[keep])
+    np.testing.assert_allclose(
+        t.score(classifier, part).mean, t.score(classifier, request).mean[keep]
+    )
 
 
 def test_state_round_trip_of_the_classifier(classifier):
     other = LinearRouter()
     other.load_state_dict(classifier.state_dict())
     request = request_of(cards_of((*TOPICS, "opera house")), "movie review of an opera")
-    a, b = score(classifier, request), score(other, request)
+    a, b = t.score(classifier, request), t.score(other, request)
     assert np.array_equal(a.mean, b.mean)
     assert a.out_of_scope == b.out_of_scope
     assert state_equal(classifier.state_dict(), other.state_dict())
@@ -169,9 +159,9 @@ def test_fit_is_deterministic():
 def test_another_embedder_is_refused(classifier):
     other = HashingEncoder(32)
     cards = build_cardset([CapabilityCard(name="a", description="a")], other)
-    request = Request(Task(prompt="x"), other.encode(["x"])[0], candidates_of(cards))
+    request = Request(Task(prompt="x"), other.encode(["x"])[0], t.candidates(cards))
     with pytest.raises(RouterStateError):
-        score(classifier, request)
+        t.score(classifier, request)
 
 
 def test_truncated_state_is_refused(classifier):
@@ -213,7 +203,7 @@ def test_state_round_trip_of_the_graded_head_and_its_reason():
     router.fit(graded(600), seed=1)
     other.load_state_dict(router.state_dict())
     request = request_of(cards_of(("one", "two", "three")), "compute 12 plus 30", {"kind": "b"})
-    a, b = score(router, request), score(other, request)
+    a, b = t.score(router, request), t.score(other, request)
     assert np.array_equal(a.mean, b.mean)
     assert state_equal(router.state_dict(), other.state_dict())
     assert "text" in a.reason
@@ -244,7 +234,7 @@ def test_without_text_the_features_decide():
     cards = cards_of(("one", "two", "three"))
     request = request_of(cards, "(no text)", {"kind": "a"})
     request = replace(request, embedding=np.zeros(64, np.float32))
-    s = score(router, request)
+    s = t.score(router, request)
     assert s.mean.argmax() == 0
     assert abs(s.mean[0] - 0.8) < 0.15
 
@@ -253,7 +243,7 @@ def test_without_text_the_features_decide():
 def test_few_rows(m):
     router = LinearRouter()
     router.fit(graded(m))
-    s = score(router, request_of(cards_of(("one", "two", "three")), "a", {"kind": "never seen"}))
+    s = t.score(router, request_of(cards_of(("one", "two", "three")), "a", {"kind": "never seen"}))
     assert np.isfinite(s.mean).all()
 
 
@@ -264,7 +254,7 @@ def test_constant_arms_and_partly_observed_rows():
     q[:3] = np.nan
     router = LinearRouter()
     router.fit(replace(e, quality=q))
-    s = score(router, request_of(e.cards, "a", {"kind": "a"}))
+    s = t.score(router, request_of(e.cards, "a", {"kind": "a"}))
     np.testing.assert_allclose(s.mean[:2], 0.5, atol=1e-6)
 
 
@@ -278,18 +268,18 @@ def test_abstain_rows_of_a_graded_table_are_refused_by_feature():
     router = LinearRouter()
     router.fit(replace(e, tasks=tuple(tasks), abstain=away))
     prompt = "tell a story about the sea"
-    assert score(router, request_of(e.cards, prompt, {"kind": "spam"})).out_of_scope >= 0.5
-    assert score(router, request_of(e.cards, prompt, {"kind": "a"})).out_of_scope < 0.5
+    assert t.score(router, request_of(e.cards, prompt, {"kind": "spam"})).out_of_scope >= 0.5
+    assert t.score(router, request_of(e.cards, prompt, {"kind": "a"})).out_of_scope < 0.5
 
 
 def test_folded_outcomes_move_an_agent_by_its_shrunken_residual():
     router = LinearRouter(trust=20.0)
     router.fit(graded())
     request = request_of(cards_of(("one", "two", "three")), "a story", {"kind": "a"})
-    before = score(router, request).mean
+    before = t.score(router, request).mean
     for seq in range(20):
         router.update(Observation(seq, f"d{seq}", request, "one", quality=0.0))
-    after = score(router, request).mean
+    after = t.score(router, request).mean
     assert after[0] == pytest.approx(before[0] / 2, abs=1e-6)  # 20 rows against trust 20
     np.testing.assert_array_equal(after[1:], before[1:])
 

@@ -1,6 +1,4 @@
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +13,7 @@ from agentroute.model.ids import keyed_rng
 from agentroute.model.objective import Bounds, Objective
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.router import LinUCB
-
-_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
-t = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(t)
+from tests.routers import tools as t
 
 
 def learned(router, cards, m, *, seed=0, quality=None, features=True, gap=1):

@@ -31,6 +31,7 @@ from agentroute.routers.pheromone.judging import BackgroundJudge
 from agentroute.routers.pheromone.router import PheromoneRouter, edge_row
 from agentroute.routers.pheromone.trails import Trails
 from agentroute.testing.routers import check_router
+from tests.routers import tools as t
 
 EMBEDDER = make_embedder()
 NAMES = ("a", "b", "c", "d")
@@ -39,12 +40,8 @@ NAMES = ("a", "b", "c", "d")
 def candidates(names=NAMES, **more) -> Candidates:
     cards = [CapabilityCard(name=n, description=f"agent {n}") for n in names]
     cs = build_cardset(cards, EMBEDDER)
-    n, zero = len(cs), np.zeros(len(cs))
-    base = Candidates(
-        cs, np.arange(n), cs.names, cs.embedding, zero + 0.5, zero, zero + 1, zero + 0.001,
-        zero + 1, zero, np.ones(n, bool), np.zeros(n, bool),
-    )  # fmt: skip
-    return replace(base, **more)
+    one = np.ones(len(cs))
+    return t.candidates(cs, **{"latency_s": one, "cost_usd": 0.001 * one} | more)
 
 
 POOL = candidates()
@@ -61,10 +58,6 @@ def feed(router, rows):
         seq = router.folded + 1
         router.update(Observation(seq, f"d{seq}", r, agent, quality))
     return router
-
-
-def score(router, r):
-    return asyncio.run(router.score(r))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -171,8 +164,8 @@ def test_a_new_agent_starts_at_the_mean_and_a_removed_one_is_masked():
     tau, visits = router.fuse(w, ["0|"], router.index.rows(wider))
     assert tau[4] == pytest.approx(tau[:2].mean(), rel=1e-6) and visits[4] == 0
     fewer = POOL.take(np.array([1, 3]))
-    s = score(router, request(pool=fewer))
-    assert len(s.mean) == 2 and s.mean[0] == score(router, request()).mean[1]
+    s = t.score(router, request(pool=fewer))
+    assert len(s.mean) == 2 and s.mean[0] == t.score(router, request()).mean[1]
 
 
 # -- intent ---------------------------------------------------------------------------------------
@@ -258,9 +251,9 @@ def test_load_steers_before_any_learning():
     router, r = PheromoneRouter(), request()
     busy = replace(r, candidates=candidates(load=np.array([1.0, 0, 0, 0])))
     more = replace(r, candidates=candidates(load=np.array([2.0, 0, 0, 0])))
-    p = [router.trace(score(router, x).evidence).p for x in (r, busy, more)]
+    p = [router.trace(t.score(router, x).evidence).p for x in (r, busy, more)]
     assert p[0][0] > p[1][0] > p[2][0] and p[2][1] > p[0][1]
-    assert score(router, busy).mean[0] < score(router, r).mean[0]
+    assert t.score(router, busy).mean[0] < t.score(router, r).mean[0]
 
 
 @pytest.mark.checklist("AM1")
@@ -365,7 +358,7 @@ def test_kinds_are_told_apart_and_text_alone_finds_its_kind():
         rows.append((request(kind, prompt=text), agent, 0.9 if good[kind] == agent else 0.2))
     feed(router, rows)
     right = [
-        NAMES[score(router, request(None, prompt=text)).mean.argmax()] == good[kind]
+        NAMES[t.score(router, request(None, prompt=text)).mean.argmax()] == good[kind]
         for kind, text in texts(rng, 60)
     ]
     assert np.mean(right) > 0.95
@@ -377,13 +370,13 @@ def test_the_row_names_the_version_and_a_loaded_colony_goes_on_alike():
     other = PheromoneRouter()
     other.load_state_dict(router.state_dict())
     r = request()
-    s, t = score(router, r), score(other, r)
-    assert np.array_equal(s.mean, t.mean) and s.evidence == t.evidence
+    s, o = t.score(router, r), t.score(other, r)
+    assert np.array_equal(s.mean, o.mean) and s.evidence == o.evidence
     trace = router.trace(s.evidence)
     assert trace.folded == 18 and trace.w.keys() == {"kind=math", GENERAL}
     assert trace.p.sum() == pytest.approx(1.0) and len(trace.tau) == len(trace.eta) == 4
     feed(router, [(r, "c", 0.5)])
-    assert router.trace(score(router, r).evidence).folded == 19
+    assert router.trace(t.score(router, r).evidence).folded == 19
     with pytest.raises(ConfigError):
         router.trace(b"not ours")
 

@@ -1,16 +1,10 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from agentroute.errors import UsageError
 from agentroute.routers.linucb.router import LinUCB
 from agentroute.routers.parts.quiz import choose_quiz, predicted
-
-_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
-t = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(t)
+from tests.routers import tools as t
 
 
 def world(seed):

@@ -26,6 +26,7 @@ from agentroute.routers.reasoning.prompt import read, shape
 from agentroute.routers.reasoning.router import ReasoningRouter, model_usage, read_evidence
 from agentroute.testing.chat import Say, ScriptedChatServer
 from agentroute.testing.routers import check_router
+from tests.routers import tools as t
 
 EMBEDDER = make_embedder()
 CARDS = {
@@ -41,13 +42,7 @@ def candidates(cards: dict[str, str] | list[CapabilityCard] = CARDS) -> Candidat
     made = cards
     if isinstance(cards, dict):
         made = [CapabilityCard(name=n, description=d) for n, d in cards.items()]
-    cs = build_cardset(made, EMBEDDER)
-    n = len(cs)
-    nan, zero = np.full(n, np.nan), np.zeros(n)
-    return Candidates(
-        cs, np.arange(n), cs.names, cs.embedding, zero + 0.5, zero, nan, nan, zero + 1, zero,
-        np.ones(n, bool), np.zeros(n, bool),
-    )  # fmt: skip
+    return t.candidates(build_cardset(made, EMBEDDER))
 
 
 def request(prompt: str, *, pool: Candidates | None = None, **task) -> Request:

@@ -1,6 +1,3 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,10 +12,7 @@ from agentroute.routers.recruiting.recruit import batches, recruiting_weights, s
 from agentroute.routers.recruiting.router import Recruiting
 from agentroute.routers.recruiting.skills import SkillMatcher
 from agentroute.testing.routers import RULES, check_router
-
-_spec = importlib.util.spec_from_file_location("tools", Path(__file__).with_name("tools.py"))
-t = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(t)
+from tests.routers import tools as t
 
 CARDS = t.cardset(3)
 

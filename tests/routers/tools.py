@@ -16,10 +16,11 @@ def unit(rng, *shape):
     return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def cardset(n, seed=0, names=None, embedding=None):
+def cardset(n, seed=0, names=None, embedding=None, descriptions=None):
     names = np.array(names or [f"a{i}" for i in range(n)], object)
     embedding = unit(np.random.default_rng(seed), n, E) if embedding is None else embedding
-    cards = tuple(CapabilityCard(name=m, description="does it") for m in names)
+    texts = descriptions or ["does it"] * n
+    cards = tuple(CapabilityCard(name=m, description=d) for m, d in zip(names, texts, strict=True))
     return CardSet(
         cards,
         names,
@@ -31,6 +32,7 @@ def cardset(n, seed=0, names=None, embedding=None):
 
 
 def candidates(cards, **fields):
+    """All cards of a set as candidates of which nothing is known, but for ``fields``."""
     n = len(cards.names)
     base = {
         "prior": np.full(n, 0.5),

@@ -38,6 +38,14 @@ class Ensemble:
 
     Evidence is every member's means (and its own evidence): what is learned later is judged by
     what the members said at the decision, in a replay as live.
+
+    Two members disagree; the first one's agent, chosen with p = 0.45, fails. Its loss is
+    1 / (0.45 + 0.05) = 2, its log weight 1.25 x 0.05 x 2 lower than the other's:
+
+    >>> hedge = Hedge(2, eta=0.05, share=0.0)
+    >>> hedge.learn("maths", np.eye(2), arm=0, quality=0.0, propensity=0.45)
+    >>> hedge.trust("maths").round(3).tolist()  # 1 / (1 + exp(0.125)), and the rest
+    [0.469, 0.531]
     """
 
     name = "ensemble"

@@ -81,6 +81,15 @@ class GNNRouter:
     Live feedback moves one number an agent, delta_a = S_a / (n_a + 50): the mean of (quality -
     what was expected), shrunken to 0. The network itself learns offline only (``fit``).
 
+    Ten tasks, qualities 1 and 0, shrunken to their average 0.5 by kappa = 10; c = 1, tau = 0.25:
+
+    >>> from agentroute.routers.gnn.means import ShrunkenMeans
+    >>> from agentroute.testing import World
+    >>> tasks = [World().task(features=False)] * 10
+    >>> expected = ShrunkenMeans.learn(tasks, np.tile([1.0, 0.0], (10, 1))).overall()
+    >>> expected.tolist(), softmax(expected / TAU).round(3).tolist()
+    ([0.75, 0.25], [0.881, 0.119])
+
     Args:
         embedder: turns entities into vectors when fitting; the default embedder if None.
         config: how to train: a ``TrainConfig``, or its fields by name (as in YAML).

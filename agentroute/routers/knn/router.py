@@ -28,6 +28,16 @@ class KNN:
     rows, itself shrunken to its card's prior (Nadaraya-Watson with a prior). Bonus =
     alpha / sqrt(1 + sum v). Similarity is the dot product of context vectors. ``memory`` bounds
     the number of tasks kept; the oldest goes first.
+
+    One neighbour, v = 1 and q = 1, so mu = (1 + 0.5) / 2 and q_a = (1 + mu) / 2:
+
+    >>> from agentroute.testing.routers import World, score
+    >>> world, router = World(agents=2), KNN()
+    >>> request = Request(world.task(), np.zeros(64, np.float32), world.candidates())
+    >>> router.update(Observation(1, "d1", request, "agent0", quality=1.0))
+    >>> s = score(router, request)
+    >>> s.mean.tolist(), s.bonus.round(3).tolist()  # 0.1 / sqrt(1 + v)
+    ([0.875, 0.5], [0.071, 0.1])
     """
 
     name = "knn"

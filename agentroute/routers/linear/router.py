@@ -37,6 +37,15 @@ class LinearRouter:
     each agent's quality, ``ScoreHead``. Agents without labels are scored by their card. Folded
     outcomes move an agent by its shrunken residual, ``Corrections`` (kappa ``trust`` rows).
     ``out_of_scope`` is 0.5 at the threshold learned from rows marked abstain, 0 without such.
+
+    Five residuals of 0.5 against kappa = 20 move an agent by 2.5 / 25:
+
+    >>> from agentroute.testing import World
+    >>> corrections = Corrections(20.0)
+    >>> for _ in range(5):
+    ...     corrections.add("agent0", 0.5, 1.0)
+    >>> corrections.of(World(agents=2).candidates()).tolist()
+    [0.1, 0.0]
     """
 
     name = "linear"

@@ -61,6 +61,14 @@ class LinUCB:
     Widths shrink by 1 / sqrt(1 + m w^2) for m decisions in flight, as if they had been folded
     already, so parallel picks spread. Cost and latency have heads of their own, so another
     objective needs no refit. An agent never seen takes over the parameters of near-twins.
+
+    One row with x = 1 and residual 1 under lam = 2, so A = 3 and b = 1: theta and squared width.
+
+    >>> bank, x = ArmBank(1, lam=2.0), np.ones(1)
+    >>> bank.update(bank.add(), x, 1.0)
+    >>> p = bank.predict(x, None, np.array([1]))
+    >>> round(float(p.own[1]), 3), round(float(p.w2[0]), 3)
+    (0.333, 0.333)
     """
 
     name = "linucb"

@@ -61,6 +61,16 @@ class PheromoneRouter:
 
     A result below ``gate`` never adds pheromone. State is folded rows alone: judging in the
     background (``judging.BackgroundJudge``) writes feedback rows, it never touches a trail.
+
+    One walk with q = 1: tau = 0.5 + (1 - 0.5) / 2. With v = 1, kappa = 2: (tau + 2 eta) / 3.
+
+    >>> from agentroute.testing.routers import World, score
+    >>> world, router = World(agents=1), PheromoneRouter()
+    >>> request = Request(world.task(), np.zeros(64, np.float32), world.candidates())
+    >>> router.update(Observation(1, "d1", request, "agent0", quality=1.0))
+    >>> s = score(router, request)  # eta = 0.7 x 0.5 + 0.2 / 1 + 0.1 / 2 = 0.6
+    >>> router.trace(s.evidence).tau.tolist(), s.mean.round(3).tolist()
+    ([0.75], [0.65])
     """
 
     name = "pheromone"

@@ -48,6 +48,16 @@ class ReasoningRouter:
 
     ``tau_in``, ``delta`` and ``max_agents`` bound ``choose_set``: one agent where one is clearly
     best, several where they overlap. ``reason`` False is the ablation without reasoning.
+
+    With nothing observed the record alone speaks, 0.3 x 0.5; a model names agent1, then agent0:
+
+    >>> from agentroute.testing.routers import World, score
+    >>> world = World(agents=2)
+    >>> request = Request(world.task(), np.zeros(64, np.float32), world.candidates())
+    >>> evidence = score(ReasoningRouter(use_model=False), request).mean
+    >>> m = _ranks(request.candidates, ModelChoice("", ("agent1", "agent0")))
+    >>> evidence.round(3).tolist(), (0.7 * m + 0.3 * evidence).round(3).tolist()
+    ([0.15, 0.15], [0.675, 0.745])
     """
 
     name = "reasoning"

@@ -25,6 +25,12 @@ class Recruiting:
     fades the old counts by that factor a row. Before any outcome the cards' similarity decides.
     Take ``decide`` with ``Proportional`` to sample in proportion to the weights, as the paper
     does; greedy decisions take the strongest.
+
+    Two skills, the first one needed. G = (4, 2), so gamma = (16, 4) / 20; S = (3, 1):
+
+    >>> w = recruiting_weights(np.array([[3.0, 1.0], [1.0, 1.0]]), np.array([1.0, 0.0]))
+    >>> w.round(3).tolist(), (w / w.max()).round(3).tolist()
+    ([2.4, 0.2], [1.0, 0.083])
     """
 
     name = "recruiting"

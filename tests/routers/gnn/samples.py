@@ -3,10 +3,11 @@
 import numpy as np
 
 from agentroute.features.text import HashingEncoder
-from agentroute.model.candidates import Candidates, Examples, Request
+from agentroute.model.candidates import Examples, Request
 from agentroute.model.cards import CapabilityCard, Skill
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
+from tests.routers import tools as t
 
 EMBEDDER = HashingEncoder(64)
 TOPICS = ("invoice", "molecule", "galaxy", "contract")
@@ -43,15 +44,7 @@ def examples(m=200, seed=0, *, noise=0.1, cards=None, quality=None):
     return Examples(tasks, x, cards or cardset(), f, None, None, np.zeros(m, np.bool_))
 
 
-def candidates(cards, rows=None):
-    rows = np.arange(len(cards)) if rows is None else np.asarray(rows)
-    n = len(rows)
-    return Candidates(
-        cards, rows, cards.names[rows], cards.embedding[rows], np.full(n, 0.5), np.zeros(n),
-        np.full(n, np.nan), np.full(n, np.nan), np.ones(n), np.zeros(n),
-        np.ones(n, np.bool_), np.zeros(n, np.bool_),
-    )  # fmt: skip
-
-
 def request(task, cards, rows=None):
-    return Request(task, EMBEDDER.encode([task.prompt])[0], candidates(cards, rows))
+    c = t.candidates(cards)
+    c = c if rows is None else c.take(np.asarray(rows))
+    return Request(task, EMBEDDER.encode([task.prompt])[0], c)
