@@ -29,18 +29,9 @@ def cards_of(names):
     return build_cardset([CapabilityCard(name=n, description=n) for n in names], EMBEDDER)
 
 
-def candidates_of(cards):
-    n = len(cards)
-    nan = np.full(n, np.nan)
-    return Candidates(
-        cards, np.arange(n), cards.names, cards.embedding, np.full(n, 0.5), np.zeros(n), nan, nan,
-        np.ones(n), np.zeros(n), np.ones(n, bool), np.zeros(n, bool),
-    )  # fmt: skip
-
-
 def request_of(cards, prompt, features=None):
     task = Task(prompt=prompt, features=features or {})
-    return Request(task, EMBEDDER.encode([prompt])[0], candidates_of(cards))
+    return Request(task, EMBEDDER.encode([prompt])[0], Candidates.idle(cards))
 
 
 def examples_of(cards, prompts, quality, features=None, abstain=None):
@@ -169,7 +160,7 @@ def test_fit_is_deterministic():
 def test_another_embedder_is_refused(classifier):
     other = HashingEncoder(32)
     cards = build_cardset([CapabilityCard(name="a", description="a")], other)
-    request = Request(Task(prompt="x"), other.encode(["x"])[0], candidates_of(cards))
+    request = Request(Task(prompt="x"), other.encode(["x"])[0], Candidates.idle(cards))
     with pytest.raises(RouterStateError):
         score(classifier, request)
 

@@ -39,11 +39,8 @@ NAMES = ("a", "b", "c", "d")
 def candidates(names=NAMES, **more) -> Candidates:
     cards = [CapabilityCard(name=n, description=f"agent {n}") for n in names]
     cs = build_cardset(cards, EMBEDDER)
-    n, zero = len(cs), np.zeros(len(cs))
-    base = Candidates(
-        cs, np.arange(n), cs.names, cs.embedding, zero + 0.5, zero, zero + 1, zero + 0.001,
-        zero + 1, zero, np.ones(n, bool), np.zeros(n, bool),
-    )  # fmt: skip
+    n = len(cs)
+    base = replace(Candidates.idle(cs), latency_s=np.ones(n), cost_usd=np.full(n, 0.001))
     return replace(base, **more)
 
 

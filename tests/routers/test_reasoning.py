@@ -41,13 +41,7 @@ def candidates(cards: dict[str, str] | list[CapabilityCard] = CARDS) -> Candidat
     made = cards
     if isinstance(cards, dict):
         made = [CapabilityCard(name=n, description=d) for n, d in cards.items()]
-    cs = build_cardset(made, EMBEDDER)
-    n = len(cs)
-    nan, zero = np.full(n, np.nan), np.zeros(n)
-    return Candidates(
-        cs, np.arange(n), cs.names, cs.embedding, zero + 0.5, zero, nan, nan, zero + 1, zero,
-        np.ones(n, bool), np.zeros(n, bool),
-    )  # fmt: skip
+    return Candidates.idle(build_cardset(made, EMBEDDER))
 
 
 def request(prompt: str, *, pool: Candidates | None = None, **task) -> Request:

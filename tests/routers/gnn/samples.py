@@ -44,13 +44,7 @@ def examples(m=200, seed=0, *, noise=0.1, cards=None, quality=None):
 
 
 def candidates(cards, rows=None):
-    rows = np.arange(len(cards)) if rows is None else np.asarray(rows)
-    n = len(rows)
-    return Candidates(
-        cards, rows, cards.names[rows], cards.embedding[rows], np.full(n, 0.5), np.zeros(n),
-        np.full(n, np.nan), np.full(n, np.nan), np.ones(n), np.zeros(n),
-        np.ones(n, np.bool_), np.zeros(n, np.bool_),
-    )  # fmt: skip
+    return Candidates.idle(cards, None if rows is None else np.asarray(rows))
 
 
 def request(task, cards, rows=None):
