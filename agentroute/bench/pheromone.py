@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from agentroute.model.cards import CapabilityCard
 from agentroute.model.outcomes import Observation
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
-from agentroute.routers.parts.lessons import everyone
 from agentroute.routers.pheromone.colony import pick, pull
 from agentroute.routers.pheromone.router import PheromoneRouter
 from agentroute.routers.pheromone.trails import Trails
@@ -159,17 +158,14 @@ class _Colony:
         cards = [
             CapabilityCard(name=f"s{j}", description="an agent") for j in range(len(SERVICE_S))
         ]
-        self.pool = everyone(build_cardset(cards, HashingEncoder(16)))
+        self.pool = Candidates.idle(build_cardset(cards, HashingEncoder(16)))
         self.seq = 0
 
     def _request(self, kind: int, load: F64) -> Request:
         c = self.pool
-        idle = Candidates(
-            c.cards, c.rows, c.names, c.embedding, c.prior, load, SERVICE_S * (1 + load),
-            c.cost_usd, c.success, c.inflight, c.explorable, c.canary,
-        )  # fmt: skip
+        busy = replace(c, load=load, latency_s=SERVICE_S * (1 + load))
         task = Task(prompt="-", features={"kind": KINDS[kind]})
-        return Request(task, np.zeros(16, np.float32), idle)
+        return Request(task, np.zeros(16, np.float32), busy)
 
     async def choose(self, kind: int, load: F64, rng: np.random.Generator) -> int:
         scores = await self.router.score(self._request(kind, load))

@@ -25,7 +25,7 @@ from agentroute.errors import MissingExtraError, RoutingError
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F64
 from agentroute.model.candidates import Candidates, CardSet, Request
-from agentroute.model.cards import CapabilityCard
+from agentroute.model.cards import CapabilityCard, Pricing
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import keyed_rng, sha256, uuid7
 from agentroute.model.outcomes import Observation
@@ -265,14 +265,13 @@ def _candidates(n: int) -> Candidates:
     names = np.array([f"agent{i}" for i in range(n)], object)
     e = np.random.default_rng(2).standard_normal((n, E)).astype(np.float32)
     e /= np.linalg.norm(e, axis=1, keepdims=True)
-    cards = tuple(CapabilityCard(name=name, description="works") for name in names)
+    price = Pricing(expected_usd=0.01)
+    cards = tuple(
+        CapabilityCard(name=name, description="works", pricing=price, latency_s=1.0)
+        for name in names
+    )
     index = {str(name): i for i, name in enumerate(names)}
-    cardset = CardSet(cards, names, e, sha256(e.tobytes()), "bench", index)
-    return Candidates(
-        cards=cardset, rows=np.arange(n), names=names, embedding=e, prior=np.full(n, 0.5),
-        load=np.zeros(n), latency_s=np.ones(n), cost_usd=np.full(n, 0.01), success=np.ones(n),
-        inflight=np.zeros(n), explorable=np.ones(n, np.bool_), canary=np.zeros(n, np.bool_),
-    )  # fmt: skip
+    return Candidates.idle(CardSet(cards, names, e, sha256(e.tobytes()), "bench", index))
 
 
 def _request(candidates: Candidates, rng: np.random.Generator) -> Request:

@@ -10,7 +10,6 @@ from agentroute.model.arrays import F64
 from agentroute.model.candidates import Candidates, Request
 from agentroute.model.objective import Bounds, Objective
 from agentroute.model.outcomes import Observation
-from agentroute.routers.parts.lessons import everyone
 
 
 def objective_bounds(table: OutcomeTable, rows: Ints, candidates: Candidates) -> Bounds:
@@ -36,7 +35,7 @@ class Stream:
 
     def __init__(self, table: OutcomeTable, embedder: Embedder, objective: Objective) -> None:
         self.table, self.objective = table, objective
-        self.candidates = everyone(table.cardset(embedder))
+        self.candidates = Candidates.idle(table.cardset(embedder))
         self._embedding = table.embedding(embedder)
 
     def request(self, i: int) -> Request:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, or_nan
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.objective import QUALITY_ONLY, Objective
 from agentroute.model.tasks import Task
@@ -60,6 +60,30 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @classmethod
+    def idle(cls, cards: CardSet, rows: NDArray[np.int64] | None = None) -> Candidates:
+        """The agents at ``rows`` (all of them), idle, with what their cards say.
+
+        Everybody is eligible and nobody has been called yet; ``latency_s`` and ``cost_usd`` are
+        NaN where the card says nothing.
+        """
+        chosen = cards.cards if rows is None else [cards.cards[i] for i in rows]
+        n = len(chosen)
+        return cls(
+            cards=cards,
+            rows=np.arange(n) if rows is None else rows,
+            names=cards.names if rows is None else cards.names[rows],
+            embedding=cards.embedding if rows is None else cards.embedding[rows],
+            prior=np.array([c.prior_quality for c in chosen], np.float64),
+            load=np.zeros(n),
+            latency_s=or_nan([c.latency_s for c in chosen]),
+            cost_usd=or_nan([c.pricing.expected_usd for c in chosen]),
+            success=np.ones(n),
+            inflight=np.zeros(n),
+            explorable=np.ones(n, np.bool_),
+            canary=np.zeros(n, np.bool_),
+        )
 
     def take(self, keep: NDArray[np.int64]) -> Candidates:
         """The candidates at positions ``keep``, in that order."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, or_nan
 from agentroute.model.candidates import Candidates, CardSet
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.tasks import Task
@@ -89,15 +89,14 @@ def _masks(sets: list[Collection[str]]) -> dict[str, Mask]:
 @lru_cache(maxsize=64)
 def _table_of(sha: str, box: _Box) -> _Table:
     cards = box.cards.cards
-    nan = float("nan")
     return _Table(
         code=np.array([_static_code(c) for c in cards], np.uint8),
         chat=np.array([c.entrypoint == "chat" for c in cards], bool),
         approval=np.array([c.requires_approval for c in cards], bool),
         canary=np.array([c.status == "canary" for c in cards], bool),
         prior=np.array([c.prior_quality for c in cards], float),
-        cost_usd=np.array([_first(c.pricing.expected_usd, nan) for c in cards], float),
-        latency_s=np.array([_first(c.latency_s, nan) for c in cards], float),
+        cost_usd=or_nan(c.pricing.expected_usd for c in cards),
+        latency_s=or_nan(c.latency_s for c in cards),
         limit=np.array([c.limits.max_concurrency for c in cards], float),
         skills=_masks([c.skill_ids for c in cards]),
         inputs=_masks([c.default_input_modes for c in cards]),
@@ -118,10 +117,6 @@ class _Box:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Box) and other.cards.sha256 == self.cards.sha256
-
-
-def _first(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value
 
 
 def eligible(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from agentroute.features.text import HashingEncoder
@@ -39,22 +41,11 @@ class World:
 
     def candidates(self, *, bare: bool = False) -> Candidates:
         """All cards as candidates; ``bare`` leaves cost and latency unknown (NaN)."""
-        n = len(self.cardset)
-        steps = np.full(n, np.nan) if bare else np.arange(1.0, n + 1.0)
-        return Candidates(
-            cards=self.cardset,
-            rows=np.arange(n),
-            names=self.cardset.names,
-            embedding=self.cardset.embedding,
-            prior=np.full(n, 0.5),
-            load=np.zeros(n),
-            latency_s=0.1 * steps,
-            cost_usd=0.001 * steps,
-            success=np.ones(n),
-            inflight=np.zeros(n),
-            explorable=np.ones(n, np.bool_),
-            canary=np.zeros(n, np.bool_),
-        )
+        idle = Candidates.idle(self.cardset)
+        if not bare:
+            return idle
+        unknown = np.full(len(idle), np.nan)
+        return replace(idle, latency_s=unknown, cost_usd=unknown)
 
     def task(self, *, features: bool = True) -> Task:
         """A task on one of the cards' topics."""

@@ -17,10 +17,9 @@ import pytest
 from agentroute.adapters.chat import chat_agent, chat_stream_agent, client_for
 from agentroute.adapters.client import ChatClient
 from agentroute.errors import AgentTimeoutError
-from agentroute.evaluation.stream import everyone
 from agentroute.features.text import make_embedder
 from agentroute.model.calls import AgentCall
-from agentroute.model.candidates import Request
+from agentroute.model.candidates import Candidates, Request
 from agentroute.model.cards import CapabilityCard, Pricing
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
@@ -116,7 +115,9 @@ async def test_the_reasoning_router_gets_a_reason_and_candidates(env):
     )
     prompt = "I want my money back"
     request = Request(
-        Task(prompt=prompt), embedder.encode([prompt])[0], everyone(build_cardset(cards, embedder))
+        Task(prompt=prompt),
+        embedder.encode([prompt])[0],
+        Candidates.idle(build_cardset(cards, embedder)),
     )
     s = await router.score(request)
     record = read_evidence(s.evidence)

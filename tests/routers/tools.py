@@ -1,5 +1,7 @@
 """Tiny requests for router tests."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from agentroute.model.candidates import Candidates, CardSet, Request
@@ -32,19 +34,7 @@ def cardset(n, seed=0, names=None, embedding=None, descriptions=None):
 
 
 def candidates(cards, **fields):
-    """All cards of a set as candidates of which nothing is known, but for ``fields``."""
-    n = len(cards.names)
-    base = {
-        "prior": np.full(n, 0.5),
-        "load": np.zeros(n),
-        "latency_s": np.full(n, np.nan),
-        "cost_usd": np.full(n, np.nan),
-        "success": np.ones(n),
-        "inflight": np.zeros(n),
-        "explorable": np.ones(n, bool),
-        "canary": np.zeros(n, bool),
-    } | fields
-    return Candidates(cards, np.arange(n), cards.names, cards.embedding, **base)
+    return replace(Candidates.idle(cards), **fields)
 
 
 def request(c, embedding=None, features=None, objective=None, prompt="x"):

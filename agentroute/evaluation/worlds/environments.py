@@ -26,7 +26,6 @@ from agentroute.model.candidates import Candidates, CardSet, Request
 from agentroute.model.objective import Objective
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
-from agentroute.routers.parts.lessons import everyone
 
 GOOD, BAD = 0.9, 0.2
 
@@ -72,7 +71,7 @@ class Environment:
     @cached_property
     def _candidates(self) -> tuple[Candidates, Candidates]:
         """Who is there before and after ``change_at``."""
-        all_of_them = everyone(self.cardset)
+        all_of_them = Candidates.idle(self.cardset)
         keep = np.array([a for a in range(len(self.cost)) if a not in self.joins])
         return all_of_them.take(keep), all_of_them
 

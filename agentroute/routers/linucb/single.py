@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from agentroute.model.arrays import F32
 from agentroute.model.candidates import Candidates, Request
 
 
@@ -21,23 +20,20 @@ def only(request: Request, agent: str) -> Request:
     at = np.flatnonzero(c.rows == row)
     if row >= 0 and len(at):
         return replace(request, candidates=c.take(at[:1]))
-    return replace(request, candidates=_stranger(c, agent, row))
+    known = Candidates.idle(c.cards, np.array([row])) if row >= 0 else _stranger(c, agent)
+    return replace(request, candidates=known)
 
 
-def _stranger(c: Candidates, agent: str, row: int) -> Candidates:
-    card = c.cards.cards[row] if row >= 0 else None
-    empty: F32 = np.zeros((1, c.embedding.shape[1]), np.float32)
-    latency = card.latency_s if card else None
-    cost = card.pricing.expected_usd if card else None
+def _stranger(c: Candidates, agent: str) -> Candidates:
     return Candidates(
         cards=c.cards,
-        rows=np.array([row]),
+        rows=np.array([-1]),
         names=np.array([agent], object),
-        embedding=c.cards.embedding[row : row + 1] if card else empty,
-        prior=np.array([card.prior_quality if card else 0.5]),
+        embedding=np.zeros((1, c.embedding.shape[1]), np.float32),
+        prior=np.full(1, 0.5),
         load=np.zeros(1),
-        latency_s=np.array([np.nan if latency is None else latency]),
-        cost_usd=np.array([np.nan if cost is None else cost]),
+        latency_s=np.full(1, np.nan),
+        cost_usd=np.full(1, np.nan),
         success=np.ones(1),
         inflight=np.zeros(1),
         explorable=np.ones(1, np.bool_),

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.choosing.protocol import FittableRouter, Router
 from agentroute.model.arrays import F64
-from agentroute.model.candidates import Candidates, CardSet, Examples, Request
+from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.ids import keyed_rng
 from agentroute.model.outcomes import Observation
 
 Ints = NDArray[np.int64]
 MOST_OUTCOMES = 20_000
-
-
-def everyone(cards: CardSet) -> Candidates:
-    """All agents of the set, idle, with what their cards say (NaN where they say nothing)."""
-    n = len(cards)
-    return Candidates(
-        cards=cards,
-        rows=np.arange(n),
-        names=cards.names,
-        embedding=cards.embedding,
-        prior=np.array([c.prior_quality for c in cards.cards]),
-        load=np.zeros(n),
-        latency_s=_known([c.latency_s for c in cards.cards]),
-        cost_usd=_known([c.pricing.expected_usd for c in cards.cards]),
-        success=np.ones(n),
-        inflight=np.zeros(n),
-        explorable=np.ones(n, np.bool_),
-        canary=np.zeros(n, np.bool_),
-    )
-
-
-def _known(values: Sequence[float | None]) -> F64:
-    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
 def take(examples: Examples, rows: Ints) -> Examples:
@@ -61,7 +36,7 @@ def fifth(m: int, seed: int) -> tuple[Ints, Ints]:
 
 def requests(examples: Examples) -> list[Request]:
     """What is known of each task before a choice, with everyone as candidates."""
-    all_of_them = everyone(examples.cards)
+    all_of_them = Candidates.idle(examples.cards)
     pairs = zip(examples.tasks, examples.embedding, strict=True)
     return [Request(task, e, all_of_them) for task, e in pairs]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from agentroute.errors import RouterStateError
 from agentroute.features.text import Embedder, normalise
 from agentroute.model.arrays import F32, F64
-from agentroute.model.candidates import Candidates, CardSet, Examples, Request
+from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.ids import keyed_rng
 from agentroute.model.outcomes import Observation
 from agentroute.model.state import StateDict
@@ -96,7 +96,7 @@ class OfflineReasoner:
         """
         self.reset()
         order = keyed_rng(seed, "reasoning.fit").permutation(len(examples))
-        candidates = _idle(examples.cards)
+        candidates = Candidates.idle(examples.cards)
         inside: list[float] = []
         outside: list[float] = []
         slots = self.evidence.register(map(str, candidates.names), examples.embedding.shape[1])
@@ -188,14 +188,3 @@ def threshold(inside: F64, outside: F64, *, price: float = 20.0) -> float:
     gain = caught - price * lost
     best = int(gain.argmax())
     return float(at[best] + 1e-9) if gain[best] > 0 else float(inside.min())
-
-
-def _idle(cards: CardSet) -> Candidates:
-    """All agents of the set with nothing but their cards known."""
-    n, nan = len(cards), np.full(len(cards), np.nan)
-    prior = np.array([c.prior_quality for c in cards.cards])
-    zero, yes, no = np.zeros(n), np.ones(n, np.bool_), np.zeros(n, np.bool_)
-    return Candidates(
-        cards, np.arange(n), cards.names, cards.embedding, prior, zero, nan, nan, zero + 1, zero,
-        yes, no,
-    )  # fmt: skip
