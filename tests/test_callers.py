@@ -113,12 +113,13 @@ def read(root: Path = ROOT) -> Code:
                     code.imports[module, a.asname or a.name] = (n.module, a.name)
     for module, tree in trees.items():
         _define(code, module, tree)
-    for module in trees:
-        bound = [".".join(target) for (m, _), target in code.imports.items() if m == module]
-        code.seen_by[module] = [name for name in bound if name in trees]
+    targets: dict[str, list[tuple[str, str]]] = {module: [] for module in trees}
+    for (module, _), target in code.imports.items():
+        targets[module].append(target)
+    for module, found in targets.items():
+        code.seen_by[module] = [name for t in found if (name := ".".join(t)) in trees]
         if module in PUBLIC:
-            top = code.nodes[module, ""]
-            top.names |= {target for (m, _), target in code.imports.items() if m == module}
+            code.nodes[module, ""].names |= set(found)
     return code
 
 
@@ -161,7 +162,7 @@ def _uses(node: Node, tree: ast.AST) -> None:
         elif isinstance(n, ast.Constant) and isinstance(n.value, str):
             if plugin := PLUGIN.fullmatch(n.value):
                 node.names.add((plugin[1], plugin[2]))
-        elif isinstance(n, ast.Call) and ast.unparse(n.func) == "getattr":
+        elif isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "getattr":
             node.attributes |= {a.value for a in n.args[1:2] if isinstance(a, ast.Constant)}
 
 

@@ -45,7 +45,7 @@ async def check_learning(tmp_path, seed):
     return median_s
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])
 async def test_thirty_runs_move_the_choice_to_the_better_agent(tmp_path, seed):
     await check_learning(tmp_path, seed)
 
@@ -61,7 +61,9 @@ async def test_a_run_takes_under_half_a_second(tmp_path):
     assert (await learn(tmp_path, 0, runs=10))[1] < 0.5
 
 
-@pytest.mark.parametrize("name", ["a_tables.py", "z_tables.py"])
+@pytest.mark.parametrize(
+    "name", ["a_tables.py", pytest.param("z_tables.py", marks=pytest.mark.slow)]
+)
 async def test_a_review_reads_all_but_the_one_large_file_and_fails(tmp_path, name):
     faulty = "def f(x=[]):\n    try:\n        return eval(x)\n    except:\n        pass\n"
     code = tmp_path / "code"
@@ -141,14 +143,14 @@ async def check_broken(tmp_path, graph, agent, how):
     return run
 
 
-@pytest.mark.parametrize("how", sorted(BROKEN))
+# Each pipeline and each way once; every way for every agent that a pipeline can call is slow.
 @pytest.mark.parametrize(
-    ("graph", "agent"),
+    ("graph", "agent", "how"),
     [
-        ("audit_project", "imports_ast"),
-        ("review_code", "inspect_ast"),
-        ("report_table", "table_profile_sql"),
-        ("research_report", "summarise_cover"),
+        ("audit_project", "imports_ast", "exits"),
+        ("review_code", "inspect_ast", "raises"),
+        ("report_table", "table_profile_sql", "hangs"),
+        ("research_report", "summarise_cover", "raises"),
     ],
 )
 async def test_a_broken_competitor_degrades_and_the_artefact_is_there(tmp_path, graph, agent, how):
