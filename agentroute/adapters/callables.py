@@ -15,9 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from agentroute.errors import AgentFailedError
-from agentroute.model.calls import AgentCall
-
-OnChunk = Callable[[str], None]
+from agentroute.model.calls import AgentCall, OnChunk
 
 
 def _ignore(_: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from agentroute.errors import CardError
 
-Entry = dict[str, str]
+Target = dict[str, str]
 # Our own package by its folder and not by a search, so that nothing else can be taken for it.
 _BOOT = """
 import importlib.util, json, os, sys
@@ -35,7 +35,7 @@ main()
 """
 
 
-def entry_of(entrypoint: str, folder: Path | None) -> Entry:
+def entry_of(entrypoint: str, folder: Path | None) -> Target:
     """An entry point as data that can cross to a worker.
 
     ``NAME.py:fn`` gives ``{"file", "fn"}`` with an absolute path, ``module:fn`` gives

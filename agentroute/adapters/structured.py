@@ -15,8 +15,8 @@ from agentroute.errors import ModelReplyError
 from agentroute.model.calls import Usage
 
 T = TypeVar("T")
-Mode = Literal["json_schema", "json_object", "text"]
-MODES: tuple[Mode, ...] = ("json_schema", "json_object", "text")
+Format = Literal["json_schema", "json_object", "text"]
+MODES: tuple[Format, ...] = ("json_schema", "json_object", "text")
 
 _FENCED = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 
@@ -42,7 +42,7 @@ class Answer(Generic[T]):
     text: str
     usage: Usage
     model: str
-    mode: Mode
+    mode: Format
     turns: int
 
 
@@ -130,7 +130,7 @@ class _Asker:
         self.client, self.shape, self.max_tokens = client, shape, max_tokens
         self.end = monotonic() + (client.timeout_s if timeout_s is None else timeout_s)
 
-    async def __call__(self, turns: Sequence[ChatMessage], mode: Mode) -> ChatReply:
+    async def __call__(self, turns: Sequence[ChatMessage], mode: Format) -> ChatReply:
         return await self.client.ask(
             turns,
             response_format=_format(mode, self.shape),
@@ -141,7 +141,7 @@ class _Asker:
 
 async def _first(
     ask: _Asker, messages: Sequence[ChatMessage]
-) -> tuple[Mode, list[ChatMessage], ChatReply]:
+) -> tuple[Format, list[ChatMessage], ChatReply]:
     for mode in MODES:
         turns = [*messages] if mode == "json_schema" else [*messages, _in_words(ask.shape)]
         try:
@@ -158,7 +158,7 @@ def _in_words(shape: Form[Any]) -> ChatMessage:
     return {"role": "user", "content": words}
 
 
-def _format(mode: Mode, shape: Form[Any]) -> dict[str, Any] | None:
+def _format(mode: Format, shape: Form[Any]) -> dict[str, Any] | None:
     if mode == "text":
         return None
     if mode == "json_object":

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from agentroute.bench.goals import Goal
 from agentroute.features.entities import Vocabulary
 from agentroute.features.knowledge import Edges, Knowledge
 from agentroute.features.text import HashingEncoder, normalise
@@ -29,16 +30,7 @@ if TYPE_CHECKING:
 ENTITIES, AGENTS, LINKS = 20, 50, 150
 
 
-class Row(NamedTuple):
-    """One figure; ``limit`` is in the same unit, ``ok`` says that it is kept."""
-
-    name: str
-    value: float
-    limit: float
-    ok: bool
-
-
-def bench_gnn(*, d: int = 64, seed: int = 0, repeat: int = 300) -> list[Row]:
+def bench_gnn(*, d: int = 64, seed: int = 0, repeat: int = 300) -> list[Goal]:
     """Serving time in us, its ratio to PyG's, and the relative difference of the two outputs.
 
     Times are the smaller of the median wall time and the mean CPU time of a call, since other
@@ -65,12 +57,12 @@ def bench_gnn(*, d: int = 64, seed: int = 0, repeat: int = 300) -> list[Row]:
     return _rows(numpy_us, pyg_us, float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
 
 
-def _rows(numpy_us: float, pyg_us: float, error: float) -> list[Row]:
+def _rows(numpy_us: float, pyg_us: float, error: float) -> list[Goal]:
     ratio = pyg_us / numpy_us
     return [
-        Row("gnn_numpy_us", numpy_us, 150.0, numpy_us <= 150.0),
-        Row("gnn_pyg_over_numpy", ratio, 12.0, ratio >= 12.0),
-        Row("gnn_parity_relative", error, 1e-5, error <= 1e-5),
+        Goal("gnn_numpy_us", numpy_us, 150.0, "us"),
+        Goal("gnn_pyg_over_numpy", ratio, 12.0, "x", at_most=False),
+        Goal("gnn_parity_relative", error, 1e-5, ""),
     ]
 
 

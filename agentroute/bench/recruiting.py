@@ -20,11 +20,11 @@ from agentroute.choosing.exploration import Proportional
 from agentroute.errors import UsageError
 from agentroute.evaluation.metrics import Interval, bootstrap_ci, by_task
 from agentroute.evaluation.stream import Stream
-from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
+from agentroute.evaluation.tables.outcomes import OutcomeTable
 from agentroute.evaluation.tables.reading import load_table
 from agentroute.evaluation.tables.splits import Cut, holdout_cuts
 from agentroute.features.text import Embedder, make_embedder
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.ids import keyed_rng
 from agentroute.model.objective import Objective
 from agentroute.model.scores import Scores
@@ -37,7 +37,7 @@ AGGREGATORS = ("random", "A*", "vote")
 
 
 @dataclass(frozen=True, slots=True)
-class AblationRow:
+class RecruitingRow:
     """Share of tasks answered right by teams of ``recruiter``, joined by ``aggregator``."""
 
     recruiter: str
@@ -54,7 +54,7 @@ def recruiting_ablation(
     cuts: int = 3,
     embedder: Embedder | None = None,
     seed: int = 0,
-) -> list[AblationRow]:
+) -> list[RecruitingRow]:
     """Nine rows, three recruiters by three aggregators, over ``cuts`` random cuts of the table.
 
     Raises:
@@ -78,9 +78,9 @@ def recruiting_ablation(
     ]
 
 
-def _row(who: str, how: str, rows: Ints, right: F64, m: int) -> AblationRow:
+def _row(who: str, how: str, rows: Ints, right: F64, m: int) -> RecruitingRow:
     scores = by_task(rows, right, m)
-    return AblationRow(who, how, scores.mean(), bootstrap_ci(scores))
+    return RecruitingRow(who, how, scores.mean(), bootstrap_ci(scores))
 
 
 async def _play(cut: Cut, k: int, embedder: Embedder, seed: int) -> tuple[Ints, F64]:

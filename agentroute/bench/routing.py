@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from agentroute.bench.goals import Goal
 from agentroute.choosing.policy import Policy
 from agentroute.choosing.screening import Screening
 from agentroute.errors import MissingExtraError, RoutingError
@@ -35,24 +36,6 @@ from agentroute.routers.linucb.router import LinUCB
 from agentroute.routers.linucb.widths import Widths
 
 D, E = 64, 256
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """One line: ``value`` of ``name`` against ``limit``; ``at_most`` or at least."""
-
-    name: str
-    value: float
-    limit: float | None
-    unit: str
-    at_most: bool = True
-
-    @property
-    def ok(self) -> bool:
-        """Whether it holds; a line without a limit is information."""
-        if self.limit is None:
-            return True
-        return self.value <= self.limit if self.at_most else self.value >= self.limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agentroute.bench.goals import Goal
 from agentroute.cli.parts.common import Json, emit, table
 
 bench_app = typer.Typer(
@@ -42,20 +43,9 @@ def _cells(r: dict[str, Any]) -> tuple[str, ...]:
     return r["name"], f"{r['value']:.4g} {r['unit']}", f"{sign} {r['limit']:.4g}", mark
 
 
-def goals(*benches: Callable[[], Sequence[Any]]) -> list[dict[str, Any]]:
+def goals(*benches: Callable[[], Sequence[Goal]]) -> list[dict[str, Any]]:
     """The rows of several benches in one form."""
-    return [
-        {
-            "name": r.name,
-            "value": float(r.value),
-            "limit": r.limit,
-            "unit": getattr(r, "unit", ""),
-            "at_most": getattr(r, "at_most", r.limit is None or r.ok == (r.value <= r.limit)),
-            "ok": bool(r.ok),
-        }
-        for bench in benches
-        for r in bench()
-    ]
+    return [{**asdict(r), "ok": bool(r.ok)} for bench in benches for r in bench()]
 
 
 @bench_app.command("routing")

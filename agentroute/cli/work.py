@@ -18,7 +18,9 @@ from agentroute.cli.parts.common import (
     run_async,
 )
 
-Work = Annotated[str, typer.Argument(help="A graph's name, a path to one, or a task in words.")]
+WorkArgument = Annotated[
+    str, typer.Argument(help="A graph's name, a path to one, or a task in words.")
+]
 Inputs = Annotated[
     list[str] | None, typer.Option("--input", "-i", help="An input of the graph.", metavar="K=V")
 ]
@@ -70,7 +72,7 @@ def route(
 
 
 def plan(
-    work: Work,
+    work: WorkArgument,
     inputs: Inputs = None,
     config: ConfigFile = None,
     agents: AgentsDir = None,

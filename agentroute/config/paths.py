@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from agentroute.errors import LedgerError
 
-Kind = Literal["agents", "graphs"]
+Catalogue = Literal["agents", "graphs"]
 
 SCHEME = "sqlite:///"
 
@@ -23,7 +23,7 @@ class Place(NamedTuple):
     origin: str
 
 
-def bundled(kind: Kind) -> Path:
+def bundled(kind: Catalogue) -> Path:
     """The shipped catalogue: inside an installed wheel, else the checkout's own folder."""
     inside = Path(str(files("agentroute"))) / "_bundled" / kind
     return inside if inside.is_dir() else Path(__file__).resolve().parents[2] / kind
@@ -43,7 +43,7 @@ def user_dir(env: Mapping[str, str] = os.environ) -> Path:
 
 
 def search_order(
-    kind: Kind,
+    kind: Catalogue,
     *,
     given: Sequence[Path] = (),
     configured: Sequence[Path] = (),

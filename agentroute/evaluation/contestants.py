@@ -15,9 +15,8 @@ from agentroute.choosing.policy import Policy
 from agentroute.choosing.protocol import FittableRouter, Router
 from agentroute.errors import UsageError
 from agentroute.evaluation.stream import Stream
-from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.features.text import Embedder
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.ids import keyed_rng
 
 NOBODY = -1

@@ -8,9 +8,9 @@ import numpy as np
 
 from agentroute.evaluation.contestants import NOBODY, Picks
 from agentroute.evaluation.results import Json
-from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
+from agentroute.evaluation.tables.outcomes import OutcomeTable
 from agentroute.evaluation.tables.problem import Problem
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 
 POINTS = 50
 

@@ -14,9 +14,9 @@ from agentroute.errors import UsageError
 from agentroute.evaluation.contestants import factories
 from agentroute.evaluation.runner import EvalSpec, make_cuts
 from agentroute.evaluation.stream import Stream
-from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder, make_embedder
+from agentroute.model.arrays import Ints
 from agentroute.model.candidates import Examples, Request
 from agentroute.model.ids import keyed_rng
 from agentroute.registry.cardset import build_cardset

@@ -31,11 +31,12 @@ from agentroute.evaluation.contestants import (
 from agentroute.evaluation.results import EvalResult
 from agentroute.evaluation.stream import Stream, objective_bounds
 from agentroute.evaluation.summary import Repetition, summarise
-from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
+from agentroute.evaluation.tables.outcomes import OutcomeTable
 from agentroute.evaluation.tables.problem import Problem, make_problem
 from agentroute.evaluation.tables.reading import load_table
 from agentroute.evaluation.tables.splits import Cut, holdout_cuts, split_cut
 from agentroute.features.text import Embedder, make_embedder
+from agentroute.model.arrays import Ints
 from agentroute.model.ids import keyed_rng
 from agentroute.model.objective import Objective
 

@@ -15,9 +15,9 @@ from agentroute.evaluation.contestants import factories
 from agentroute.evaluation.newcomers import draw_hidden, learned_first, wanted_arms, without
 from agentroute.evaluation.runner import EvalSpec
 from agentroute.evaluation.stream import Stream
-from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder
+from agentroute.model.arrays import Ints
 from agentroute.model.candidates import Examples
 from agentroute.model.scores import Scores
 from agentroute.routers.parts.lessons import teach

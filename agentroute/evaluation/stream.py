@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
+from agentroute.evaluation.tables.outcomes import OutcomeTable
 from agentroute.features.text import Embedder
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.candidates import Candidates, Request
 from agentroute.model.objective import Bounds, Objective
 from agentroute.model.outcomes import Observation

@@ -11,10 +11,9 @@ from agentroute.evaluation.contestants import NOBODY, Picks
 from agentroute.evaluation.curves import stream_curve
 from agentroute.evaluation.metrics import TaskScores, bootstrap_ci, by_task, recall_precision
 from agentroute.evaluation.results import EvalResult, Json, RouterResult
-from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.problem import Problem
 from agentroute.features.text import MAX_CHARS
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 
 Play = tuple[Picks, Picks | None, Ints, float]
 

@@ -17,10 +17,9 @@ from agentroute.errors import TableError
 from agentroute.evaluation.contestants import factories, learn_bandit, learn_full, play_frozen
 from agentroute.evaluation.runner import EvalSpec, make_cuts
 from agentroute.evaluation.stream import Stream, objective_bounds
-from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder, make_embedder
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.ids import keyed_rng
 from agentroute.model.objective import Objective
 

@@ -1,6 +1,7 @@
 import pytest
 
-from agentroute.bench.routing import Goal, bench_routing, drive, timed
+from agentroute.bench.goals import Goal
+from agentroute.bench.routing import bench_routing, drive, timed
 from agentroute.errors import RoutingError
 
 

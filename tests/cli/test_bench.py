@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from agentroute.bench.routing import Goal
+from agentroute.bench.goals import Goal
 from agentroute.cli.measure import goals, show
 
 

@@ -14,10 +14,9 @@ import numpy as np
 
 from agentroute.evaluation.baselines.featuremeans import best_grouping, group_means
 from agentroute.evaluation.baselines.tfidf import linear_guess
-from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.problem import Inputs, Labels
 from agentroute.evaluation.tables.splits import folds
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, Ints
 
 KNN_K = (5, 10, 20, 50, 100, 200)
 BLOCK = 512

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from agentroute.errors import MissingExtraError
-from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.problem import Inputs, Labels
 from agentroute.evaluation.tables.splits import folds
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, Ints
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 NOBODY = -1

@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agentroute.errors import OverlapError, UsageError
-from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.tables.splits import folds
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.ids import keyed_rng
 
 Z95 = 1.959964

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agentroute.errors import TableError, did_you_mean
 from agentroute.features.text import Embedder
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, Ints
 from agentroute.model.candidates import CardSet, Examples
 from agentroute.model.cards import CapabilityCard, Pricing
 from agentroute.model.tasks import Task
@@ -30,7 +30,6 @@ NO_TEXT = "-"
 SPLITS = ("train", "val", "test")
 TYPICAL_TOKENS = 1_000
 
-Ints = NDArray[np.int64]
 Objects = NDArray[np.object_]
 
 

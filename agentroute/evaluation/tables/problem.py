@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.evaluation.tables.outcomes import Ints, OutcomeTable
+from agentroute.evaluation.tables.outcomes import OutcomeTable
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)

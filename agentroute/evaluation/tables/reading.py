@@ -27,7 +27,7 @@ OUTCOMES = ("outcomes.jsonl.gz", "outcomes.jsonl")
 KEYS = {
     "id", "split", "prompt", "features", "scores", "cost_usd", "latency_s", "abstain",
 }  # fmt: skip
-Row = dict[str, Any]
+Given = dict[str, Any]
 
 
 def load_table(folder: Path | str) -> OutcomeTable:
@@ -165,7 +165,7 @@ class _RowReader:
             self._measured(row, "latency_s"), abstain,
         )  # fmt: skip
 
-    def _id(self, row: Row) -> str:
+    def _id(self, row: Given) -> str:
         value = row.get("id")
         if not isinstance(value, str) or not 1 <= len(value) <= 200:
             self._bad("id", "must be text of 1 to 200 characters")
@@ -174,7 +174,7 @@ class _RowReader:
         self.seen[value] = self.number
         return value
 
-    def _split(self, row: Row) -> str:
+    def _split(self, row: Given) -> str:
         value = row.get("split")
         if not isinstance(value, str):
             self._bad("split", "is missing", "one of train, val, test")
@@ -183,14 +183,14 @@ class _RowReader:
         except TableError as e:
             self._bad("split", str(e), e.hint)
 
-    def _prompt(self, row: Row) -> str:
+    def _prompt(self, row: Given) -> str:
         value = row.get("prompt")
         if not isinstance(value, str):
             self._bad("prompt", "must be text (it may be empty)")
         self.clipped += len(value) > MAX_CHARS
         return value[:MAX_CHARS]
 
-    def _features(self, row: Row) -> dict[str, str]:
+    def _features(self, row: Given) -> dict[str, str]:
         value = row.get("features", {})
         if not isinstance(value, dict):
             self._bad("features", "must be a mapping")
@@ -199,7 +199,7 @@ class _RowReader:
                 self._bad(f"features.{key}", "must be text", "numbers go in quotes")
         return value
 
-    def _scores(self, row: Row, abstain: bool) -> list[float]:
+    def _scores(self, row: Given, abstain: bool) -> list[float]:
         given = row.get("scores")
         if not isinstance(given, dict):
             self._bad("scores", "must be a mapping of arm to score")
@@ -216,7 +216,7 @@ class _RowReader:
             )
         return out
 
-    def _measured(self, row: Row, column: str) -> list[float] | None:
+    def _measured(self, row: Given, column: str) -> list[float] | None:
         given = row.get(column)  # null, for the row or for an arm, means not measured
         if given is None:
             return None

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from agentroute.errors import TableError, UsageError
-from agentroute.evaluation.tables.outcomes import SPLITS, Ints, OutcomeTable, split_name
+from agentroute.evaluation.tables.outcomes import SPLITS, OutcomeTable, split_name
+from agentroute.model.arrays import Ints
 from agentroute.model.ids import keyed_rng
 
 DEFAULT_TRAIN = ("train", "val")

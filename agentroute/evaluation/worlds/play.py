@@ -11,9 +11,8 @@ import numpy as np
 from agentroute.choosing.policy import Policy
 from agentroute.choosing.protocol import Router
 from agentroute.evaluation.contestants import NOBODY
-from agentroute.evaluation.tables.outcomes import Ints
 from agentroute.evaluation.worlds.environments import Environment
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.candidates import Request
 from agentroute.model.ids import keyed_rng
 from agentroute.model.objective import Objective

@@ -41,7 +41,7 @@ from agentroute.routers.gnn.fitted import (
 from agentroute.routers.gnn.labels import TAU, softmax
 from agentroute.routers.gnn.serve import Served, influence, prepare, score_parts
 from agentroute.routers.gnn.training.fitting import fit_network
-from agentroute.routers.gnn.training.loop import Progress
+from agentroute.routers.gnn.training.loop import Epoch
 
 KAPPA = 50.0
 CARD_SETS = 4
@@ -114,7 +114,7 @@ class GNNRouter:
         examples: Examples,
         *,
         seed: int = 0,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[Epoch], None] | None = None,
     ) -> None:
         """Trains from scratch; deterministic for a seed. Errors: see ``fitting.fit_network``."""
         embedder = self.embedder or make_embedder()

@@ -14,7 +14,7 @@ TREES = 100
 LEAF = 20  # rows that a leaf keeps at least
 TRIED = 0.3  # share of the columns that a node tries, one random threshold each
 BAG, MAX_BAG = 0.75, 3_000  # share of the rows that a tree sees, and how many at most
-Ints = NDArray[np.int32]
+Nodes = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,10 +27,10 @@ class Forest:
     Shapes: ``root`` (T,), the others (N,), ``values`` (N, n).
     """
 
-    root: Ints
-    column: Ints
+    root: Nodes
+    column: Nodes
     threshold: F32
-    child: Ints
+    child: Nodes
     values: F32
     depth: NDArray[np.int64]
 

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, Ints
 
-Ints = NDArray[np.int64]
 M, NEAREST, PULL = 8, 8, 0.5
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.candidates import CardSet
 
-Ints = NDArray[np.int64]
 CHUNK = 512
 
 

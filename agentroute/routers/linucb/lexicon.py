@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, Ints
 from agentroute.model.candidates import CardSet, Request
 from agentroute.routers.parts.index import ArmIndex
 from agentroute.routers.parts.words import columns, grams
 
-Ints = NDArray[np.int64]
 COLUMNS, CHARS, CARD, SETS = 4096, 1_000, 2.0, 2
 
 

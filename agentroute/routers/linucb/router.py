@@ -12,7 +12,7 @@ from agentroute.choosing.prior import CardPrior, cosines, unit_interval
 from agentroute.errors import ConfigError, RouterStateError
 from agentroute.features.threads import one_thread
 from agentroute.features.vectors import AGENT, ContextVector, agent_vectors
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.candidates import CardSet, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
@@ -20,14 +20,14 @@ from agentroute.model.state import StateDict
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.costs import CostHead
 from agentroute.routers.linucb.drift import PageHinkley
-from agentroute.routers.linucb.kin import Families, Ints, Kinship
+from agentroute.routers.linucb.kin import Families, Kinship
 from agentroute.routers.linucb.noise import Noise
 from agentroute.routers.linucb.prototypes import Prototypes
 from agentroute.routers.linucb.single import only
 from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex
 
-Mode = Literal["disjoint", "shared", "hybrid"]
+Sharing = Literal["disjoint", "shared", "hybrid"]
 LEAST_KINSHIP, KIN = 0.75, 4
 BIAS = 0.02
 TEXT, ALONE = 0.05, 0.6
@@ -77,7 +77,7 @@ class LinUCB:
     def __init__(
         self,
         *,
-        mode: Mode = "disjoint",
+        mode: Sharing = "disjoint",
         alpha: float = 2.5,
         radius: bool = False,
         lam: float = 2.0,

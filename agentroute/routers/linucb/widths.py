@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, Ints
 
-Ints = NDArray[np.int64]
 LEAST, SHARE = 4, 8
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentroute.choosing.protocol import FittableRouter, Router
-from agentroute.model.arrays import F64
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.ids import keyed_rng
 from agentroute.model.outcomes import Observation
 
-Ints = NDArray[np.int64]
 MOST_OUTCOMES = 20_000
 
 

@@ -13,7 +13,7 @@ from agentroute.routers.gnn.fitted import Fitted, TrainConfig
 from agentroute.routers.gnn.labels import kl_divergence, soft_labels
 from agentroute.routers.gnn.training.calibrate import chosen_quality, fit_scope, trust_in
 from agentroute.routers.gnn.training.extra import load_torch, one_thread
-from agentroute.routers.gnn.training.loop import Progress, Run, as_new, epochs_for
+from agentroute.routers.gnn.training.loop import Epoch, Training, as_new, epochs_for
 from agentroute.routers.gnn.training.prepare import Preparation, Rows, data_sha256
 
 
@@ -23,7 +23,7 @@ def fit_network(
     *,
     seed: int = 0,
     config: TrainConfig | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Epoch], None] | None = None,
 ) -> Fitted:
     """Fits means, graph and network; chooses the number of epochs on rows that it holds out.
 
@@ -45,7 +45,7 @@ def fit_network(
     val, train = np.sort(order[:cut]), np.sort(order[cut:])
     with one_thread(seed):
         prepared = preparation.prepare(train, rng)
-        run = Run(config, prepared, progress)
+        run = Training(config, prepared, progress)
         held = preparation.held(val, prepared)
         best = run.select(held, rng, epochs_for(config, len(train)))
         z = run.predict(held) if best else np.zeros_like(held.f)
@@ -56,7 +56,7 @@ def fit_network(
         scope = fit_scope(f_hat.max(axis=1), examples.abstain[val])
         metrics = _metrics(run, held, f_hat) | {"gamma": gamma, "epochs": float(best)}
         whole = preparation.prepare(observed, rng)
-        final = Run(config, whole, progress)
+        final = Training(config, whole, progress)
         final.refit(rng, best)
     weights = {k: v.detach().numpy().copy() for k, v in final.net.state_dict().items()}
     prior = float(np.mean([c.prior_quality for c in examples.cards.cards]))
@@ -72,7 +72,7 @@ def marginal(rows: Rows) -> F64:
     return np.asarray(p / p.sum())
 
 
-def _metrics(run: Run, held: Rows, f_hat: F64) -> dict[str, float]:
+def _metrics(run: Training, held: Rows, f_hat: F64) -> dict[str, float]:
     """What held-out rows say: KL in nats, mean quality of the agents chosen."""
     p = marginal(run.prepared.rows)
     return {
@@ -91,7 +91,7 @@ def _chooses_no_worse(held: Rows, f_hat: F64) -> bool:
     return chosen_quality(f_hat, held.f) >= chosen_quality(held.expected, held.f)
 
 
-def _trust_new(run: Run, held: Rows) -> float:
+def _trust_new(run: Training, held: Rows) -> float:
     """Trust in z for agents without outcomes, measured on stand-ins whose outcomes are hidden."""
     new = run.stand_ins
     z = run.predict(held, new)[:, new]

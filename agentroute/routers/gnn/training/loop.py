@@ -29,7 +29,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Epoch:
     """One epoch of ``select`` or ``refit``; ``kl_val`` in nats, None where nothing is held out."""
 
     stage: str
@@ -55,11 +55,11 @@ def epochs_for(config: TrainConfig, m: int) -> int:
     return max(1, min(config.epochs, config.steps // per_epoch))
 
 
-class Run:
+class Training:
     """One network being trained on prepared rows."""
 
     def __init__(
-        self, config: TrainConfig, prepared: Prepared, progress: Callable[[Progress], None] | None
+        self, config: TrainConfig, prepared: Prepared, progress: Callable[[Epoch], None] | None
     ) -> None:
         torch = load_torch()
         from agentroute.routers.gnn.training.net import RouterNet
@@ -85,7 +85,7 @@ class Run:
             loss = self._epoch(rng)
             f_hat = held.expected + self.predict(held)
             now = self._loss(held, f_hat) + self._loss(held, alone + self.predict(held, new))
-            self._tell(Progress("select", epoch, epochs, loss, self.kl(held, f_hat)))
+            self._tell(Epoch("select", epoch, epochs, loss, self.kl(held, f_hat)))
             if now < best:
                 best, best_at, state = now, epoch, self._copy()
             if epoch - best_at >= self.config.patience:
@@ -96,7 +96,7 @@ class Run:
     def refit(self, rng: np.random.Generator, epochs: int) -> None:
         """Trains for a known number of epochs."""
         for epoch in range(1, epochs + 1):
-            self._tell(Progress("refit", epoch, epochs, self._epoch(rng), None))
+            self._tell(Epoch("refit", epoch, epochs, self._epoch(rng), None))
 
     def _epoch(self, rng: np.random.Generator) -> float:
         return float(np.mean([self.step(k, at) for k, at in self._batches(rng)]))
@@ -104,7 +104,7 @@ class Run:
     def _copy(self) -> dict[str, Tensor]:
         return {k: v.clone() for k, v in self.net.state_dict().items()}
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, progress: Epoch) -> None:
         if self.progress is not None:
             self.progress(progress)
 

@@ -11,7 +11,7 @@ from agentroute.model.candidates import Examples
 from agentroute.routers.gnn.fitted import Fitted, TrainConfig
 from agentroute.routers.gnn.router import GNNRouter
 from agentroute.routers.gnn.training.ablation import AblationRow
-from agentroute.routers.gnn.training.loop import Progress
+from agentroute.routers.gnn.training.loop import Epoch
 
 
 def train(
@@ -20,7 +20,7 @@ def train(
     *,
     seed: int = 0,
     config: TrainConfig | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Epoch], None] | None = None,
 ) -> GNNRouter:
     """A router fitted on ``examples``; ``progress`` is told of every epoch.
 
