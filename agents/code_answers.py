@@ -75,21 +75,22 @@ def collect(facts: Facts, name: str, tree: ast.Module) -> None:
     for c in classes:
         inside = [m.name for m in c.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))]
         facts.methods.setdefault(c.name, inside)
-    for n in tree.body:
-        if isinstance(n, ast.Assign) and isinstance(n.value, (ast.Constant, ast.UnaryOp)):
-            for target in n.targets:
+    for line in tree.body:
+        if isinstance(line, ast.Assign) and isinstance(line.value, (ast.Constant, ast.UnaryOp)):
+            for target in line.targets:
                 if isinstance(target, ast.Name):
-                    value = ast.unparse(n.value)
-                    facts.values.setdefault(target.id, (value, name, n.lineno))
+                    value = ast.unparse(line.value)
+                    facts.values.setdefault(target.id, (value, name, line.lineno))
     for outer in made:
-        for n in ast.walk(outer):
-            if isinstance(n, ast.Call):
-                called = n.func.attr if isinstance(n.func, ast.Attribute) else ast.unparse(n.func)
-                facts.callers.setdefault(called, []).append((outer.name, name, n.lineno))
-    for n in ast.walk(tree):
-        modules = [a.name for a in n.names] if isinstance(n, ast.Import) else []
-        if isinstance(n, ast.ImportFrom) and n.module:
-            modules = [n.module]
+        for call in ast.walk(outer):
+            if isinstance(call, ast.Call):
+                by = call.func
+                called = by.attr if isinstance(by, ast.Attribute) else ast.unparse(by)
+                facts.callers.setdefault(called, []).append((outer.name, name, call.lineno))
+    for node in ast.walk(tree):
+        modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules = [node.module]
         for module in modules:
             facts.imports.setdefault(module.partition(".")[0], set()).add(name)
 

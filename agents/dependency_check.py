@@ -50,7 +50,7 @@ def users(imports: dict[str, list[list[Any]]], own: set[str]) -> dict[str, set[s
 
 def rows(packages: dict[str, list[str]], used: dict[str, set[str]]) -> list[dict[str, Any]]:
     """Packages with their modules and the files that need them, the most used first."""
-    out = []
+    out: list[dict[str, Any]] = []
     for package, modules in packages.items():
         files = sorted(set().union(*(used[m] for m in modules)))
         out.append({"package": package, "modules": sorted(modules), "files": files[:20]})

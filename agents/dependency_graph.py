@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
+from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.toolbox.handover import data_with, leave
@@ -22,7 +23,12 @@ def agent(call: AgentCall) -> AgentReply:
     most = int(call.params.get("nodes", 40))
     shown = list(nodes)[:most]
     edges = [[a, b] for a in shown for b in needs[a] if b in nodes and b in shown]
-    chart = {"kind": "network", "title": "Who needs whom", "nodes": shown, "edges": edges}
+    chart: dict[str, Any] = {
+        "kind": "network",
+        "title": "Who needs whom",
+        "nodes": shown,
+        "edges": edges,
+    }
     chart["levels"] = {n: nodes[n] for n in shown}
     chart["marks"] = [t for t in top if t in nodes]
     left = len(nodes) - len(shown)

@@ -27,7 +27,7 @@ def agent(call: AgentCall) -> AgentReply:
         {"kind": "chart", "chart": {"kind": "bars", "title": "Commonest terms", "items": common}},
         {"kind": "table", "columns": ["document", "words", "is about"], "rows": rows[:100]},
     ]
-    first = ", ".join(t for t, _ in common[:5])
+    first = ", ".join(t for t, _ in total.most_common(5))
     text = f"{len(own)} documents; commonest terms: {first}."
     return AgentReply(text=text, data={"terms": own, "common": common, "blocks": blocks})
 

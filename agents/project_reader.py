@@ -20,7 +20,8 @@ Declared = tuple[str, str, bool]
 def agent(call: AgentCall) -> AgentReply:
     """``data``: name, kind, declared [{name, spec, optional, source}], own (top-level modules)."""
     listed = data_with(call, "root", "files")
-    root, notes = Path(listed["root"]), []
+    root = Path(listed["root"])
+    notes: list[str] = []
     if listed.get("environment"):
         return reply("running environment", "environment", [], [], ["no project here"])
     declared = list(from_files(root, notes))

@@ -40,7 +40,7 @@ def agent(call: AgentCall) -> AgentReply:
         "title": title, "subject": subject, "missing": missing,
         "steps": {t: {"text": r.text, "data": r.data} for t, r in call.inputs.items()},
     }  # fmt: skip
-    files = (
+    files: tuple[Artifact, ...] = (
         leave(call, "report.html", page, "text/html"),
         leave(call, "report.json", json.dumps(record, indent=1, default=str), "application/json"),
     )

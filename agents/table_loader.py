@@ -129,7 +129,8 @@ def flatten(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def squared(rows: Iterable[Row], max_rows: int, max_s: float) -> tuple[Row, list[Row], int, bool]:
     """Header, rows of equal length, how many were ragged, whether it was cut."""
     it, until = iter(rows), time.monotonic() + max_s
-    header, body, capped = next(it, []), [], False
+    body: list[list[str]] = []
+    header, capped = next(it, []), False
     for seen, row in enumerate(it, 1):
         if len(body) >= max_rows or (seen % 4096 == 0 and time.monotonic() > until):
             capped = True

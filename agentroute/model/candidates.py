@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,39 @@ from agentroute.model.arrays import F32, F64, or_nan
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.objective import QUALITY_ONLY, Objective
 from agentroute.model.tasks import Task
+
+T = TypeVar("T")
+MOST_DERIVED = 32
+
+
+class Derived:
+    """What was derived from one immutable object: at most 32 values, the oldest dropped.
+
+    May be used from several threads; a value is made once, and read without a lock. A copied or
+    pickled object starts with nothing derived.
+    """
+
+    __slots__ = ("_lock", "_made")
+
+    def __init__(self) -> None:
+        self._lock, self._made = RLock(), dict[Hashable, tuple[Any]]()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value under ``key``, by ``make`` where there is none."""
+        found = self._made.get(key)
+        if found is None:
+            with self._lock:
+                found = self._made.get(key)
+                if found is None:
+                    found = (make(),)
+                    while len(self._made) >= MOST_DERIVED:
+                        del self._made[next(iter(self._made))]
+                    self._made[key] = found
+        value: T = found[0]
+        return value
+
+    def __reduce__(self) -> tuple[type[Derived], tuple[()]]:
+        return Derived, ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,9 +64,18 @@ class CardSet:
     sha256: str
     embedder_id: str
     index: Mapping[str, int]
+    _derived: Derived = field(default_factory=Derived, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.cards)
+
+    def derived(self, key: Hashable, make: Callable[[CardSet], T]) -> T:
+        """What ``make`` says of this set, made once for a ``key``.
+
+        For values that depend on the set and on fixed parameters alone: the key names the value
+        and holds the parameters.
+        """
+        return self._derived.get(key, lambda: make(self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,37 +85,20 @@ def _masks(sets: list[Collection[str]]) -> dict[str, Mask]:
     return out
 
 
-@lru_cache(maxsize=64)
-def _table_of(sha: str, box: _Box) -> _Table:
-    cards = box.cards.cards
+def _table_of(cards: CardSet) -> _Table:
     return _Table(
-        code=np.array([_static_code(c) for c in cards], np.uint8),
-        chat=np.array([c.entrypoint == "chat" for c in cards], bool),
-        approval=np.array([c.requires_approval for c in cards], bool),
-        canary=np.array([c.status == "canary" for c in cards], bool),
-        prior=np.array([c.prior_quality for c in cards], float),
-        cost_usd=or_nan(c.pricing.expected_usd for c in cards),
-        latency_s=or_nan(c.latency_s for c in cards),
-        limit=np.array([c.limits.max_concurrency for c in cards], float),
-        skills=_masks([c.skill_ids for c in cards]),
-        inputs=_masks([c.default_input_modes for c in cards]),
-        outputs=_masks([c.default_output_modes for c in cards]),
+        code=np.array([_static_code(c) for c in cards.cards], np.uint8),
+        chat=np.array([c.entrypoint == "chat" for c in cards.cards], bool),
+        approval=np.array([c.requires_approval for c in cards.cards], bool),
+        canary=np.array([c.status == "canary" for c in cards.cards], bool),
+        prior=np.array([c.prior_quality for c in cards.cards], float),
+        cost_usd=or_nan(c.pricing.expected_usd for c in cards.cards),
+        latency_s=or_nan(c.latency_s for c in cards.cards),
+        limit=np.array([c.limits.max_concurrency for c in cards.cards], float),
+        skills=_masks([c.skill_ids for c in cards.cards]),
+        inputs=_masks([c.default_input_modes for c in cards.cards]),
+        outputs=_masks([c.default_output_modes for c in cards.cards]),
     )
-
-
-class _Box:
-    """Hands a card set through the cache; the hash is the set's own name."""
-
-    __slots__ = ("cards",)
-
-    def __init__(self, cards: CardSet) -> None:
-        self.cards = cards
-
-    def __hash__(self) -> int:
-        return hash(self.cards.sha256)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Box) and other.cards.sha256 == self.cards.sha256
 
 
 def eligible(
@@ -136,7 +118,7 @@ def eligible(
     task's own budget bound the expected cost; agents that need approval are not explored.
     An unknown cost passes: nothing is known against it.
     """
-    t = _table_of(cards.sha256, _Box(cards))
+    t = cards.derived("registry.table", _table_of)
     slots = live.slots(cards)
     code = t.code.copy()
 

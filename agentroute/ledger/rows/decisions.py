@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,7 @@ def _request(
     request: Request, blobs: list[Blob], arrays: dict[str, NDArray[Any]]
 ) -> dict[str, Any]:
     c, o = request.candidates, request.objective
-    cards = _cardset_blob(c.cards)
+    cards = c.cards.derived("ledger.blob", _cardset_blob)
     blobs.append(cards)
     n = len(c)
     for name in VECTORS:
@@ -94,8 +93,6 @@ def _task(task: Task, blobs: list[Blob]) -> dict[str, Any]:
     return fields
 
 
-# Keyed by identity through the object itself: a card set is immutable, and encoding it is costly.
-@lru_cache(maxsize=4)
 def _cardset_blob(cards: CardSet) -> Blob:
     data = encode_cardset(cards)
     return Blob(sha256(data), "cardset", data)

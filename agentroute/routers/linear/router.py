@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from agentroute.choosing.prior import CardPrior
 from agentroute.errors import ConfigError, MissingExtraError, NotFittedError, RouterStateError
 from agentroute.model.arrays import F64
-from agentroute.model.candidates import Examples, Request
+from agentroute.model.candidates import CardSet, Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
@@ -64,7 +64,6 @@ class LinearRouter:
         self.head: ClassHead | ScoreHead | None = None
         self.scope = ScopeModel()
         self.corrections.clear()
-        self._words: dict[str, list[frozenset[str]]] = {}
 
     def fit(self, examples: Examples, *, seed: int = 0) -> None:
         """Learn from labels; forgets what was there.
@@ -159,11 +158,8 @@ class LinearRouter:
         return parts, self.scope.out_of_scope(request.task, request.embedding)
 
     def _said(self, request: Request) -> list[frozenset[str]]:
-        """The content words of each candidate's card, looked up once a card set."""
-        cards = request.candidates.cards
-        if cards.sha256 not in self._words:
-            self._words = {cards.sha256: [spoken(c.text()) for c in cards.cards]}
-        words = self._words[cards.sha256]
+        """The content words of each candidate's card."""
+        words = request.candidates.cards.derived("linear.spoken", _spoken)
         return [words[i] for i in request.candidates.rows]
 
     def _reason(self) -> str:
@@ -231,3 +227,7 @@ def belongs(examples: Examples) -> bool:
     n = q.shape[1]
     good = float(np.median((q > 0).sum(axis=1)))
     return bool(n >= 5 and good <= max(1.0, RARE * n) and examples.embedding.any())
+
+
+def _spoken(cards: CardSet) -> list[frozenset[str]]:
+    return [spoken(c.text()) for c in cards.cards]

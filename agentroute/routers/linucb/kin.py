@@ -57,15 +57,7 @@ def kinship(cards: CardSet, *, least: float, m: int) -> Kinship | None:
     return Kinship(near, weight) if weight.any() else None
 
 
-class Families:
-    """Kinship of each card set met, computed once (a cache, no state)."""
-
-    def __init__(self, *, least: float, m: int) -> None:
-        self._least, self._m = least, m
-        self._of: dict[str, Kinship | None] = {}
-
-    def of(self, cards: CardSet) -> Kinship | None:
-        """The kinship in ``cards``, None where there is none."""
-        if cards.sha256 not in self._of:
-            self._of[cards.sha256] = kinship(cards, least=self._least, m=self._m)
-        return self._of[cards.sha256]
+def family(cards: CardSet, *, least: float, m: int) -> Kinship | None:
+    """``kinship``, computed once for a card set."""
+    key = ("linucb.kinship", least, m)
+    return cards.derived(key, lambda cs: kinship(cs, least=least, m=m))

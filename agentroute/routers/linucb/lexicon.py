@@ -64,7 +64,6 @@ class Lexicon:
     def __init__(self) -> None:
         self.W: F32 = np.zeros((0, 1), np.float32)
         self.square, self.df, self.texts = np.zeros(1), np.zeros(0), 0.0
-        self._cards: dict[str, tuple[CardColumns, F32]] = {}
         self._lengths: dict[str, F64] = {}
 
     # -- serving -----------------------------------------------------------------------------
@@ -75,7 +74,7 @@ class Lexicon:
         if not len(at) or not len(self.W):
             return np.zeros(len(c))
         x = self._weights(at).astype(np.float32)
-        cards = self._set(c.cards)[1]
+        cards = _of_set(c.cards)[1]
         with one_thread():
             learned, card = x @ self.W.take(at, axis=0), x @ cards.take(at, axis=0)
         dot = learned.take(arms.rows(c), mode="clip") + CARD * card.take(c.rows)
@@ -157,25 +156,13 @@ class Lexicon:
         square = CARD**2 * (cards.count > 0) + 2.0 * CARD * both + self.square[slots]
         return np.asarray(np.where(square > 0.0, square, 1.0) ** 0.5)
 
-    def _set(self, cards: CardSet) -> tuple[CardColumns, F32]:
-        """The columns of a card set and their matrix (D, N), kept for the last few sets."""
-        kept = self._cards.get(cards.sha256)
-        if kept is None:
-            c = CardColumns.of([card.text() for card in cards.cards])
-            matrix = np.zeros((COLUMNS, len(cards)), np.float32)
-            matrix[c.at, c.owner] = c.k
-            if len(self._cards) >= SETS:
-                self._cards.clear()
-            kept = self._cards[cards.sha256] = c, matrix
-        return kept
-
     def _set_lengths(self, cards: CardSet, arms: ArmIndex) -> F64:
         """(N,) lengths of a card set's vectors: derived, kept for the last few sets."""
         lengths = self._lengths.get(cards.sha256)
         if lengths is None:
             if len(self._lengths) >= SETS:
                 self._lengths.clear()
-            lengths = self._lengths_of(self._set(cards)[0], arms.slots(cards))
+            lengths = self._lengths_of(_of_set(cards)[0], arms.slots(cards))
             self._lengths[cards.sha256] = lengths
         return lengths
 
@@ -186,6 +173,18 @@ class Lexicon:
         at = int(c.rows[0])
         if mine is not None and at >= 0:
             mine[at] = self._lengths_of(_card_columns(one), np.array([row]))[0]
+
+
+def _of_set(cards: CardSet) -> tuple[CardColumns, F32]:
+    """The columns of a card set and their matrix (D, N), made once for a set."""
+    return cards.derived("linucb.words", _columns_of)
+
+
+def _columns_of(cards: CardSet) -> tuple[CardColumns, F32]:
+    c = CardColumns.of([card.text() for card in cards.cards])
+    matrix = np.zeros((COLUMNS, len(cards)), np.float32)
+    matrix[c.at, c.owner] = c.k
+    return c, matrix
 
 
 def text_columns(text: str) -> Ints:

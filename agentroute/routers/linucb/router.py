@@ -20,7 +20,7 @@ from agentroute.model.state import StateDict
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.costs import CostHead
 from agentroute.routers.linucb.drift import PageHinkley
-from agentroute.routers.linucb.kin import Families, Kinship
+from agentroute.routers.linucb.kin import Kinship, family
 from agentroute.routers.linucb.noise import Noise
 from agentroute.routers.linucb.prototypes import Prototypes
 from agentroute.routers.linucb.single import only
@@ -100,7 +100,6 @@ class LinUCB:
         self.space, self.arms, self.folded = Space(), ArmIndex(), 0
         self.quality: ArmBank | None = None
         self.costs: CostHead | None = None
-        self.families = Families(least=LEAST_KINSHIP, m=KIN)
 
     # -- scoring -----------------------------------------------------------------------------
 
@@ -246,7 +245,9 @@ class LinUCB:
         return self.arms.add(agent)
 
     def _kinship(self, cards: CardSet) -> Kinship | None:
-        return self.families.of(cards) if self.inherit and len(self.arms) > 1 else None
+        if not self.inherit or len(self.arms) < 2:
+            return None
+        return family(cards, least=LEAST_KINSHIP, m=KIN)
 
     # -- shapes ------------------------------------------------------------------------------
 

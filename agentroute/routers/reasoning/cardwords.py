@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,35 +63,20 @@ class CardWords:
 
 
 def card_words(cards: CardSet) -> CardWords:
-    """The postings of ``cards``; cached under its SHA-256."""
-    return _build(cards.sha256, _Held(cards))
+    """The postings of ``cards``, built once for a set."""
+    return cards.derived("reasoning.words", _build)
 
 
-class _Held:
-    """Carries a card set through the cache's key without being part of it."""
-
-    def __init__(self, cards: CardSet) -> None:
-        self.cards = cards
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@lru_cache(maxsize=32)
-def _build(_sha: str, held: _Held) -> CardWords:
-    cards = held.cards.cards
-    refused = [_words(" ".join(_REFUSES.findall(c.description))) for c in cards]
-    claimed = [_words(_REFUSES.sub(" ", c.text())) for c in cards]
-    skills = [_words(_skill_text(c)) for c in cards]
+def _build(cards: CardSet) -> CardWords:
+    refused = [_words(" ".join(_REFUSES.findall(c.description))) for c in cards.cards]
+    claimed = [_words(_REFUSES.sub(" ", c.text())) for c in cards.cards]
+    skills = [_words(_skill_text(c)) for c in cards.cards]
     return CardWords(
         size=len(cards),
         claims=_bm25(claimed),
         refusals=_postings([dict.fromkeys(set(words), 1.0) for words in refused]),
         skills=_postings([dict.fromkeys(set(words), 1.0) for words in skills]),
-        alike=_alike(held.cards),
+        alike=_alike(cards),
     )
 
 

@@ -45,7 +45,6 @@ class Recruiting:
         self.arms = ArmIndex()
         self.skills: dict[str, int] = {}
         self.profiles: F64 = np.zeros((1, 0))
-        self._card_skills: dict[str, tuple[str, ...]] = {}
 
     async def score(self, request: Request) -> Scores:
         """See ``Router.score``. Terms: recruit (or card), cost, latency."""
@@ -95,10 +94,8 @@ class Recruiting:
         return match
 
     def _needed(self, request: Request) -> list[str]:
-        cards = request.candidates.cards
-        if cards.sha256 not in self._card_skills:
-            self._card_skills[cards.sha256] = skills_of(cards)
-        return self.matcher.needed(request.task, self._card_skills[cards.sha256])
+        vocabulary = request.candidates.cards.derived("recruiting.skills", skills_of)
+        return self.matcher.needed(request.task, vocabulary)
 
     def _reason(self, request: Request, term: str) -> str:
         if term == "card":
