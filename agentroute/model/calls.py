@@ -19,12 +19,16 @@ MAX_COST_USD = 1e9
 
 
 class Usage(Part):
-    """What a call used. ``cost_usd`` None means: let the card's pricing say."""
+    """What a call used."""
 
     input_tokens: int = Field(0, ge=0, le=MAX_TOKENS)
+    """Tokens read."""
     output_tokens: int = Field(0, ge=0, le=MAX_TOKENS)
+    """Tokens written."""
     cpu_s: float = Field(0.0, ge=0, le=MAX_CPU_S)
+    """CPU seconds of the call's process."""
     cost_usd: float | None = Field(None, ge=0, le=MAX_COST_USD)
+    """None means: the card's pricing says."""
 
     @property
     def tokens(self) -> int:
@@ -33,54 +37,66 @@ class Usage(Part):
 
 
 class Artifact(Part):
-    """A file that a call left in its own folder. ``name`` is a plain file name."""
+    """A file that a call left in its own folder."""
 
     name: str = Field(min_length=1, max_length=255, pattern=r"^[^/\\\x00]+$")
+    """A plain file name."""
     path: str
+    """Where it is; inside the call's folder."""
     media_type: str = "application/octet-stream"
+    """As on the web."""
 
 
 class Citation(Part):
     """Where a statement comes from."""
 
     source: str
+    """A file, a page, a table."""
     locator: str = ""
+    """Where in it."""
     quote: str = ""
+    """The words themselves."""
 
 
 class AgentReply(Part):
-    """An agent's answer. ``data`` is JSON for the next agent, ``text`` is for people.
-
-    ``confidence`` in [0, 1] is the agent's own; ``abstained`` says that it does not know.
-    """
+    """An agent's answer."""
 
     text: str = ""
+    """For people."""
     data: Any = None
+    """JSON, for the next agent."""
     artifacts: tuple[Artifact, ...] = ()
+    """Files in the call's folder."""
     citations: tuple[Citation, ...] = ()
+    """What it rests on."""
     confidence: float | None = Field(None, ge=0, le=1)
+    """The agent's own, in [0, 1]."""
     abstained: bool = False
+    """It does not know."""
     usage: Usage = Usage()
+    """What it took."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentCall:
-    """What an agent is given.
-
-    Shapes and units: ``inputs`` maps the id of a direct input (HYBRID: any ancestor) to its
-    reply; ``transcript`` (SEQUENTIAL) lists ``(task_id, text)`` so far; ``deadline_s`` and
-    ``budget_usd`` are what is left for this call. ``call_id`` is ``run:task:attempt:agent`` and
-    serves as an idempotency key. Files go into ``workdir`` and nowhere else.
-    """
+    """What an agent is given."""
 
     task: Task
+    """What to do."""
     inputs: dict[str, AgentReply] = field(default_factory=dict)
+    """Replies of the direct inputs (HYBRID: of all ancestors) by task id."""
     params: dict[str, Any] = field(default_factory=dict)
+    """The task's, over the card's."""
     call_id: str = ""
+    """``run:task:attempt:agent``; serves as an idempotency key."""
     deadline_s: float = 30.0
+    """Seconds that are left for this call."""
     budget_usd: float | None = None
+    """Money that is left for this call."""
     workdir: Path = Path()
+    """Where files go, and nowhere else."""
     transcript: tuple[tuple[str, str], ...] = ()
+    """SEQUENTIAL: ``(task_id, text)`` of the tasks before, in order."""
 
 
 OnChunk = Callable[[str], None]

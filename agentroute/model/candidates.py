@@ -51,19 +51,20 @@ class Derived:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CardSet:
-    """An immutable set of cards with their embeddings, named by its SHA-256.
-
-    Shapes: ``embedding`` (N, e) float32, rows L2-normalised or zero.
-
-    ``index`` maps a name to its row.
-    """
+    """An immutable set of N cards with their embeddings, named by its SHA-256."""
 
     cards: tuple[CapabilityCard, ...]
+    """In row order."""
     names: NDArray[np.object_]
+    """(N,) their names."""
     embedding: F32
+    """(N, e), rows L2-normalised or zero."""
     sha256: str
+    """Of cards and embeddings."""
     embedder_id: str
+    """The space of the embeddings."""
     index: Mapping[str, int]
+    """Name to row."""
     _derived: Derived = field(default_factory=Derived, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -80,27 +81,32 @@ class CardSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """The eligible agents, as a struct of arrays (n,); row i is ``cards.cards[rows[i]]``.
-
-    ``prior`` expected quality by the card in [0, 1]; ``load`` calls in flight over the limit;
-    ``latency_s``, ``cost_usd`` running averages, else the card's values (NaN where unknown);
-    ``success`` share of calls without error; ``inflight`` decisions not yet settled;
-    ``explorable`` False for agents that need approval or exceed the budget left;
-    ``canary`` True for agents that may get at most a tenth of the choices.
-    """
+    """The eligible agents, as a struct of arrays (n,); row i is ``cards.cards[rows[i]]``."""
 
     cards: CardSet
+    """The set that they are of."""
     rows: NDArray[np.int64]
+    """Their rows in it."""
     names: NDArray[np.object_]
+    """Their names."""
     embedding: F32
+    """(n, e) of their cards."""
     prior: F64
+    """Expected quality by the card, in [0, 1]."""
     load: F64
+    """Calls in flight over the limit."""
     latency_s: F64
+    """Running average, else the card's; NaN where unknown."""
     cost_usd: F64
+    """Running average, else the card's; NaN where unknown."""
     success: F64
+    """Share of calls without error."""
     inflight: F64
+    """Decisions not yet settled."""
     explorable: NDArray[np.bool_]
+    """False for agents that need approval or exceed the budget left."""
     canary: NDArray[np.bool_]
+    """True for agents that get at most a tenth of the choices."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -154,37 +160,42 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """All that a router may look at for one choice.
-
-    ``embedding`` (e,) float32 of the prompt; ``upstream`` the agents that made the direct inputs;
-    ``stage`` the topological generation of the task; ``recorded`` a chat model's recorded reply
-    that is to be used in place of a call (replay).
-    """
+    """All that a router may look at for one choice."""
 
     task: Task
+    """What to do."""
     embedding: F32
+    """(e,) of the prompt."""
     candidates: Candidates
+    """Who may be chosen."""
     objective: Objective = QUALITY_ONLY
+    """What is wanted of the result."""
     upstream: tuple[str, ...] = ()
+    """Agents that made the direct inputs."""
     stage: int = 0
+    """Topological generation of the task."""
     recorded: bytes | None = None
+    """A chat model's recorded reply, used in place of a call (replay)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Labelled outcomes for routers that can be fitted: m tasks by N agents of ``cards``.
-
-    Shapes: ``embedding`` (m, e) float32; ``quality`` (m, N) in [0, 1], NaN where not observed;
-    ``cost_usd``, ``latency_s`` (m, N) or None; ``abstain`` (m,) True where nobody should be called.
-    """
+    """Labelled outcomes for routers that can be fitted: m tasks by N agents of ``cards``."""
 
     tasks: tuple[Task, ...]
+    """m of them."""
     embedding: F32
+    """(m, e) of their prompts."""
     cards: CardSet
+    """N of them."""
     quality: F64
+    """(m, N) in [0, 1]; NaN where not observed."""
     cost_usd: F64 | None
+    """(m, N), or None."""
     latency_s: F64 | None
+    """(m, N), or None."""
     abstain: NDArray[np.bool_]
+    """(m,) True where nobody should be called."""
 
     def __len__(self) -> int:
         return len(self.tasks)

@@ -22,71 +22,101 @@ class Skill(Part):
     """One thing an agent can do (A2A ``AgentSkill``)."""
 
     id: str = Field(min_length=1, max_length=120)
+    """What tasks require it by."""
     name: str = ""
+    """For people."""
     description: str = ""
+    """What it is for."""
     tags: tuple[str, ...] = ()
+    """Words that it goes under."""
     examples: tuple[str, ...] = ()
+    """Prompts that it fits."""
     input_modes: tuple[str, ...] = ()
+    """Media types; the card's where empty."""
     output_modes: tuple[str, ...] = ()
+    """Media types; the card's where empty."""
 
 
 class Pricing(Part):
-    """What a call costs, in US dollars. All parts add up.
-
-    ``cpu_s_usd`` is per measured CPU second (local agents), ``*_mtok_usd`` per million tokens.
-    """
+    """What a call costs, in US dollars; all parts add up."""
 
     call_usd: float = Field(0.0, ge=0, le=MAX_PRICE_USD)
+    """A call."""
     cpu_s_usd: float = Field(0.0, ge=0, le=MAX_PRICE_USD)
+    """A measured CPU second (local agents)."""
     input_mtok_usd: float = Field(0.0, ge=0, le=MAX_PRICE_USD)
+    """A million tokens read."""
     output_mtok_usd: float = Field(0.0, ge=0, le=MAX_PRICE_USD)
+    """A million tokens written."""
     expected_usd: float | None = Field(
         None, ge=0, le=MAX_PRICE_USD, description="typical cost of one call"
     )
+    """A typical call: what is known before the first one."""
 
 
 class Limits(Part):
     """Bounds on a single agent."""
 
     timeout_s: float = Field(30.0, gt=0, le=86_400)
+    """Of one call."""
     max_attempts: int = Field(2, ge=1, le=10)
+    """Calls of one task, the first included."""
     max_concurrency: int = Field(4, ge=1, le=10_000)
+    """Calls at once."""
     cooldown_failures: int = Field(3, ge=1)
+    """Failures in a row that open the breaker."""
     cooldown_s: float = Field(60.0, ge=0)
+    """How long it stays open."""
 
 
 class CapabilityCard(Part):
-    """An agent's card: A2A AgentCard's field names, and ours beside them.
-
-    ``entrypoint`` is one of ``NAME.py:fn`` (a file beside the card), ``module:fn``, ``card:NAME``
-    (another card's code, called with ``params``) or ``chat`` (a model and a prompt). A card that
-    came from outside has none: it cannot name code to run. ``prior_quality`` is the owner's
-    guess of the mean quality in [0, 1]; 0.5 says nothing.
-    """
+    """An agent's card: A2A AgentCard's field names, and ours beside them."""
 
     name: str
+    """What it is called by."""
     description: str = Field(min_length=1, max_length=4_000)
+    """What it does: routers read it."""
     version: str = "1"
+    """Of the agent."""
     skills: tuple[Skill, ...] = ()
+    """What it can do."""
     default_input_modes: tuple[str, ...] = ("text/plain",)
+    """Media types that it reads."""
     default_output_modes: tuple[str, ...] = ("text/plain",)
+    """Media types that it writes."""
     provider: str = ""
+    """Who makes it."""
     url: str = ""
+    """Where it is served, where it is."""
     documentation_url: str = ""
+    """Where it is described."""
 
     entrypoint: str | None = None
+    """``NAME.py:fn`` beside the card, ``module:fn``, ``card:NAME`` (another's code) or ``chat``."""
     isolation: Isolation = "process"
+    """A killable process, or this one."""
     params: dict[str, Any] = Field(default_factory=dict)
+    """Handed to its code."""
     model: str | None = None
+    """Of a chat card."""
     prompt: str | None = None
+    """Of a chat card."""
     pricing: Pricing = Pricing()
+    """What a call costs."""
     latency_s: float | None = Field(None, ge=0, description="typical seconds of one call")
+    """Of a typical call."""
     prior_quality: float = Field(0.5, ge=0, le=1)
+    """The owner's guess of the mean quality, in [0, 1]; 0.5 says nothing."""
     limits: Limits = Limits()
+    """Bounds on it."""
     fallbacks: tuple[str, ...] = ()
+    """Who is asked after it failed, in order."""
     requires_approval: bool = False
+    """A human is asked before each call."""
     status: Status = "active"
+    """draft and retired are never asked; shadow runs beside; canary gets a tenth."""
     outside: bool = False
+    """Came from elsewhere: it cannot name code to run."""
 
     @field_validator("name")
     @classmethod

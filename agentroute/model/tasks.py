@@ -20,31 +20,40 @@ class Message(Part):
     """One earlier turn of the conversation."""
 
     role: Literal["user", "assistant"]
+    """Who spoke."""
     text: str
+    """What was said."""
 
 
 class Task(Part):
-    """One unit of work that one agent answers.
-
-    ``depends_on`` maps the id of a needed task to the coupling in [0, 1] (AdaptOrch: none 0.0,
-    weak 0.3, strong 0.7, critical 1.0); a list of ids means the default 0.3 for each.
-    ``skills`` are required: a candidate has them all. ``agent`` pins the choice.
-    ``params`` reach the agent as ``AgentCall.params``.
-    """
+    """One unit of work that one agent answers."""
 
     id: str = Field("task", min_length=1, max_length=200)
+    """Unique in its graph."""
     prompt: str = Field(max_length=MAX_PROMPT)
+    """What to do, in words."""
     features: dict[str, str] = Field(default_factory=dict)
+    """Named values that routers may use."""
     history: tuple[Message, ...] = ()
+    """Earlier turns."""
     skills: tuple[str, ...] = ()
+    """Required: a candidate has them all."""
     depends_on: dict[str, Coupling] = Field(default_factory=dict)
+    """Needed task to coupling: none 0, weak 0.3, strong 0.7, critical 1; a list means 0.3."""
     weight: float = Field(1.0, gt=0)
+    """Share of a run's credit."""
     input_modes: tuple[str, ...] = ()
+    """Media types that it hands over."""
     output_modes: tuple[str, ...] = ()
+    """Media types that it asks for."""
     agent: str | None = None
+    """Pins the choice."""
     budget_usd: float | None = Field(None, ge=0)
+    """Of one call."""
     deadline_s: float | None = Field(None, gt=0)
+    """Of one call."""
     params: dict[str, Any] = Field(default_factory=dict)
+    """Reach the agent as ``AgentCall.params``."""
 
     @field_validator("depends_on", mode="before")
     @classmethod
