@@ -11,7 +11,6 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from agentroute.choosing.catalog import Spec
 from agentroute.config.paths import database_file, search_order
 from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
 from agentroute.errors import ConfigError, NestedLoopError, UsageError
@@ -23,7 +22,7 @@ from agentroute.ledger import Ledger
 from agentroute.model.events import Event
 from agentroute.model.ids import uuid7
 from agentroute.model.objective import Objective
-from agentroute.model.plans import Plan
+from agentroute.model.plans import Plan, Spec
 from agentroute.model.runs import RunResult
 from agentroute.model.tasks import Task
 from agentroute.planning.graphfile import plan_of_text

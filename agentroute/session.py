@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentroute.adapters.client import endpoint_configured
-from agentroute.choosing.catalog import Spec
 from agentroute.choosing.depth import make_depth
 from agentroute.choosing.policy import Policy
 from agentroute.config.paths import Place, search_order
@@ -21,7 +20,7 @@ from agentroute.learning.policies import Policies
 from agentroute.learning.taking_up import take_up
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
-from agentroute.model.plans import AgentUse, Plan
+from agentroute.model.plans import AgentUse, Plan, Spec
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
@@ -108,8 +107,8 @@ class Session:
 
     def rules(self, plan: Plan, *, router: Spec | None = None, seed: int | None = None) -> Rules:
         """How a plan is to choose: what it names itself, else the settings."""
-        spec = router or (_spec(plan.router) if plan.router else self.settings.router)
-        depth = _spec(plan.depth) if plan.depth else self.settings.depth
+        spec = router or (plan.router.written() if plan.router else self.settings.router)
+        depth = plan.depth.written() if plan.depth else self.settings.depth
         own = router is not None or plan.router is None  # not what a graph file names
         rules, _ = self.rules_of(
             spec, depth=depth, exploration=plan.exploration, seed=seed, trusted=own
@@ -170,7 +169,7 @@ class Session:
             self.registry,
             ledger,
             self.rules,
-            refine=use(s.refine),
+            refine=AgentUse.of(s.refine, field="refine"),
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",
             planner=self.plan,
@@ -204,13 +203,3 @@ class Session:
         if text is None:
             raise UnknownRunError(f"the plan of run '{run_id}' was erased")
         return Plan.model_validate_json(text)
-
-
-def _spec(named: AgentUse) -> dict[str, Any]:
-    return {"name": named.name, **named.params}
-
-
-def use(spec: Spec) -> AgentUse:
-    """A name, or a mapping with ``name`` and parameters, as the plan's own form."""
-    given = {"name": spec} if isinstance(spec, str) else dict(spec)
-    return AgentUse(name=str(given.pop("name", "")), params=given)

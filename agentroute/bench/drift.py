@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agentroute.errors import UsageError
-from agentroute.evaluation.contestants import PolicyFactory, RouterFactory, RouterSpec, factories
+from agentroute.evaluation.contestants import PolicyFactory, RouterFactory, factories
 from agentroute.evaluation.worlds.drift import (
     BEFORE,
     DEAD_SHARE,
@@ -24,10 +24,11 @@ from agentroute.evaluation.worlds.drift import (
 )
 from agentroute.evaluation.worlds.environments import Environment, drift
 from agentroute.evaluation.worlds.play import BanditRun, run_bandit_async
+from agentroute.model.plans import Spec
 
 
 def bench_drift(
-    routers: Sequence[RouterSpec] | Mapping[str, RouterFactory] = ("default",),
+    routers: Sequence[Spec] | Mapping[str, RouterFactory] = ("default",),
     *,
     seeds: int = 10,
     tasks: int = 1_000,

@@ -14,6 +14,7 @@ from agentroute.choosing.protocol import Router
 from agentroute.choosing.screening import Screening
 from agentroute.errors import AgentRouteError, ConfigError, did_you_mean
 from agentroute.model.arrays import Embedder
+from agentroute.model.plans import AgentUse, Spec
 
 DEFAULT = "linucb"
 BUILT_IN: dict[str, str] = {
@@ -33,7 +34,6 @@ BUILT_IN: dict[str, str] = {
 }
 POLICY = {"screening": 0.0, "exploration": 0.05, "abstain_at": 0.5, "margin": 0.02}
 FIELD = "router"
-Spec = str | Mapping[str, Any]
 
 
 def known_routers() -> tuple[str, ...]:
@@ -58,7 +58,8 @@ def make_router(
         ConfigError: an unknown name or parameter, a bad value, or code from an untrusted spec.
         MissingExtraError: the router needs an extra that is not installed.
     """
-    name, params = _split(spec)
+    use = AgentUse.of(spec, field=FIELD)
+    name, params = use.name, use.params
     cls = _resolve(name, trusted=trusted)
     accepted = _parameters(name, cls)
     _check_params(name, params, accepted)
@@ -89,7 +90,8 @@ def make_policy(
     Raises:
         ConfigError, MissingExtraError: see ``make_router``.
     """
-    name, params = _split(spec)
+    use = AgentUse.of(spec, field=FIELD)
+    name, params = use.name, dict(use.params)
     own = {k: params.pop(k) for k in tuple(POLICY) if k in params}
     router = make_router({"name": name, **params}, embedder=embedder, seed=seed, trusted=trusted)
     number = {k: _number(k, own.get(k, v)) for k, v in POLICY.items() if k != "exploration"}
@@ -102,16 +104,6 @@ def make_policy(
         abstain_at=number["abstain_at"],
         margin=number["margin"],
     )
-
-
-def _split(spec: Spec) -> tuple[str, dict[str, Any]]:
-    if isinstance(spec, str):
-        return spec, {}
-    params = dict(spec)
-    name = params.pop("name", None)
-    if not isinstance(name, str):
-        raise ConfigError("a router needs a name", field=FIELD, hint="router: {name: linucb}")
-    return name, params
 
 
 def _resolve(name: str, *, trusted: bool) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from agentroute.choosing.decide import Choice
 from agentroute.errors import ConfigError, did_you_mean
+from agentroute.model.plans import AgentUse, Spec
 from agentroute.model.scores import Scores
 
 
@@ -59,14 +59,14 @@ class Overlap:
 _KINDS = {"one": Fixed, "fixed": Fixed, "overlap": Overlap}
 
 
-def make_depth(spec: str | Mapping[str, Any]) -> Depth:
+def make_depth(spec: Spec) -> Depth:
     """A depth policy from ``one``, ``overlap`` or ``{name: fixed, k: 3}``.
 
     Raises:
         ConfigError: an unknown name or parameter.
     """
-    given = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = str(given.pop("name", ""))
+    use = AgentUse.of(spec, field="depth")
+    name, given = use.name, use.params
     if name not in _KINDS:
         hint = did_you_mean(name, _KINDS)
         raise ConfigError(f"no depth policy is called '{name}'", field="depth", hint=hint)

@@ -12,12 +12,12 @@ from pydantic import Field, ValidationError, field_validator
 from agentroute.config.paths import SCHEME, database_file, database_url
 from agentroute.config.yaml import Document, load_yaml, problem
 from agentroute.errors import ConfigError, LedgerError
+from agentroute.model.plans import Written
 from agentroute.model.record import Part
 
 FILE = "agentroute.yaml"
 PREFIX = "AGENTROUTE_"
 
-Spec = str | dict[str, Any]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -61,7 +61,7 @@ class Settings(Part):
     """Folder for artefacts."""
     embedder: str = "wordllama"
     """What turns text into vectors, by name."""
-    router: Spec = "default"
+    router: Written = "default"
     """A name, or a mapping with ``name`` and parameters."""
     exploration: float = Field(0.05, ge=0, le=1)
     """Epsilon: share of choices spread over the candidates."""
@@ -71,9 +71,9 @@ class Settings(Part):
     """The top two within this are marked ambiguous."""
     screen: int | None = Field(None, ge=1)
     """Keep the best so many before routing; None keeps all."""
-    depth: Spec = "one"
+    depth: Written = "one"
     """How many agents for a task: a name, or a mapping."""
-    refine: Spec = "refiner"
+    refine: Written = "refiner"
     """Who joins the answers: an agent's name, or a mapping."""
     feedback_weights: FeedbackWeights = FeedbackWeights()
     """How much a word of each kind of source weighs in learning."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from agentroute.choosing.catalog import make_policy
+from agentroute.choosing.catalog import FIELD, make_policy
 from agentroute.choosing.exploration import DEFAULT, Epsilon
 from agentroute.choosing.policy import Policy
 from agentroute.choosing.protocol import FittableRouter, Router
@@ -18,9 +17,9 @@ from agentroute.evaluation.stream import Stream
 from agentroute.features.text import Embedder
 from agentroute.model.arrays import F64, Ints
 from agentroute.model.ids import keyed_rng
+from agentroute.model.plans import AgentUse, Spec
 
 NOBODY = -1
-RouterSpec = str | Mapping[str, Any]
 PolicyFactory = Callable[[int], Policy]
 RouterFactory = Callable[[int], Router]
 
@@ -34,7 +33,7 @@ class Picks:
 
 
 def factories(
-    routers: Sequence[RouterSpec] | Mapping[str, RouterFactory],
+    routers: Sequence[Spec] | Mapping[str, RouterFactory],
     embedder: Embedder,
     *,
     exploration: float | None = None,
@@ -52,10 +51,11 @@ def factories(
         return {name: _wrapped(make, exploration) for name, make in routers.items()}
     out: dict[str, PolicyFactory] = {}
     for spec in routers:
-        label = spec if isinstance(spec, str) else str(spec.get("label", spec.get("name")))
+        written = AgentUse.of(spec, field=FIELD).written()
+        label = str(written.pop("label", written["name"]))
         if label in out:
             raise UsageError(f"the router '{label}' is given twice", hint="add a label")
-        out[label] = _from_catalog(spec, embedder, exploration)
+        out[label] = _from_catalog(written, embedder, exploration)
     return out
 
 
@@ -64,11 +64,9 @@ def _wrapped(make: RouterFactory, exploration: float | None) -> PolicyFactory:
     return lambda seed: Policy(make(seed), exploration=how)
 
 
-def _from_catalog(spec: RouterSpec, embedder: Embedder, exploration: float | None) -> PolicyFactory:
-    clean = spec if isinstance(spec, str) else {k: v for k, v in spec.items() if k != "label"}
-
+def _from_catalog(spec: Spec, embedder: Embedder, exploration: float | None) -> PolicyFactory:
     def make(seed: int) -> Policy:
-        return make_policy(clean, embedder=embedder, seed=seed, exploration=exploration)
+        return make_policy(spec, embedder=embedder, seed=seed, exploration=exploration)
 
     make(0)  # an unknown name or parameter is refused before any work
     return make

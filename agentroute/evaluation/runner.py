@@ -22,7 +22,6 @@ from agentroute.evaluation.contestants import (
     Picks,
     PolicyFactory,
     RouterFactory,
-    RouterSpec,
     factories,
     learn_bandit,
     learn_full,
@@ -39,6 +38,7 @@ from agentroute.features.text import Embedder, make_embedder
 from agentroute.model.arrays import Ints
 from agentroute.model.ids import keyed_rng
 from agentroute.model.objective import Objective
+from agentroute.model.plans import Spec
 
 Mode = Literal["full", "bandit"]
 
@@ -56,7 +56,7 @@ class EvalSpec:
 
     test: Path | str | OutcomeTable | None = None
     train: Path | str | OutcomeTable | None = None
-    routers: Sequence[RouterSpec] | Mapping[str, RouterFactory] = ("default",)
+    routers: Sequence[Spec] | Mapping[str, RouterFactory] = ("default",)
     mode: Mode = "full"
     seeds: int | None = None
     train_split: Sequence[str] = ()

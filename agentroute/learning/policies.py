@@ -7,12 +7,13 @@ from typing import Any
 
 import orjson
 
-from agentroute.choosing.catalog import Spec, make_policy
+from agentroute.choosing.catalog import FIELD, make_policy
 from agentroute.choosing.policy import Policy
 from agentroute.learning.fold import Learner
 from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
+from agentroute.model.plans import AgentUse, Spec
 
 
 class Policies:
@@ -47,12 +48,11 @@ class Policies:
         Raises:
             ConfigError: an unknown router or parameter, or code named by a spec that may not.
         """
-        full: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
-        full = {**self._defaults, **full}
+        full = {**self._defaults, **AgentUse.of(spec, field=FIELD).written()}
         if exploration is not None:
             full["exploration"] = exploration
         key = orjson.dumps(full, option=orjson.OPT_SORT_KEYS)
-        names_code = ":" in str(full.get("name"))
+        names_code = ":" in full["name"]
         if key not in self._made or (names_code and not trusted):
             self._made[key] = self._make(full, trusted=trusted)
         policy, learner = self._made[key]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
 
+from agentroute.errors import ConfigError
 from agentroute.model.record import Part
 from agentroute.model.tasks import Task, TaskGraph
+
+Spec = str | Mapping[str, Any]  # what people write: a name, or a mapping with name and parameters
+Written = str | dict[str, Any]  # the same as files hold it
 
 
 class Topology(StrEnum):
@@ -48,6 +53,29 @@ class AgentUse(Part):
 
     name: str = Field(min_length=1)
     params: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, spec: object, *, field: str = "") -> AgentUse:
+        """A name, or a mapping with ``name`` and parameters; ``field`` is what an error names.
+
+        Raises:
+            ConfigError: it is neither.
+        """
+        if isinstance(spec, AgentUse):
+            return spec
+        params = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
+        name = params.pop("name", None)
+        if not isinstance(name, str) or not name or not all(isinstance(k, str) for k in params):
+            raise ConfigError(
+                "needs a name, or a mapping with a name and parameters",
+                field=field or None,
+                hint=f"{field or 'write'}: NAME, or {{name: NAME, PARAMETER: VALUE}}",
+            )
+        return cls(name=name, params=params)
+
+    def written(self) -> dict[str, Any]:
+        """The mapping that ``of`` reads."""
+        return {"name": self.name, **self.params}
 
 
 class FailWhen(Part):

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from agentroute.config.yaml import Document, load_yaml, parse_yaml, validate
 from agentroute.errors import (
+    ConfigError,
     CycleError,
     GraphError,
     PlanError,
@@ -19,7 +20,7 @@ from agentroute.errors import (
     UsageError,
     did_you_mean,
 )
-from agentroute.model.plans import AgentUse, FailWhen, Plan, Topology
+from agentroute.model.plans import AgentUse, FailWhen, Plan, Topology, Written
 from agentroute.model.record import Part
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.inputs import InputSpec, fill, look_up, read_inputs, references
@@ -30,12 +31,12 @@ MAX_TASKS = 10_000
 
 def _use(value: Any) -> Any:
     """A name, or a mapping of ``name`` and parameters."""
-    if isinstance(value, str):
-        return {"name": value}
-    if isinstance(value, dict) and set(value) != {"name", "params"}:
-        rest = {k: v for k, v in value.items() if k != "name"}
-        return {"name": value.get("name", ""), "params": rest}
-    return value
+    if isinstance(value, dict) and set(value) == {"name", "params"}:
+        return value  # as a plan is stored
+    try:
+        return AgentUse.of(value)
+    except ConfigError as e:
+        raise ValueError(f"{e}; {e.hint}") from None
 
 
 def _uses(value: Any) -> Any:
@@ -44,7 +45,6 @@ def _uses(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-Written = str | dict[str, Any]
 Use = Annotated[AgentUse, BeforeValidator(_use, json_schema_input_type=Written)]
 Uses = Annotated[
     tuple[Use, ...], BeforeValidator(_uses, json_schema_input_type=Written | list[Written])

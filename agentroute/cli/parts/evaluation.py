@@ -12,12 +12,12 @@ import typer
 from agentroute.cli.parts.common import emit, table, usd
 
 if TYPE_CHECKING:
-    from agentroute.evaluation.contestants import RouterSpec
     from agentroute.evaluation.runner import EvalSpec
     from agentroute.evaluation.sweep import Sweep
+    from agentroute.model.plans import Spec
 
 
-def router_specs(given: Sequence[str]) -> tuple[RouterSpec, ...]:
+def router_specs(given: Sequence[str]) -> tuple[Spec, ...]:
     """What ``--router`` was given: names, or mappings in braces as in YAML.
 
     Raises:
@@ -25,7 +25,7 @@ def router_specs(given: Sequence[str]) -> tuple[RouterSpec, ...]:
     """
     from agentroute.config.yaml import parse_yaml
 
-    specs: list[RouterSpec] = []
+    specs: list[Spec] = []
     for text in given:
         braces = text.lstrip().startswith("{")
         specs.append(parse_yaml(text, "--router").data if braces else text)
@@ -120,7 +120,7 @@ def show_curve(found: Mapping[str, Any]) -> None:
     table("score by train rows", ["who", *(f">{n}" for n in found["at"])], rows)
 
 
-def off_policy(url: str, routers: Sequence[RouterSpec], embedder: str, *, as_json: bool) -> None:
+def off_policy(url: str, routers: Sequence[Spec], embedder: str, *, as_json: bool) -> None:
     """What each router would have earned on the logged decisions: IPS, SNIPS, doubly robust."""
     from agentroute.evaluation.contestants import factories
     from agentroute.evaluation.offpolicy.estimators import estimate
