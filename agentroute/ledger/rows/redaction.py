@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +24,7 @@ _WEAK = r"(?:token|sig|signature|sess(?:ion)?[_-]?id|phpsessid|jsessionid|\bpass
 _SIGN = r"[\\\"']{0,4}\s{0,3}[:=]\s{0,3}"
 _NOT = r"(?!\[redacted|\$\{|\{\{|<[\w -]+>|\*{3}|[A-Za-z_][\w.]*[(\[])"
 # A weak name says little by itself: its value must look made by a machine.
-_MADE = r"(?=[^\s\"']*[A-Za-z])(?=[^\s\"']*\d)[A-Za-z0-9._~+/=%-]{8,}(?![\w(\[])"
+_MADE = r"(?=[^\s\"']{0,80}[A-Za-z])(?=[^\s\"']{0,80}\d)[A-Za-z0-9._~+/=%-]{8,}(?![\w(\[])"
 
 PATTERNS: dict[str, str] = {
     "private-key": (
@@ -41,7 +42,7 @@ PATTERNS: dict[str, str] = {
     "stripe-key": _B + r"(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,}",
     "model-api-key": (
         _B + r"(?:sk-(?:ant-|proj-|or-|svcacct-)[A-Za-z0-9_-]{20,}"
-        r"|sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}|(?:gsk_|pplx-|xai-|nvapi-|r8_)[\w-]{30,})"
+        r"|sk-(?=[A-Za-z_-]{0,80}\d)[A-Za-z0-9_-]{20,}|(?:gsk_|pplx-|xai-|nvapi-|r8_)[\w-]{30,})"
     ),
     "google-api-key": _B + r"(?:AIza[\w-]{35}|GOCSPX-[\w-]{20,}|ya29\.[\w-]{20,})",
     "hugging-face-token": _B + r"hf_[A-Za-z0-9]{30,}",
@@ -75,11 +76,17 @@ PATTERNS: dict[str, str] = {
     ),
 }
 
-# 'passphrase' stands before what 'assigned-secret' would cut at the first blank.
-_ORDER = sorted(PATTERNS, key=lambda kind: (kind == "assigned-secret", kind == "weak-name"))
-_ONE = re.compile(
-    "|".join(f"(?P<{kind.replace('-', '_')}>{PATTERNS[kind]})" for kind in _ORDER), re.DOTALL
-)
+# Kinds known by a name beside them. 'passphrase' stands before what cuts at the first blank.
+_NAMED_KINDS = ("authorization", "cookie", "passphrase", "assigned-secret", "weak-name")
+
+
+def _any_of(kinds: Iterable[str]) -> re.Pattern[str]:
+    groups = (f"(?P<{kind.replace('-', '_')}>{PATTERNS[kind]})" for kind in kinds)
+    return re.compile("|".join(groups), re.DOTALL)
+
+
+_BY_FORM = _any_of(k for k in PATTERNS if k not in _NAMED_KINDS)
+_BY_NAME = _any_of(_NAMED_KINDS)
 # Any secret above contains one of these; looking for plain substrings first is far cheaper.
 _MARKS = (
     "-----BEGIN", "AKIA", "ASIA", "AGPA", "AIDA", "AROA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_",
@@ -89,9 +96,10 @@ _MARKS = (
     "shp", "glsa_", "hvs.", "dapi", "lin_api_", "PMAK-", "tskey-", "AGE-SECRET", "ATATT3x", "SG.",
     "SK", "AccountKey=", "eyJ", "://",
 )  # fmt: skip
-_WORDS = re.compile(
-    r"pass(?!enger|ing|ed\b)|pwd|secret|key|token(?!s\b)|bearer |basic |cookie|credential|sig"
-    r"|sess|auth"
+# A name in lower case with a sign after it, or as a whole string of JSON.
+_NAMES = re.compile(
+    r"bearer |basic |cookie: |(?:pass|pwd|secret|key|token|credential|sig|sess|cookie|auth|jwt)"
+    r"[\w-]{0,40}(?:[\\\"']{0,4}\s{0,3}[:=]|[\\\"]{1,2}\s{0,3}[,}])"
 )
 
 _STRONG_KEY = re.compile(
@@ -110,7 +118,10 @@ def redact(text: str) -> str:
 
     A text that is a JSON object or list as a whole is redacted in its strings, also by key.
     """
-    if len(text) < 8 or not _suspicious(text):
+    if len(text) < 8:
+        return text
+    formed, named = _marked(text), _NAMES.search(text.lower()) is not None
+    if not (formed or named):
         return text
     if text.lstrip()[:1] in ("{", "["):
         try:
@@ -119,7 +130,8 @@ def redact(text: str) -> str:
             return text if found == value else json.dumps(found, ensure_ascii=False)
         except (ValueError, RecursionError):
             pass  # not JSON after all
-    return _ONE.sub(_mask, text)
+    text = _BY_FORM.sub(_mask, text) if formed else text
+    return _BY_NAME.sub(_mask, text) if named else text
 
 
 def redact_json(value: Any, *, under: str = "") -> Any:
@@ -170,16 +182,17 @@ def _strength(key: str) -> int:
     return 2 if _STRONG_KEY.search(low) else 1 if _WEAK_KEY.search(low) else 0
 
 
-def _suspicious(text: str) -> bool:
-    for mark in _MARKS:  # a plain loop: this is asked of every text, and any() costs twice as much
+def _marked(text: str) -> bool:
+    # A plain loop: this is asked of every text, and any() costs twice as much.
+    for mark in _MARKS:  # noqa: SIM110
         if mark in text:
             return True
-    return _WORDS.search(text.lower()) is not None
+    return False
 
 
 def _mask(match: re.Match[str]) -> str:
     groups = match.groupdict()
-    kept = (groups["named"] or "") + (groups["quote"] or "") + (groups["weakly"] or "")
-    kind = next(k for k in _ORDER if groups[k.replace("-", "_")] is not None)
+    kept = [groups.pop(name, None) or "" for name in ("named", "quote", "weakly")]
+    kind = next(k for k, found in groups.items() if found is not None).replace("_", "-")
     kind = "assigned-secret" if kind in ("weak-name", "passphrase") else kind
-    return f"{kept}[redacted:{kind}]"
+    return f"{''.join(kept)}[redacted:{kind}]"
