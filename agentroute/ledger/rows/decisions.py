@@ -146,10 +146,10 @@ def _excluded(record: DecisionRecord) -> dict[str, Any]:
     """Every exclusion with its reason: rows of the card set, and which reason each has."""
     rows, codes = record.excluded_rows, record.excluded_codes
     if rows is None or codes is None:
-        return {"reasons": record.reasons} if record.reasons else {}
+        return {"reasons": redact_json(record.reasons)} if record.reasons else {}
     if len(rows) != len(codes) or (len(codes) and int(codes.max()) >= len(record.reasons)):
         raise LedgerError("exclusions: rows, codes and reasons do not fit each other")
     return {
         "excluded": {"rows": rows.tolist(), "codes": codes.tolist()},
-        "reasons": record.reasons,
+        "reasons": redact_json(record.reasons),
     }
