@@ -8,7 +8,7 @@ from typing import Any
 
 from agentroute.adapters.callables import THREADS
 from agentroute.errors import AgentFailedError
-from agentroute.model.calls import AgentCall, AgentReply, Usage
+from agentroute.model.calls import AgentCall, AgentReply, OnChunk, Usage
 
 OUTPUT_KEYS = ("output", "answer", "text", "result", "content")
 
@@ -18,10 +18,13 @@ def is_runnable(handler: Any) -> bool:
     return callable(getattr(handler, "ainvoke", None)) or callable(getattr(handler, "invoke", None))
 
 
-async def call_runnable(handler: Any, call: AgentCall, *, limit_s: float) -> AgentReply:
+async def call_runnable(
+    handler: Any, call: AgentCall, *, limit_s: float, on_chunk: OnChunk | None = None
+) -> AgentReply:
     """Invoke it with ``{"input", "messages", "inputs", "params"}``; its output becomes a reply.
 
-    With ``call.params["input"] == "text"`` (a card's ``params``) it gets the prompt alone.
+    With ``call.params["input"] == "text"`` (a card's ``params``) it gets the prompt alone. It
+    answers in one piece: ``on_chunk`` is never called.
 
     Raises:
         TimeoutError: not done within ``limit_s``.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agentroute.adapters.kinds import adapter_of
 from agentroute.config.paths import Place
 from agentroute.errors import AgentRouteError, CardError, DuplicateAgentError, UnknownAgentError
 from agentroute.model.arrays import Embedder
@@ -113,12 +114,14 @@ class Registry:
 
         Raises:
             DuplicateAgentError: the name is taken by another agent registered in code.
+            ConfigError: nobody can call the handler; says what can be one.
         """
         if card.name in self._coded:
             raise DuplicateAgentError(
                 f"an agent is already called '{card.name}'", hint="remove it first, or rename"
             )
         if handler is not None:
+            adapter_of(handler, card.name)
             card = card.model_copy(update={"entrypoint": "inline", "isolation": "inline"})
         self._coded[card.name] = Binding(card, None, "code", handler)
         self._cardset = None

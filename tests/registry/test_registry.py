@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from agentroute.errors import CardError, DuplicateAgentError, UnknownAgentError
+from agentroute.errors import CardError, ConfigError, DuplicateAgentError, UnknownAgentError
+from agentroute.model.cards import CapabilityCard
 from agentroute.registry.load import load_card
 from agentroute.registry.onboard import offboard, onboard, set_status
 from agentroute.registry.registry import Registry
@@ -130,3 +131,22 @@ def test_onboarding_a_bad_card_writes_nothing(folder, tmp_path):
         with pytest.raises(CardError):
             onboard(folder / f"{name}.yaml", into)
     assert not into.exists()
+
+
+class Runnable:
+    def invoke(self, payload):
+        return "ran"
+
+
+@pytest.mark.parametrize("handler", [lambda call: "x", Runnable(), print])
+def test_what_can_be_called_is_registered(handler):
+    Registry().add(CapabilityCard(name="a", description="does it"), handler)
+
+
+@pytest.mark.parametrize("handler", [42, "module:fn", object(), {"a": 1}])
+def test_what_nobody_can_call_is_refused_where_it_is_added(handler):
+    registry = Registry()
+    with pytest.raises(ConfigError, match="a cannot be called") as refused:
+        registry.add(CapabilityCard(name="a", description="does it"), handler)
+    assert "runnable" in refused.value.hint and "function" in refused.value.hint
+    assert "a" not in registry

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from agentroute.adapters.callables import call_function
+from agentroute.adapters.kinds import adapter_of
 from agentroute.adapters.loading import entry_of, load
 from agentroute.adapters.replies import as_reply
-from agentroute.adapters.runnables import call_runnable, is_runnable
 from agentroute.errors import AgentRouteError, AgentTimeoutError, CardError
 from agentroute.execution.calls.bulkhead import Bulkheads
 from agentroute.execution.calls.pool import WorkerPool
@@ -102,10 +101,9 @@ class Caller:
         on_chunk: OnChunk | None,
     ) -> AgentReply:
         async with self._bulkheads.of(card):
-            if is_runnable(handler):
-                return as_reply(await call_runnable(handler, call, limit_s=limit_s), call.workdir)
             listen = on_chunk or (lambda _: None)
-            value = await call_function(handler, call, limit_s=limit_s, on_chunk=listen)
+            ask = adapter_of(handler, card.name).ask
+            value = await ask(handler, call, limit_s=limit_s, on_chunk=listen)
             return as_reply(value, call.workdir)
 
     def _resolve(self, binding: Binding) -> tuple[CapabilityCard, Binding, dict[str, Any]]:

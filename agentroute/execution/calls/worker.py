@@ -138,7 +138,8 @@ class Worker:
         except asyncio.IncompleteReadError:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._pipes.exited.wait(), END_S)
-                await asyncio.wait_for(asyncio.shield(self._listener), _LINGER_S)
+            # Not awaited itself: whoever ends the worker meanwhile cancels it, and not this call.
+            await asyncio.wait({self._listener}, timeout=_LINGER_S)
             raise AgentFailedError(_obituary(self._process.returncode, self._words)) from None
 
     async def _listen(self) -> None:
