@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agentroute.errors import LedgerError, UnknownDecisionError, UnknownRunError
 from agentroute.ledger.chain import GENESIS, TABLES, link
@@ -136,19 +136,28 @@ def _add(con: sqlite3.Connection, entry: Entry, seq: int, prev: bytes, digest: b
 
 
 def _older(con: sqlite3.Connection, entry: Entry) -> int:
-    keys = entry.columns
-    if entry.table == "feedback":
-        keys = (keys[0], keys[6])
+    keys = [_stated(entry, column) for column in _KEYS[entry.table]]
     sql = f"SELECT seq FROM {entry.table} WHERE {_SAME[entry.table]} ORDER BY seq LIMIT 1"
-    width = {"decisions": 5, "outcomes": 2, "feedback": 2, "events": 1}[entry.table]
-    return int(con.execute(sql, keys[:width]).fetchone()[0])
+    return int(con.execute(sql, keys).fetchone()[0])
+
+
+_KEYS = {
+    "decisions": ("id", "run_id", "task_id", "kind", "attempt"),
+    "outcomes": ("decision_id", "agent"),
+    "feedback": ("id", "idempotency_key"),
+    "events": ("id",),
+}
+
+
+def _stated(entry: Entry, column: str) -> Any:
+    return entry.columns[COLUMNS[entry.table].index(column)]
 
 
 def _refusal(con: sqlite3.Connection, entry: Entry) -> LedgerError | None:
     if entry.table == "outcomes":
-        return _no_decision(con, entry.columns[0])
+        return _no_decision(con, _stated(entry, "decision_id"))
     if entry.table == "feedback":
-        target, target_id = entry.columns[1], entry.columns[2]
+        target, target_id = _stated(entry, "target"), _stated(entry, "target_id")
         return _no_decision(con, target_id) if target == "decision" else _no_run(con, target_id)
     if entry.erases is not None:
         return _not_erasable(con, entry.erases)

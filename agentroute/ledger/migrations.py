@@ -1,7 +1,8 @@
 """The schema, as numbered functions that are never edited once released.
 
 Each runs in one transaction together with its own record in ``schema_version``. ``tables.py`` is
-the same schema as typed classes for queries; a test holds the two equal.
+the same schema as typed classes for queries; a test holds the two equal. What is written, read and
+verified takes its columns from here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from agentroute.errors import LedgerError, SchemaVersionError
+from agentroute.ledger.chain import TABLES
 
 APPLICATION_ID = 0x41475254  # "AGRT" in the file's header says: this is a ledger
 
+_OF_THE_CHAIN = frozenset({"seq", "body", "packed", "prev", "hash"})
 _CHAINED = "prev BLOB NOT NULL, hash BLOB NOT NULL"
 
 _TABLES_1 = f"""
@@ -64,7 +67,7 @@ def _refuse(table: str, verb: str) -> str:
 def _first_schema(con: sqlite3.Connection) -> None:
     for statement in _TABLES_1.split(";"):
         con.execute(statement)
-    for table in ("decisions", "outcomes", "feedback", "events"):
+    for table in TABLES:
         con.execute(_refuse(table, "UPDATE"))
         con.execute(_refuse(table, "DELETE"))
     con.execute(_refuse("blobs", "DELETE"))
@@ -95,6 +98,23 @@ def schema_version(con: sqlite3.Connection) -> int:
             hint="install a newer release of agentroute",
         )
     return version
+
+
+def stored_columns() -> dict[str, tuple[str, ...]]:
+    """Of each chained table: the columns that repeat parts of its body, in the table's order."""
+    con = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(con)
+        return {
+            table: tuple(
+                name
+                for _, name, *_ in con.execute(f"PRAGMA table_info({table})")
+                if name not in _OF_THE_CHAIN
+            )
+            for table in TABLES
+        }
+    finally:
+        con.close()
 
 
 def migrate(con: sqlite3.Connection) -> int:

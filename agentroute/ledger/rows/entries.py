@@ -6,30 +6,22 @@ are computed from the body by ``columns``, by the writer and again by ``verify``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from agentroute.ledger.migrations import stored_columns
 from agentroute.ledger.rows.redaction import redact
 from agentroute.model.ids import sha256
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "decisions": ("id", "run_id", "task_id", "kind", "attempt", "policy", "status", "chosen", "at"),
-    "outcomes": (
-        "decision_id",
-        "agent",
-        "cost_usd",
-        "latency_s",
-        "tokens",
-        "failed",
-        "shadow",
-        "at",
-    ),
-    "feedback": ("id", "target", "target_id", "agent", "score", "source", "idempotency_key", "at"),
-    "events": ("id", "run_id", "type", "at"),
+COLUMNS = stored_columns()
+_FROM_BODY: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "chosen": lambda body: ",".join(body["chosen"]),
+    "failed": lambda body: int(body["error"] is not None),
+    "shadow": lambda body: int(body["shadow"]),
 }
 
 
@@ -56,13 +48,7 @@ class Entry:
 
 def columns(table: str, body: Mapping[str, Any]) -> tuple[Any, ...]:
     """The indexed columns of a row, as its body states them."""
-    if table == "decisions":
-        chosen = ",".join(body["chosen"])
-        return (*(body[c] for c in COLUMNS[table][:7]), chosen, body["at"])
-    if table == "outcomes":
-        failed, shadow = body["error"] is not None, body["shadow"]
-        return (*(body[c] for c in COLUMNS[table][:5]), int(failed), int(shadow), body["at"])
-    return tuple(body[c] for c in COLUMNS[table])
+    return tuple(_FROM_BODY[c](body) if c in _FROM_BODY else body[c] for c in COLUMNS[table])
 
 
 def entry_of(table: str, body: dict[str, Any]) -> Entry:
