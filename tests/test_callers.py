@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = ("agentroute", "agentroute.testing")  # their __all__ is the public API
-# The console script of pyproject.toml, and what a worker process is started with.
+POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+# The console script and the entry points of pyproject.toml, and what starts a worker process.
 ENTRY = (
     "agentroute.cli:main",
     "agentroute.adapters.child:main",
     "agentroute.adapters.loading:search",
+    *(value for group in POINTS.values() for value in group.values()),
 )
 PLUGIN = re.compile(r"(agentroute(?:\.\w+)+):(\w+)")  # 'module:Class', as catalogues name code
 # Decorators that hand a function to a library, which calls it.

@@ -17,28 +17,18 @@ from agentroute.model.arrays import Embedder
 from agentroute.model.plans import AgentUse, Spec
 
 DEFAULT = "linucb"
-BUILT_IN: dict[str, str] = {
-    "uniform": "agentroute.routers.baselines:Uniform",
-    "round_robin": "agentroute.routers.baselines:RoundRobin",
-    "fixed_best": "agentroute.routers.baselines:FixedBest",
-    "cheapest": "agentroute.routers.baselines:Cheapest",
-    "linucb": "agentroute.routers.linucb.router:LinUCB",
-    "skill_match": "agentroute.routers.skill_match:SkillMatch",
-    "knn": "agentroute.routers.knn.router:KNN",
-    "linear": "agentroute.routers.linear.router:LinearRouter",
-    "ensemble": "agentroute.routers.ensemble.router:Ensemble",
-    "recruiting": "agentroute.routers.recruiting.router:Recruiting",
-    "pheromone": "agentroute.routers.pheromone.router:PheromoneRouter",
-    "gnn": "agentroute.routers.gnn:GNNRouter",
-    "reasoning": "agentroute.routers.reasoning.router:ReasoningRouter",
-}
+GROUP = "agentroute.routers"
 POLICY = {"screening": 0.0, "exploration": 0.05, "abstain_at": 0.5, "margin": 0.02}
 FIELD = "router"
 
 
 def known_routers() -> tuple[str, ...]:
-    """Names that ``make_router`` takes: 'default', the built-in ones, and installed plugins."""
-    return ("default", *BUILT_IN, *sorted(p.name for p in _plugins() if p.name not in BUILT_IN))
+    """Names that ``make_router`` takes: 'default', and what installed distributions name.
+
+    Raises:
+        ConfigError: two distributions name one router, or agentroute's own are not installed.
+    """
+    return ("default", *sorted(_installed()))
 
 
 def make_router(
@@ -107,12 +97,9 @@ def make_policy(
 
 
 def _resolve(name: str, *, trusted: bool) -> Any:
-    target = BUILT_IN.get(DEFAULT if name == "default" else name)
-    if target is not None:
-        return _import(target)
-    for plugin in _plugins():
-        if plugin.name == name:
-            return plugin.load()
+    point = _installed().get(DEFAULT if name == "default" else name)
+    if point is not None:
+        return _import(point.value)
     if ":" not in name:
         hint = did_you_mean(name, known_routers())
         raise ConfigError(f"unknown router '{name}'", field=FIELD, hint=hint)
@@ -135,9 +122,22 @@ def _import(target: str) -> Any:
         raise ConfigError(f"'{target}' cannot be imported: {e}", field=FIELD) from e
 
 
-def _plugins() -> tuple[EntryPoint, ...]:
-    """Entry points of the group ``agentroute.routers`` of installed distributions."""
-    return tuple(entry_points(group="agentroute.routers"))
+def _installed() -> dict[str, EntryPoint]:
+    """Entry points of the group by name: agentroute's own routers come through this door too."""
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise ConfigError(
+                f"two installed distributions name the router '{point.name}'", field=FIELD,
+                hint=f"{other.value} and {point.value}: uninstall one of them",
+            )  # fmt: skip
+    if DEFAULT not in found:
+        raise ConfigError(
+            "agentroute is installed without its routers", field=FIELD,
+            hint="install it again, so that its entry points are known: pip install .",
+        )  # fmt: skip
+    return found
 
 
 def _check_params(name: str, params: Mapping[str, Any], accepted: Mapping[str, Any]) -> None:

@@ -1,6 +1,9 @@
+import importlib
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+import tomllib
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import pytest
 
@@ -55,11 +58,40 @@ def test_code_is_named_by_trusted_specs_alone():
         catalog.make_router("no_such_module:X", trusted=True)
 
 
+def named(monkeypatch, *points):
+    """What is installed, and more: pairs of a name and a value."""
+    more = [EntryPoint(name, value, catalog.GROUP) for name, value in points]
+    there = list(entry_points(group=catalog.GROUP))
+    monkeypatch.setattr(catalog, "entry_points", lambda group: [*there, *more])
+
+
 def test_installed_plugins_are_found(monkeypatch):
-    plugin = EntryPoint("mine", "agentroute.routers.baselines:Uniform", "agentroute.routers")
-    monkeypatch.setattr(catalog, "entry_points", lambda group: [plugin])
-    assert "mine" in catalog.known_routers()
+    named(monkeypatch, ("mine", "agentroute.routers.baselines:Uniform"))
+    assert "mine" in catalog.known_routers() and "linucb" in catalog.known_routers()
     assert isinstance(catalog.make_router("mine"), Uniform)
+
+
+def test_two_distributions_that_name_one_router_are_refused(monkeypatch):
+    named(monkeypatch, ("linucb", "other:LinUCB"))
+    with pytest.raises(ConfigError, match="name the router 'linucb'") as e:
+        catalog.make_router("knn")
+    assert "other:LinUCB" in e.value.hint
+    named(monkeypatch, ("knn", "agentroute.routers.knn.router:KNN"))  # the same one twice is fine
+    assert catalog.make_router("knn").name == "knn"
+
+
+def test_an_installation_without_its_routers_says_so(monkeypatch):
+    monkeypatch.setattr(catalog, "entry_points", lambda group: [])
+    with pytest.raises(ConfigError, match="without its routers"):
+        catalog.known_routers()
+
+
+def test_every_built_in_router_comes_through_the_door_of_plugins():
+    pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    declared = pyproject["project"]["entry-points"][catalog.GROUP]
+    for name, value in declared.items():
+        module, _, cls = value.partition(":")
+        assert getattr(importlib.import_module(module), cls).name == name
 
 
 @pytest.mark.checklist("SM10")
