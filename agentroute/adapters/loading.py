@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -103,9 +104,10 @@ def _module(name: str, folder: str) -> Any:
 
 
 def _file(path: Path) -> Any:
-    name = f"agentroute_agent_{path.stem}"
+    # Two folders may have a file of one name: each is a module of its own.
+    name = f"agentroute_agent_{path.stem}_{zlib.crc32(os.fsencode(path)):08x}"
     found = sys.modules.get(name)
-    if found is not None and getattr(found, "__file__", None) == str(path):
+    if found is not None:
         return found
     if not path.is_file():
         raise CardError(f"{path} does not exist", field="entrypoint", hint="put it beside the card")

@@ -302,3 +302,20 @@ def test_nesting_without_end_is_the_agents_failure(tmp_path):
         deep = [deep]
     with pytest.raises(AgentFailedError):
         as_reply({"v": deep}, tmp_path)
+
+
+def test_two_files_of_one_name_are_executed_once_each(tmp_path):
+    code = (
+        "import pathlib\n"
+        "here = pathlib.Path(__file__).parent\n"
+        "ran = here / 'ran'\n"
+        "ran.write_text((ran.read_text() if ran.exists() else '') + 'x')\n"
+        "def agent(call):\n"
+        "    return here.name\n"
+    )
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.py").write_text(code)
+    entries = [entry_of("same.py:agent", tmp_path / folder) for folder in ("a", "b")]
+    assert [load(e)(None) for _ in range(3) for e in entries] == ["a", "b"] * 3
+    assert [(tmp_path / f / "ran").read_text() for f in ("a", "b")] == ["x", "x"]
