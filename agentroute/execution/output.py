@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from agentroute.errors import AgentFailedError
+from agentroute.errors import AgentFailedError, ConfigError, UsageError
 from agentroute.model.plans import Plan
 from agentroute.model.runs import RunResult
 
@@ -71,3 +73,34 @@ def typed(result: RunResult, output_type: type[BaseModel] | None) -> RunResult:
             hint="the run is in the ledger; its answer is there as text",
         ) from None
     return result.model_copy(update={"output": output})
+
+
+def writable(folder: Path) -> None:
+    """See that files can be left there, before an agent is blamed for it.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise ConfigError(
+            f"results cannot be written to {folder.parent}: {e.strerror or e}", field="out",
+            hint="choose another folder: --out DIR",
+        ) from None  # fmt: skip
+
+
+def named(run_id: str) -> str:
+    """A run's id that somebody chose: it names a folder, and must not lead out of it.
+
+    Raises:
+        UsageError: other than 1 to 100 letters, digits, '.', '_', ':' and '-', or dots alone.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,100}", run_id) or not run_id.strip("."):
+        raise UsageError(
+            f"the run id {run_id[:60]!r} cannot be used",
+            hint="1 to 100 letters, digits, '.', '_', ':' and '-'",
+        )
+    return run_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from agentroute.model.plans import Plan
 from agentroute.model.tasks import Task, TaskGraph
 
 log = logging.getLogger(__name__)
+
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,9 @@ class Run:
                 log.exception("a listener of run %s failed on %s", self.run_id, type)
 
     def folder(self, task_id: str, attempt: int, agent: str) -> Path:
-        """A call's own folder."""
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{task_id}.{agent}")
-        return self.workroot / self.run_id / f"{safe[:100]}.{attempt}"
+        """A call's own folder: two calls never share one, whatever their names are made of."""
+        name = f"{task_id}.{agent}"
+        safe = "".join(c if (c.isascii() and c.isalnum()) or c in "-_." else "_" for c in name)
+        if safe != name or len(safe) > LONGEST_NAME:
+            safe = f"{safe[:LONGEST_NAME]}-{zlib.crc32(name.encode('utf-8', 'replace')):08x}"
+        return self.workroot / self.run_id / f"{safe}.{attempt}"

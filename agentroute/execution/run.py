@@ -18,6 +18,7 @@ from agentroute.execution.ending import DEFAULT_REFINER, Ending, Finisher
 from agentroute.execution.history import History, answer
 from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.host import HostGraphs
+from agentroute.execution.output import named, writable
 from agentroute.execution.progress import Run, RunLimits
 from agentroute.execution.runner import Runner
 from agentroute.execution.summary import summarise
@@ -81,12 +82,13 @@ class Executor:
         ``status`` and ``degraded``.
 
         Raises:
+            UsageError: the ``run_id`` could not be a folder's name.
             UnknownAgentError: the plan names a refiner, verifier or agent that does not exist.
             LedgerBusyError: another live process works on this run.
             LedgerError: a row could not be committed.
         """
         self._home_loop.adopt()
-        run_id = run_id or uuid7()
+        run_id = named(run_id) if run_id else uuid7()
         lease = await asyncio.to_thread(self._ledger.take_lease, run_id)
         try:
             run = self.begin(plan, run_id, rules, bounds)
@@ -107,6 +109,7 @@ class Executor:
 
         Raises:
             UnknownAgentError: the plan names a refiner, verifier or agent that does not exist.
+            ConfigError: the folder for results cannot be written; nobody is called then.
         """
         named = [u.name for u in (plan.refine, *plan.verifiers) if u is not None]
         for name in (*named, *(t.agent for t in plan.tasks if t.agent)):
@@ -116,6 +119,7 @@ class Executor:
         spent, made = history.spent_usd, len(history.all_outcomes)
         if self._workroot is None:
             self._workroot = Path(tempfile.mkdtemp(prefix="agentroute-"))
+        writable(self._workroot / run_id)
         return Run(
             run_id=run_id,
             plan=plan,

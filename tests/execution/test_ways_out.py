@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from agentroute import Orchestrator, Registry, Task
+from agentroute.errors import ConfigError, UsageError
 from agentroute.model.cards import CapabilityCard, Limits, Skill
 from agentroute.testing import Say, ScriptedChatServer
 
@@ -131,3 +132,40 @@ async def test_a_run_that_waits_for_a_human_holds_nobody(tmp_path):
         assert run.status == "waiting" and registry.live.inflight.sum() == 0
         again = await orc.run(None, resume=run.run_id, answers={"t": True})
         assert again.answer == "done" and registry.live.inflight.sum() == 0
+
+
+async def test_a_folder_that_cannot_be_written_is_nobodys_failure(tmp_path):
+    registry = failing_and_healthy()
+    (tmp_path / "file").write_text("in the way")
+    orc = Orchestrator(
+        registry, ledger=f"sqlite:///{tmp_path}/a.db", out=tmp_path / "file", embedder="hashing"
+    )
+    async with orc:
+        with pytest.raises(ConfigError, match="results cannot be written"):
+            await orc.run(Task(id="t", prompt="do it", skills=("x",)))
+        assert not orc.ledger.last_outcomes(9) and not registry.live.failures.any()
+
+
+@pytest.mark.parametrize("run_id", ["../../../escaped", "a/b", "..", "", "x" * 101, "a\x00b"])
+async def test_a_run_id_never_leads_out_of_the_folder(run_id, tmp_path):
+    (tmp_path / "in").mkdir()
+    async with opened(failing_and_healthy(), tmp_path / "in") as orc:
+        if run_id:
+            with pytest.raises(UsageError, match="cannot be used"):
+                await orc.run("do it", run_id=run_id)
+    assert {p.name for p in tmp_path.iterdir()} == {"in"}
+
+
+async def test_calls_of_like_names_have_folders_of_their_own(tmp_path):
+    registry, places = Registry(), []
+
+    @registry.agent(skills=["x"])
+    def writer(call):
+        """Notes where it works."""
+        places.append(call.workdir)
+        return "ok"
+
+    ids = ["t/A", "t?A", "t A", "t_A", "é" * 120, "é" * 121]
+    async with opened(registry, tmp_path) as orc:
+        await orc.run([Task(id=i, prompt="do it", skills=("x",)) for i in ids])
+    assert len(set(places)) == len(ids)
