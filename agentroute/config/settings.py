@@ -59,6 +59,8 @@ class Settings(Part):
     """The ledger, a ``sqlite:///`` URL."""
     out: str = "agentroute-out"
     """Folder for artefacts."""
+    state: str = "agentroute-state"
+    """Folder for learned state: fitted routers and snapshots."""
     embedder: str = "wordllama"
     """What turns text into vectors, by name."""
     router: Written = "default"
@@ -164,6 +166,7 @@ def _resolve(settings: Settings, base: Path) -> Settings:
             "agents": tuple(map(fix, settings.agents)),
             "graphs": tuple(map(fix, settings.graphs)),
             "out": fix(settings.out),
+            "state": fix(settings.state),
             "db": database_url(base / database_file(settings.db)),
         }
     )
