@@ -12,6 +12,7 @@ import numpy as np
 from agentroute.cli.parts.common import settings_of
 from agentroute.features.text import make_embedder
 from agentroute.ledger import Ledger
+from agentroute.model.plans import AgentUse
 
 
 def train(data: Path, out: Path, *, seed: int, ablate: bool, quiet: bool) -> dict[str, Any]:
@@ -57,13 +58,16 @@ def _json(page: dict[str, Any]) -> bytes:
 
 def pheromones(config: Path | None, db: str | None, task: str | None) -> dict[str, Any]:
     """The trails folded from the ledger in force, with lines for people."""
-    from agentroute.choosing.catalog import make_router
+    from agentroute.choosing.catalog import make_policy
     from agentroute.learning.fold import Learner
 
     settings = settings_of(config, db)
-    router: Any = make_router("pheromone", embedder=make_embedder(settings.embedder))
+    named = AgentUse.of(settings.router, field="router").name == "pheromone"
+    embedder = make_embedder(settings.embedder)
+    spec = settings.router if named else "pheromone"  # what a run uses, where one does
+    router: Any = make_policy(spec, embedder=embedder, seed=settings.seed).router
     with Ledger.open(settings.db, read_only=True) as ledger:
-        Learner(router, ledger).fold()
+        Learner(router, ledger, weights=settings.feedback_weights.model_dump()).fold()
     shown = router.show(task)
     lines = [f"{shown['folded']} observations folded"]
     for kind, data in shown["kinds"].items():
