@@ -25,6 +25,7 @@ from agentroute.model.events import Note
 from agentroute.model.outcomes import Feedback, Outcome
 
 if TYPE_CHECKING:
+    from agentroute.ledger.explaining.explanation import Explanation
     from agentroute.ledger.queries import RunSummary
 
 DEFAULT_URL = "sqlite:///agentroute.db"
@@ -183,6 +184,18 @@ class Ledger:
         key = (decision.id, decision.run_id, decision.seq)
         feedback = self._reader.values("feedback", said, key)
         return sorted([*outcomes, *feedback], key=lambda row: row.seq)
+
+    def explain(
+        self, decision_id: str, *, why_not: str | None = None, cases: int = 5
+    ) -> Explanation:
+        """Why a decision was taken, and why not ``why_not``, from the rows alone.
+
+        Raises:
+            UnknownDecisionError: there is none of that id.
+        """
+        from agentroute.ledger.explaining.explain import explain
+
+        return explain(self._reader, decision_id, agent=why_not, cases=cases)
 
     def hash_at(self, seq: int) -> str | None:
         """The hex hash of the row ``seq``; None where there is none."""
