@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from agentroute.errors import LedgerError
 from agentroute.ledger.backup import backup
@@ -196,6 +196,22 @@ class Ledger:
         from agentroute.ledger.explaining.explain import explain
 
         return explain(self._reader, decision_id, agent=why_not, cases=cases)
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a read-only SQL query; whatever would write is refused by SQLite.
+
+        Raises:
+            LedgerError: the query is wrong, or would write.
+        """
+        return self._reader.fetch(sql, values)
+
+    def card_names(self, blob_sha: str) -> list[str]:
+        """Names of the agents of a recorded card set, in its order.
+
+        Raises:
+            LedgerError: it is missing.
+        """
+        return [str(name) for name in self._reader.cardset(blob_sha).names]
 
     def hash_at(self, seq: int) -> str | None:
         """The hex hash of the row ``seq``; None where there is none."""
