@@ -70,18 +70,18 @@ def show(by: str, groups: tuple[Group, ...]) -> None:
     won = [">won"] if by == "agent" else []
     rows = []
     for g in groups:
-        spread = "" if g.ci95 is None else f" ±{(g.ci95[1] - g.ci95[0]) / 2:.2f}"
-        quality = "" if g.quality is None else f"{g.quality:.2f}{spread} ({g.judged})"
+        spread = "" if g.ci95 is None else f"±{(g.ci95[1] - g.ci95[0]) / 2:.2f}"
+        quality = "" if g.quality is None else f"{g.quality:.2f}{spread}"
         took = "" if g.latency_s is None else seconds(g.latency_s)
         of = [_share(g.win_rate)] if by == "agent" else []
         cells: list[Any] = [g.name, g.choices, *of, _share(g.explored), _share(g.failed)]
-        rows.append([*cells, quality, took, usd(g.cost_usd)])
-    columns = [by, ">chosen", *won, ">expl", ">fail", ">quality", ">took", ">usd"]
+        rows.append([*cells, quality, g.judged or "", took, usd(g.cost_usd)])
+    columns = [by, ">chosen", *won, ">expl", ">fail", ">quality", ">of", ">took", ">usd"]
     table("", columns, rows)
     about = "won: chosen of the times that it stood for choice; " if by == "agent" else ""
     typer.echo(
-        f"{about}expl: by the draw, against the scores; quality: what was learned of its work, with "
-        "its 95 % interval and of how many calls, a failed one 0; took: mean; usd: sum"
+        f"{about}expl: by the draw, against the scores; quality: what was learned of its work, a "
+        "failed call 0, with the 95 % interval, and of how many; took: mean; usd: sum"
     )
 
 
