@@ -19,6 +19,7 @@ from agentroute.execution.found import RouteFound
 from agentroute.execution.output import keep_artifacts, typed
 from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
+from agentroute.model.arrays import Embedder
 from agentroute.model.events import Event
 from agentroute.model.ids import uuid7
 from agentroute.model.objective import Objective
@@ -305,6 +306,11 @@ class Orchestrator:
     async def aclose(self) -> None:
         """Stop the workers and drain the ledger's writer. May be called twice."""
         await self._session.aclose()
+
+    @property
+    def embedder(self) -> Embedder:
+        """What turns text into vectors."""
+        return self._session.embedder
 
     @property
     def ledger(self) -> Ledger:
