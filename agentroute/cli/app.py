@@ -16,6 +16,8 @@ import typer
 from agentroute import cli
 from agentroute.errors import AgentRouteError
 
+PARTS = f"{cli.__name__}.parts"
+
 app = typer.Typer(
     name="agentroute",
     help="Decides which agent does what, in what shape, and can say why.",
@@ -46,10 +48,11 @@ def _root(
 
 
 def _commands() -> list[ModuleType]:
-    """The files beside this one that have commands to register, in the order of the help."""
-    files = (m.name for m in pkgutil.iter_modules(cli.__path__) if m.name != "app" and not m.ispkg)
-    found = [importlib.import_module(f"agentroute.cli.{name}") for name in files]
-    return sorted(found, key=lambda module: module.PLACE)
+    """The files in this folder and its folders that have commands, in the order of the help."""
+    names = (m.name for m in pkgutil.walk_packages(cli.__path__, f"{cli.__name__}."))
+    files = (name for name in names if name != __name__ and not name.startswith(PARTS))
+    found = (importlib.import_module(name) for name in files)
+    return sorted((f for f in found if hasattr(f, "register")), key=lambda module: module.PLACE)
 
 
 for module in _commands():
