@@ -37,7 +37,6 @@ WAITING: dict[str, str] = {
     "adapters.writer.card_writer": "issue 9: agents add has a model write the card",
     "choosing.sets.recall_at": "issue 10: how much of a wanted set the first m keep",
     "choosing.sets.set_reward": "issue 10: what a chosen set is worth",
-    "evaluation.metrics.expected_calibration_error": "issue 11: doctor tells of calibration",
     "execution.calls.pool.WorkerPool.pids": "issue 9: who runs, so that it can be killed",
     "execution.calls.pool.WorkerPool.warm": "issue 9: a session starts its workers ahead",
     "features.knowledge.with_task": "checklist AR1: the graph of one task",
