@@ -10,6 +10,7 @@ from typing import Any
 
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.attempts import Attempts, Waiting
+from agentroute.execution.judging import sheet
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.runner import ALL, sinks
@@ -100,7 +101,10 @@ class Finisher:
         return out
 
     async def verify(self, run: Run, answer: AgentReply | None) -> tuple[dict[str, Any], ...]:
-        """Call each verifier; its scores become feedback on the tasks' last route decisions."""
+        """Call each verifier; its scores become feedback on the tasks' last route decisions.
+
+        A chat agent is shown questions and answers without names; one with code gets every reply.
+        """
         rows: list[dict[str, Any]] = []
         inputs = {v: o.reply for v, o in run.outcomes.items() if o.reply is not None}
         if answer is not None:
@@ -108,18 +112,21 @@ class Finisher:
         for use in run.plan.verifiers:
             if use.name not in self._registry:
                 raise UnknownAgentError(use.name)
-            out = await self._special(run, "verify", use, inputs, self._who(run))
+            judged = self._registry.card(use.name).entrypoint == "chat"
+            blind = sheet(run, use.params) if judged else None
+            given, told = (blind.inputs, {}) if blind else (inputs, self._who(run))
+            out = await self._special(run, "verify", use, given, told)
             run.said += out.said
             if out.reply is not None:
-                rows += self._scores(run, use.name, out)
+                data = blind.scores(out.reply.data) if blind else out.reply.data
+                rows += self._scores(run, use.name, out, data)
             run.emit("verify.finished", agent=use.name, scores=len(rows))
         return tuple(rows)
 
     def _who(self, run: Run) -> dict[str, Any]:
         return {"agents": {v: list(o.agents) for v, o in run.outcomes.items()}}
 
-    def _scores(self, run: Run, verifier: str, out: TaskOutcome) -> list[dict[str, Any]]:
-        data = out.reply.data if out.reply is not None else None
+    def _scores(self, run: Run, verifier: str, out: TaskOutcome, data: Any) -> list[dict[str, Any]]:
         found = data.get("scores") if isinstance(data, dict) else None
         if not isinstance(found, list):
             run.said.append(f"verifier '{verifier}': its reply has no data.scores")
