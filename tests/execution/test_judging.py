@@ -34,7 +34,7 @@ def judged(body):
     ]}  # fmt: skip
 
 
-async def run(tmp_path, monkeypatch, script, verifier="judge_chat", seed=0, **options):
+async def run(tmp_path, server, monkeypatch, verifier="judge_chat", seed=0, **options):
     registry = Registry.from_folder(bundled("agents"))
     for name, river in (("anna", "The Nile."), ("bert", "The Rhine.")):
         registry.agent(name=name, description="Names rivers", skills=["say"])(
@@ -42,26 +42,32 @@ async def run(tmp_path, monkeypatch, script, verifier="judge_chat", seed=0, **op
         )
     graph = tmp_path / "opinions.yaml"
     graph.write_text(GRAPH % verifier)
-    with ScriptedChatServer(script) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "k")
-        monkeypatch.setenv("OPENAI_MODEL", "judge")
-        url = f"sqlite:///{tmp_path}/a.db"
-        async with Orchestrator(registry, ledger=url, out=tmp_path, seed=seed) as orc:
-            result = await orc.run(str(graph), **options)
-            rows = orc.ledger.feedback(result.run_id)
-        return result, server.requests, rows
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    monkeypatch.setenv("OPENAI_MODEL", "judge")
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with Orchestrator(registry, ledger=url, out=tmp_path, seed=seed) as orc:
+        result = await orc.run(str(graph), **options)
+        return result, orc.ledger.feedback(result.run_id)
 
 
-async def test_each_member_is_marked_by_what_it_said_and_nobody_is_named(tmp_path, monkeypatch):
-    result, requests, rows = await run(tmp_path, monkeypatch, judged)
+@pytest.fixture
+def server():
+    with ScriptedChatServer(judged) as server:
+        yield server
+
+
+async def test_each_member_is_marked_by_what_it_said_and_nobody_is_named(
+    tmp_path, server, monkeypatch
+):
+    result, rows = await run(tmp_path, server, monkeypatch)
     marks = {(r["task_id"], r["agent"]): r["score"] for r in result.scores}
     assert marks == {("last", "anna"): 1.0, ("last", "bert"): 0.25}
     assert {(f.agent, f.score, f.source) for f in rows} == {
         ("anna", 1.0, "verifier:judge_chat"), ("bert", 0.25, "verifier:judge_chat")
     }  # fmt: skip
     assert result.verdict.accepted
-    (body,) = requests
+    (body,) = server.requests
     sent = json.dumps(body)
     assert "anna" not in sent
     assert "bert" not in sent
@@ -70,31 +76,29 @@ async def test_each_member_is_marked_by_what_it_said_and_nobody_is_named(tmp_pat
     assert "Name the longest river." in inputs_of(body)[0][1]
 
 
-async def test_the_order_is_drawn_from_the_seed(tmp_path, monkeypatch):
+async def test_the_order_is_drawn_from_the_seed(tmp_path, server, monkeypatch):
     async def order(seed, life):
         folder = tmp_path / f"{seed}{life}"
         folder.mkdir()
-        _, (body,), _ = await run(folder, monkeypatch, judged, seed=seed, run_id="r")
-        return tuple("Nile" in text for _, text in inputs_of(body))
+        await run(folder, server, monkeypatch, seed=seed, run_id="r")
+        return tuple("Nile" in text for _, text in inputs_of(server.requests[-1]))
 
     seen = [await order(seed, "a") for seed in range(6)]
     assert set(seen) == {(True, False), (False, True)}
     assert await order(0, "b") == seen[0]
 
 
-async def test_the_graph_says_which_tasks_are_judged(tmp_path, monkeypatch):
+async def test_the_graph_says_which_tasks_are_judged(tmp_path, server, monkeypatch):
     which = "{name: judge_chat, tasks: [first, last]}"
-    result, _, _ = await run(tmp_path, monkeypatch, judged, which)
+    result, _ = await run(tmp_path, server, monkeypatch, which)
     assert {r["task_id"] for r in result.scores} == {"first", "last"}
 
 
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [({"scores": [{"input": 9, "reason": "", "score": 1}]}, "no decision for task 'input 9'")],
-)
-async def test_marks_of_nothing_are_said(tmp_path, monkeypatch, said, words):
-    result, _, rows = await run(tmp_path, monkeypatch, [said])
-    assert any(words in line for line in result.degraded)
+async def test_marks_of_nothing_are_said(tmp_path, monkeypatch):
+    said = {"scores": [{"input": 9, "reason": "", "score": 1}]}
+    with ScriptedChatServer([said]) as server:
+        result, rows = await run(tmp_path, server, monkeypatch)
+    assert any("no decision for task 'input 9'" in line for line in result.degraded)
     assert rows == []
 
 
@@ -103,6 +107,7 @@ async def test_below_the_limit_by_a_judge_is_not_accepted(tmp_path, monkeypatch)
         marks = [{"input": int(n), "reason": "no", "score": 0.25} for n, _ in inputs_of(body)]
         return {"scores": marks}
 
-    result, _, _ = await run(tmp_path, monkeypatch, strict)
+    with ScriptedChatServer(strict) as server:
+        result, _ = await run(tmp_path, server, monkeypatch)
     assert result.status == "degraded"
     assert result.answer.startswith("NOT ACCEPTED: the answer is below 0.50: 'last' 0.25 by judge")
