@@ -105,9 +105,10 @@ def parsed(text: str, delimiter: str) -> Iterator[Row]:
 def line_by_line(text: str, delimiter: str) -> Iterator[Row]:
     """Rows where some quote is never closed: each line by itself, so that it swallows no other."""
     for line in text.splitlines():
-        literal = line.count('"') % 2 == 1
-        quoting = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
-        yield from csv.reader([line], delimiter=delimiter, quoting=quoting)
+        if line.count('"') % 2:
+            yield from csv.reader([line], delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        else:
+            yield from csv.reader([line], delimiter=delimiter)
 
 
 def filter_second(start: list[Row]) -> list[Row]:

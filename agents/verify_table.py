@@ -23,7 +23,7 @@ from agentroute.toolbox.handover import data_with, file_of, locate
 
 Column = list[str]
 BLANK = {"", "na", "n/a", "nan", "null", "none", "-", "--", "?", "missing", "#n/a", "nil"}
-SIGNS = str.maketrans({"−": "-", "$": "", "€": "", "£": "", "¥": "", "%": "", " ": "", "\xa0": ""})
+SIGNS = str.maketrans({"−": "-", "$": "", "€": "", "£": "", "¥": "", "%": ""})
 YEAR = re.compile(r"(1[5-9]|20|21)\d\d")
 MOST_BYTES = 64 * 1024 * 1024
 WRONG = 0.5  # a step with a wrong result is worth at most this share of what is right in it
@@ -157,7 +157,7 @@ def same(raw: Column, clean: Column, kind: str) -> bool:
 
 def number(text: str, *, comma: bool = False) -> float | None:
     """A number as people write it; with ``comma`` that is the sign of the decimals."""
-    bare = text.translate(SIGNS)
+    bare = text.translate(SIGNS).strip()
     bare = bare.replace(".", "").replace(",", ".") if comma else bare.replace(",", "")
     try:
         x = float(bare)
@@ -168,9 +168,12 @@ def number(text: str, *, comma: bool = False) -> float | None:
 
 def read(path: Path) -> list[Column]:
     """Every row of a file as texts: a JSON array, JSON lines, or lines with a delimiter."""
-    raw = path.read_bytes()
-    raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    raw = raw[:MOST_BYTES]
+    with path.open("rb") as f:
+        zipped = f.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as f:
+        raw = f.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:  # the last line may be cut
+        raw = raw[:MOST_BYTES].rpartition(b"\n")[0]
     code = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = raw.decode(code)
