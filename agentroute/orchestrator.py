@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 from agentroute.config.paths import database_file, search_order
 from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
 from agentroute.errors import ConfigError, NestedLoopError, UsageError
+from agentroute.execution.answer.output import keep_artifacts, typed
 from agentroute.execution.dryrun import dry_run
 from agentroute.execution.found import RouteFound
-from agentroute.execution.output import keep_artifacts, typed
 from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder

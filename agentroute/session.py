@@ -170,6 +170,7 @@ class Session:
             ledger,
             self.rules,
             refine=AgentUse.of(s.refine, field="refine"),
+            accept_at=s.accept_at,
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",
             planner=self.plan,

@@ -109,7 +109,10 @@ def run(
     db: Db = None,
     as_json: Json = False,
 ) -> None:
-    """Run a graph or a task: plan, choose, call, join, verify, learn. Exit 1 if it failed."""
+    """Run a graph or a task: plan, choose, call, join, verify, learn.
+
+    Exit 1 if it failed, missed its goal, or was verified below accept_at.
+    """
     from agentroute.cli.parts.progress import Progress
     from agentroute.cli.parts.views import show_run
     from agentroute.errors import UsageError
@@ -140,7 +143,8 @@ def run(
         emit(result)
     else:
         show_run(result)
-    if result.status in ("failed", "waiting") or result.goal_missed:
+    low = result.verdict is not None and not result.verdict.accepted
+    if result.status in ("failed", "waiting") or result.goal_missed or low:
         raise typer.Exit(1)
 
 

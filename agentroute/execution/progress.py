@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ class Run:
     """Plan, rules, history, budget and results of one run.
 
     ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
-    asked; ``calls`` maps a call id to what it used.
+    asked; ``calls`` maps a call id to what it used; ``uses`` counts how often this life of the run
+    turned to an agent for a kind of its own (refine, verify).
     """
 
     run_id: str
@@ -82,6 +84,8 @@ class Run:
     calls: dict[str, tuple[int, float]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     verify: bool = True
+    accept_at: float = 0.5
+    uses: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.graph: TaskGraph = self.plan.graph()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -57,6 +57,34 @@ class Runner:
         nodes = tuple(v for v in run.graph.order if v in orders)
         await self._gated(run, Wiring(nodes), orders)
 
+    async def again(
+        self, run: Run, orders: Mapping[str, Order], without: Collection[str] = ()
+    ) -> bool:
+        """Ended tasks once more: those of ``orders``, then whatever used one that has a new reply.
+
+        The agents ``without`` are left out of both. False where nothing new came of it, or where
+        a task that used a new reply could not be done again: then the outcomes do not fit together
+        and are as they were before.
+        """
+        before = dict(run.outcomes)
+        await self._gated(run, Wiring(tuple(orders)), orders)
+        new = {v for v in orders if run.outcomes[v].decision_id != before[v].decision_id}
+        after = used_by(run, new)
+        if after:
+            order = Order("", tuple(sorted(without)), "what it uses was done again")
+            edges = [e for e in run_shape(run.plan).edges if set(e) <= set(after)]
+            await self._gated(run, Wiring(after, tuple(edges)), dict.fromkeys(after, order))
+        stale = [
+            v for v in after
+            if before[v].reply is not None
+            and run.outcomes[v].decision_id == before[v].decision_id
+        ]  # fmt: skip
+        if new and not stale and not run.pending:
+            return True
+        run.pending.clear()
+        run.outcomes = before
+        return False
+
     async def _gated(self, run: Run, shape: Wiring, orders: Mapping[str, Order]) -> None:
         done = {v: o for v, o in run.outcomes.items() if v not in orders}
         run.pending.clear()
@@ -103,6 +131,18 @@ def _work(
         exclude=order.exclude if order is not None else (),
         reason=order.reason if order is not None and before is not None else "",
     )
+
+
+def used_by(run: Run, changed: Collection[str]) -> tuple[str, ...]:
+    """Ended tasks that saw or heard one of ``changed``, directly or not, in the plan's order."""
+    graph, shape, found = run.graph, shape_of(run.plan.topology), set(changed)
+    after = []
+    for v in graph.order:
+        known = {*graph.parents(v), *shape.sees(graph, v), *shape.heard(graph, v)}
+        if known & found and v in run.outcomes:
+            found.add(v)
+            after.append(v)
+    return tuple(after)
 
 
 def _stage(run: Run, v: str) -> int:
