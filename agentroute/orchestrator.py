@@ -39,12 +39,14 @@ class Orchestrator:
     """Plans, chooses, runs, joins, records and learns. Use it as an async context manager.
 
     ``router``, ``depth`` and ``refine`` are a name or a mapping with ``name`` and parameters;
+    A router that was fitted is ``{"name": NAME, "state": S}``, S in the folder ``state``.
     ``ledger`` is a ``sqlite:///`` URL; ``objective`` weighs quality, cost and latency of every
     choice; ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` makes choices repeatable.
     Opening rebuilds the routers and the live state of the agents from the ledger.
 
     Raises:
         ConfigError: a name or number that is not accepted, while building.
+        RouterStateError: a state that is not there or does not fit, while building.
         LedgerError: the ledger cannot be opened, on entry.
     """
 
@@ -65,13 +67,14 @@ class Orchestrator:
         seed: int = 0,
         out: Path | str = "agentroute-out",
         graphs: Sequence[Path | str] = (),
+        state: Path | str = "agentroute-state",
     ) -> None:
         o = objective or Objective()
         try:
             settings = Settings(
                 router=_plain(router), db=ledger, embedder=embedder, exploration=exploration,
                 depth=_plain(depth), refine=_plain(refine), seed=seed, out=str(out),
-                graphs=tuple(map(str, graphs)),
+                graphs=tuple(map(str, graphs)), state=str(state),
                 objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
                 budget=BudgetSettings(
                     usd=budget_usd, seconds=deadline_s, max_concurrency=max_concurrency

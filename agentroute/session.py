@@ -17,6 +17,7 @@ from agentroute.execution.decider import Decider, Rules
 from agentroute.execution.progress import RunLimits
 from agentroute.features.text import make_embedder
 from agentroute.learning.policies import Policies
+from agentroute.learning.state import StateStore
 from agentroute.learning.taking_up import take_up
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
@@ -103,7 +104,10 @@ class Session:
             "screening": s.screen,
         }  # fmt: skip
         weights = s.feedback_weights.model_dump()
-        return Policies(ledger, self.embedder, seed=s.seed, defaults=defaults, weights=weights)
+        return Policies(
+            ledger, self.embedder, seed=s.seed, defaults=defaults, weights=weights,
+            states=StateStore(Path(s.state)),
+        )  # fmt: skip
 
     def rules(self, plan: Plan, *, router: Spec | None = None, seed: int | None = None) -> Rules:
         """How a plan is to choose: what it names itself, else the settings."""

@@ -41,7 +41,6 @@ WAITING: dict[str, str] = {
     "execution.calls.pool.WorkerPool.warm": "issue 9: a session starts its workers ahead",
     "features.knowledge.with_task": "checklist AR1: the graph of one task",
     "learning.credit.make_credit": "issue 10: credit assignment by name",
-    "learning.state.StateStore.rollback": "issue 9: a run keeps snapshots and can go back",
     "planning.graphfile.parse_graph": "checklist AO1: a graph that is no file",
     "refining.agreement.consistency": "issue 10: how far answers agree by meaning",
     "refining.agreement.modal_share": "issue 10: how far answers agree by class",

@@ -53,7 +53,11 @@ class Router(Protocol):
 
 @runtime_checkable
 class FittableRouter(Router, Protocol):
-    """A router that can also be fitted on labelled outcomes (offline, all arms known or partly)."""
+    """A router that can also be fitted on labelled outcomes (offline, all arms known or partly).
+
+    One that cannot score before it was fitted has a property ``is_fitted`` besides; without one it
+    is taken to be able to.
+    """
 
     def fit(self, examples: Examples, *, seed: int = 0) -> None:
         """Fit on labels, from scratch. Deterministic for a seed; validates inside ``examples``."""

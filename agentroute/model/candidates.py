@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from threading import RLock
@@ -199,3 +200,12 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+    def sha256(self) -> str:
+        """Names the data: tasks, cards, embeddings and labels."""
+        digest = hashlib.sha256(self.cards.sha256.encode())
+        for task in self.tasks:
+            digest.update(task.model_dump_json().encode() + b"\0")
+        for array in (self.embedding, self.quality, self.abstain):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()

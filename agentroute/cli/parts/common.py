@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentroute.config.paths import Place
     from agentroute.config.settings import Settings
     from agentroute.ledger import Ledger
+    from agentroute.model.plans import Spec
     from agentroute.orchestrator import Orchestrator
     from agentroute.registry.registry import Registry
 
@@ -130,6 +131,23 @@ def graph_places(settings: Settings, given: Sequence[Path] | None) -> list[Place
             raise UsageError(f"--graphs {folder} is not a folder", hint="check the path")
     configured = [Path(p) for p in settings.graphs]
     return search_order("graphs", given=given or (), configured=configured)
+
+
+def router_spec(text: str) -> Spec:
+    """What ``--router`` was given: a name, or a mapping in braces as in YAML.
+
+    Raises:
+        ConfigError: braces that are not a mapping.
+    """
+    from agentroute.config.yaml import parse_yaml
+    from agentroute.errors import ConfigError
+
+    if not text.lstrip().startswith("{"):
+        return text
+    data = parse_yaml(text, "--router").data
+    if not isinstance(data, dict):
+        raise ConfigError("braces hold a mapping", field="--router", hint="'{name: knn, k: 5}'")
+    return dict(data)
 
 
 def open_ledger(config: Path | None, db: str | None) -> Ledger:

@@ -1,8 +1,11 @@
-"""What ``train gnn`` and ``pheromone show`` do, as data and lines."""
+"""What ``train`` and ``pheromone show`` do, as data and lines."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,36 +13,75 @@ from typing import Any
 import numpy as np
 
 from agentroute.cli.parts.common import settings_of
+from agentroute.cli.parts.states import shown
+from agentroute.errors import UsageError
 from agentroute.features.text import make_embedder
+from agentroute.learning.state import Snapshot
 from agentroute.ledger import Ledger
-from agentroute.model.plans import AgentUse
+from agentroute.model.arrays import Embedder
+from agentroute.model.candidates import Examples
+from agentroute.model.plans import AgentUse, Spec
 
 
-def train(data: Path, out: Path, *, seed: int, ablate: bool, quiet: bool) -> dict[str, Any]:
-    """Fit the GNN on a table's train and val rows; save its arrays and the manifest."""
+def train(
+    spec: Spec, data: Path, name: str | None, config: Path | None, *, seed: int, ablate: bool,
+    quiet: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit a router on a table's train and val rows; save it as a base state."""
     from agentroute.evaluation.tables.reading import load_table
-    from agentroute.learning.state import StateStore, write_synced
-    from agentroute.routers.gnn.training.ablation import ablation
-    from agentroute.routers.gnn.training.train import manifest
-    from agentroute.routers.gnn.training.train import train as fit
+    from agentroute.learning.fitting import fit_base
+    from agentroute.learning.state import StateStore
 
-    table, embedder = load_table(data), make_embedder()
+    settings, use = settings_of(config), AgentUse.of(spec, field="router")
+    if ablate and use.name != "gnn":
+        raise UsageError(f"--ablate takes parts of the gnn away, not of {use.name}", hint="gnn")
+    table, embedder = load_table(data), make_embedder(settings.embedder)
     rows = np.flatnonzero(table.split != "test")
     examples = table.examples(rows, embedder)
-    router = fit(examples, embedder, seed=seed, progress=None if quiet else _epoch)
-    assert router.fitted is not None
-    variants = list(ablation(examples, embedder, seed=seed)) if ablate else []
-    snapshot = StateStore(out).save("gnn", router.state_dict())
-    page = manifest(router.fitted, f"{table.name}: {len(rows)} rows", variants)
-    text = _json(page)
-    write_synced(out / "gnn" / "manifest.json", text)
-    lines = [
-        f"{len(rows)} rows, {len(table.arms)} agents; state {out}/gnn, version {snapshot.number}",
-        f"manifest: {out}/gnn/manifest.json",
-        *(f"{k}: {v:.4f}" for k, v in page["metrics"].items() if isinstance(v, float)),
+    with _working(use.name, examples, quiet=quiet):
+        snapshot = fit_base(
+            use.written(), examples, embedder=embedder, states=StateStore(Path(settings.state)),
+            name=name or _state_name(use.name), source={"table": table.name}, seed=seed,
+            progress=None if quiet else _epoch,
+        )  # fmt: skip
+    variants = _ablated(examples, embedder, seed) if ablate else []
+    return {**shown(snapshot), "ablation": variants, "lines": _lines_of(snapshot, variants)}
+
+
+def _state_name(router: str) -> str:
+    return router.rpartition(":")[2]
+
+
+def _ablated(examples: Examples, embedder: Embedder, seed: int) -> list[dict[str, Any]]:
+    from agentroute.routers.gnn.training.ablation import ablation
+
+    return [asdict(row) for row in ablation(examples, embedder, seed=seed)]
+
+
+@contextmanager
+def _working(router: str, examples: Examples, *, quiet: bool) -> Iterator[None]:
+    """Say on stderr that work goes on, and how long it took."""
+    started = time.monotonic()
+    words = f"fitting {router} on {len(examples):,} rows, {len(examples.cards)} agents"
+    if not quiet:
+        print(words, file=sys.stderr, flush=True)
+    yield
+    if not quiet:
+        print(f"fitted in {time.monotonic() - started:.1f} s", file=sys.stderr)
+
+
+def _lines_of(snapshot: Snapshot, variants: Sequence[Mapping[str, Any]]) -> list[str]:
+    about = shown(snapshot)
+    metrics = about["provenance"].get("metrics", {})
+    router = about["kind"]
+    return [
+        f"state {snapshot.name}, version {snapshot.number}: {router} from {about['rows']:,} rows,"
+        f" {len(about['agents'])} agents",
+        f"sha256 {snapshot.sha256}",
+        *(f"{k}: {v:.4f}" for k, v in metrics.items()),
+        *(f"{v['variant']:12} KL {v['kl']:.4f}, quality {v['quality']:.4f}" for v in variants),
+        f"serve it with router: {{name: {router}, state: {snapshot.name}}}",
     ]
-    lines += [f"{r.variant:12} KL {r.kl:.4f}, quality {r.quality:.4f}" for r in variants]
-    return {**page, "ablation": [asdict(r) for r in variants], "lines": lines}
 
 
 def _epoch(p: Any) -> None:
@@ -48,12 +90,6 @@ def _epoch(p: Any) -> None:
     start = "\r" if sys.stderr.isatty() else ""
     words = f"{start}{p.stage} {p.epoch}/{p.epochs}: loss {p.loss:.4f}{held}  "
     print(words, end=end, file=sys.stderr, flush=True)
-
-
-def _json(page: dict[str, Any]) -> bytes:
-    import orjson
-
-    return orjson.dumps(page, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
 
 
 def pheromones(config: Path | None, db: str | None, task: str | None) -> dict[str, Any]:

@@ -70,6 +70,11 @@ class Ensemble:
         self.by = tuple(by)
         self.hedge = Hedge(len(self.members), eta=eta, share=share)
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether any member can score."""
+        return any(getattr(m, "is_fitted", True) for m in self.members)
+
     def _make(self) -> list[Router]:
         from agentroute.choosing.catalog import make_router
 

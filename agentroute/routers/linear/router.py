@@ -58,6 +58,11 @@ class LinearRouter:
         self.prior = CardPrior()
         self._clear()
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is a head to score with."""
+        return self.head is not None
+
     def _clear(self) -> None:
         self.space = Space()
         self.arms = ArmIndex()
@@ -131,7 +136,8 @@ class LinearRouter:
         if isinstance(self.head, ScoreHead):
             return self._score_quality(self.head, request, rows)
         raise NotFittedError(
-            "the router 'linear' was asked before it was fitted", hint="fit it on labels first"
+            "the router 'linear' was asked before it was fitted",
+            hint="agentroute train linear TABLE",
         )
 
     def _class_quality(

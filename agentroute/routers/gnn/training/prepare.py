@@ -6,7 +6,6 @@ edges that a row sees are learned on other folds.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,13 +102,3 @@ class Preparation:
         from agentroute.routers.gnn.training.net import statics
 
         return statics(graph_arrays(knowledge, self.examples.cards, self.config.variant))
-
-
-def data_sha256(examples: Examples) -> str:
-    """Names the training data: tasks, cards, embeddings and labels."""
-    digest = hashlib.sha256(examples.cards.sha256.encode())
-    for task in examples.tasks:
-        digest.update(task.model_dump_json().encode() + b"\0")
-    for array in (examples.embedding, examples.quality, examples.abstain):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
