@@ -197,6 +197,9 @@ class Examples:
     """(m, N), or None."""
     abstain: NDArray[np.bool_]
     """(m,) True where nobody should be called."""
+    weight: F64 | None = None
+    """(m, N) how much each label counts, mean 1 for each agent; 0 where not observed. None: all 1.
+    Given where only what was chosen is known: 1 / propensity."""
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -206,6 +209,7 @@ class Examples:
         digest = hashlib.sha256(self.cards.sha256.encode())
         for task in self.tasks:
             digest.update(task.model_dump_json().encode() + b"\0")
-        for array in (self.embedding, self.quality, self.abstain):
+        arrays = [self.embedding, self.quality, self.abstain]
+        for array in arrays if self.weight is None else [*arrays, self.weight]:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()

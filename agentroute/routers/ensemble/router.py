@@ -19,7 +19,7 @@ from agentroute.model.state import StateDict
 from agentroute.routers.ensemble.advice import Said, advice, for_member, pack, unpack
 from agentroute.routers.ensemble.hedge import Hedge
 from agentroute.routers.parts.binding import check_kind
-from agentroute.routers.parts.lessons import fifth, requests, take, teach
+from agentroute.routers.parts.lessons import fifth, mostly_known, requests, take, teach
 
 MEMBERS = ("linucb", "knn", "linear")
 
@@ -112,7 +112,14 @@ class Ensemble:
 
         Raises:
             MissingExtraError, ConfigError: from the members.
+            ConfigError: only what was chosen is known: nobody can say what each member would
+                have earned.
         """
+        if not mostly_known(examples):
+            raise ConfigError(
+                "an ensemble is fitted on rows where every agent's outcome is known",
+                hint="router: ensemble learns from the ledger as it runs, without a fit",
+            )
         self.hedge.clear()
         self.members = self._make()
         rest, held = fifth(len(examples), seed)

@@ -72,8 +72,9 @@ class Preparation:
     def prepare(self, at: I64, rng: np.random.Generator) -> Prepared:
         """Means, profile, knowledge, and graphs whose history leaves one fold out each."""
         tasks, f = [self.examples.tasks[i] for i in at], self.examples.quality[at]
-        means = ShrunkenMeans.learn(tasks, f)
-        expected = means.expected_all(tasks, f)
+        weight = None if self.examples.weight is None else self.examples.weight[at]
+        means = ShrunkenMeans.learn(tasks, f, weight)
+        expected = means.expected_all(tasks, f, weight)
         residual = f - expected
         residual -= np.nanmean(residual, axis=1, keepdims=True)
         fold = rng.permutation(len(at)) % self.config.folds
