@@ -26,7 +26,11 @@ def train(
         str,
         typer.Argument(help="linear, knn, gnn, ensemble or one of your own; '{name: knn, k: 5}'."),
     ],
-    data: Annotated[Path, typer.Argument(help="An outcome table.", metavar="TABLE")],
+    data: Annotated[Path | None, typer.Argument(help="An outcome table.", metavar="TABLE")] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option("--from-ledger", help="Learn from your own runs instead.", metavar="URL"),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Of the state; by default the router's.")
     ] = None,
@@ -39,13 +43,16 @@ def train(
 ) -> None:
     """Fit a router on labelled outcomes and keep it as a state that a router can start from.
 
-    Rows of the table's test split are left out. The state goes into the folder `state` of the
+    Rows of a table's test split are left out. From a ledger all judged decisions are learned
+    from, each weighted by 1 / its probability. The state goes into the folder `state` of the
     settings; serve it with router: {name: linear, state: NAME}.
     """
+    from agentroute.cli.parts.training import lessons
     from agentroute.cli.parts.training import train as fit
 
     spec = router_spec(router)
-    report = fit(spec, data, name, config, seed=seed, ablate=ablate, quiet=as_json)
+    taught = lessons(data, ledger)
+    report = fit(spec, taught, name, config, seed=seed, ablate=ablate, quiet=as_json)
     if as_json:
         emit({k: v for k, v in report.items() if k != "lines"})
     else:

@@ -99,6 +99,36 @@ def erase(
     typer.echo(f"erased {sha}, recorded as row {seq}; its embedding remains")
 
 
+@ledger_app.command("export")
+def export(
+    folder: Annotated[
+        Path, typer.Option("--table", help="Where the table goes: a new folder.", metavar="DIR")
+    ],
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Write what was chosen and how it was judged as an outcome table that eval and train read.
+
+    One row a sampled decision that was judged: its prompt in clear, who could have been chosen
+    with which probability, and what the chosen agent scored. The last fifth in time is the test
+    split.
+    """
+    from agentroute.cli.parts.exporting import export_table
+
+    with open_ledger(config, db) as ledger:
+        report = export_table(ledger, folder)
+    if as_json:
+        emit(report)
+        return
+    typer.echo(
+        f"{folder}: {report['rows']} rows, {len(report['agents'])} agents, "
+        f"effective sample size {report['effective']:.1f}"
+    )
+    for why, n in report["left_out"].items():
+        typer.echo(f"{n} left out ({why})")
+
+
 def _text(file: Path) -> str:
     from agentroute.errors import UsageError
 

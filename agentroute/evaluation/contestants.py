@@ -87,9 +87,10 @@ async def learn_full(
     seq = 0
     for i in keyed_rng(seed, "order").permutation(rows):
         request = stream.request(i)
-        for j in range(len(stream.candidates)):
+        for j in stream.known(i):
             seq += 1
-            router.update(stream.observation(request, i, j, seq))
+            p = 1.0 if stream.table.propensity is None else float(stream.table.propensity[i, j])
+            router.update(stream.observation(request, i, j, seq, p))
 
 
 async def learn_bandit(
@@ -119,7 +120,7 @@ async def play_frozen(
         start = time.perf_counter()
         scores = await policy.scores(request)
         if scores.out_of_scope < policy.abstain_at:
-            chosen[t] = argmax(scores.mean, rng)
+            chosen[t] = request.candidates.rows[argmax(scores.mean, rng)]
         us[t] = 1e6 * (time.perf_counter() - start)
     return Picks(chosen, us)
 

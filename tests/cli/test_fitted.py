@@ -1,5 +1,6 @@
 """A router that was fitted serves: trained by a command, named by its state, learning on top."""
 
+import asyncio
 import gzip
 import json
 import re
@@ -9,10 +10,14 @@ import numpy as np
 import pytest
 
 from agentroute import Orchestrator, Registry
+from agentroute.choosing.catalog import make_policy
 from agentroute.cli.app import run
 from agentroute.errors import ConfigError, RouterStateError
+from agentroute.evaluation.tables.reading import load_table
+from agentroute.features.text import HashingEncoder
 from agentroute.learning import StateStore
 from agentroute.model.cards import CapabilityCard
+from tests.evaluation.logging import log_decisions
 
 TABLE = Path(__file__).parents[2] / "examples/data/coderouterbench"
 QUICK = {
@@ -20,10 +25,11 @@ QUICK = {
     "knn": "knn",
     "gnn": "{name: gnn, config: {hidden: 8, epochs: 2, folds: 2}}",
 }
+E = HashingEncoder()
 EACH = pytest.mark.parametrize("name", QUICK)
 
 
-def small(folder, rows=96):
+def small(folder, rows=64):
     """Rows from all over the table, with its arms."""
     folder.mkdir()
     for name in ("arms.json", "meta.json"):
@@ -89,7 +95,7 @@ def same(a, b):
 @EACH
 async def test_a_fitted_router_serves_learns_on_top_and_is_replayed(here, cli, name):
     made = json.loads(cli("train", QUICK[name], "table", "--name", "s", "--json").out)
-    assert (made["kind"], made["rows"], made["agents"]) == (name, 96, arms())
+    assert (made["kind"], made["rows"], made["agents"]) == (name, 64, arms())
     spec = {"name": name, "state": "s"}
     async with opened(here, spec) as orc:
         first = await orc.run("write a function that sorts a list")
@@ -201,7 +207,7 @@ def test_states_are_listed_shown_rolled_back_and_reset(here, cli):
     assert (row["name"], row["version"], row["kind"]) == ("s", 2, "linear")
     shown = json.loads(cli("state", "show", "s", "--json").out)
     assert shown["sha256"] == second["sha256"] and shown["embedder"] == "hashing-1024"
-    assert (shown["rows"], shown["folded"], shown["base"]) == (96, 0, "")
+    assert (shown["rows"], shown["folded"], shown["base"]) == (64, 0, "")
     assert shown["agents"] == arms() and shown["provenance"]["table"] == "coderouterbench"
     for key in ("kind", "embedder", "rows", "agents", "base", "folded"):
         assert f"{key}: " in cli("state", "show", "s").out
@@ -233,6 +239,73 @@ def test_what_cannot_be_trained_is_one_line(here, cli, argv, code, says):
     err = cli("train", *argv, "--json", code=code).err
     assert says in err and len(err.splitlines()) == 1
     assert not (here / "agentroute-state").exists()
+
+
+def logged(here, name="mine.db", rows=160, epsilon=0.5):
+    """A ledger of judged decisions over rows of the whole table."""
+    url = f"sqlite:///{here}/{name}"
+    table = load_table(TABLE)
+    policy = make_policy({"name": "knn", "exploration": epsilon}, embedder=E)
+    asyncio.run(log_decisions(url, table, policy, E, range(0, 7080, 7080 // rows)[:rows]))
+    return url
+
+
+@EACH
+def test_it_learns_from_a_ledger(here, cli, name):
+    url = logged(here)
+    made = json.loads(cli("train", QUICK[name], "--from-ledger", url, "--json").out)
+    about = made["provenance"]
+    assert made["rows"] == 160 and set(made["agents"]) == set(arms())
+    assert about["ledger"]["head"] == 480 and 30 < about["effective"] < 160
+    found = json.loads(cli("route", "sort it", "--router", f"{{name: {name}, state: {name}}}",
+                           "--db", url, "--json").out)  # fmt: skip
+    assert found["policy_version"] == f"{made['sha256']}@480"
+
+
+def test_a_ledger_too_thin_to_learn_from_is_refused_with_its_effective_size(here, cli):
+    thin = logged(here, rows=40, epsilon=0.05)
+    err = cli("train", "linear", "--from-ledger", thin, code=1).err
+    assert re.search(r"40 judged decisions have an effective sample size of \d+\.\d, and 30", err)
+    assert len(err.splitlines()) == 1 and not (here / "agentroute-state").exists()
+    for argv, code in (
+        (["--from-ledger", "sqlite:///nowhere.db"], 4),
+        (["--from-ledger", "mine.db"], 2),
+        (["table", "--from-ledger", thin], 2),
+        ([], 2),
+    ):
+        cli("train", "linear", *argv, code=code)
+
+
+def test_a_ledger_is_exported_as_a_table_that_eval_and_train_read(here, cli):
+    url = logged(here)
+    report = json.loads(cli("ledger", "export", "--table", "out", "--db", url, "--json").out)
+    assert report["rows"] == 160 and report["left_out"] == {}
+    assert "exists" in cli("ledger", "export", "--table", "out", "--db", url, code=3).err
+    found = json.loads(
+        cli("eval", "--train", "out", "--test", "out", "--router", "knn", "--seeds", 1,
+            "--embedder", "hashing", "--json").out
+    )  # fmt: skip
+    assert (found["train_rows"], found["rows"]) == (128, 32)
+    assert 0 < found["routers"]["knn"]["score"] < 1 and "oracle" not in found["baselines"]
+    assert any("doubly robust" in note for note in found["notes"])
+    assert json.loads(cli("train", "linear", "out", "--json").out)["rows"] == 128
+    assert "partial table" in cli("eval", "--train", "out", "--test", "out", "--mode", "bandit",
+                                  code=2).err  # fmt: skip
+
+
+async def test_the_runs_of_an_orchestrator_become_a_table(here, cli):
+    async with opened(here, "uniform", exploration=0.5) as orc:
+        for k in range(4):
+            done = await orc.run(f"write function number {k}")
+            await orc.feedback(done.run_id, score=k / 4)
+        await orc.run("nobody says anything of this one")
+    report = json.loads(cli("ledger", "export", "--table", "out", "--db", f"sqlite:///{here}/a.db",
+                            "--json").out)  # fmt: skip
+    assert (report["rows"], report["left_out"]) == (4, {"not judged": 1})
+    table = load_table(here / "out")
+    assert np.nansum(table.scores) == 1.5
+    assert table.prompts[0] == "write function number 0"
+    assert (np.nansum(table.propensity, axis=1) == pytest.approx(1)) and len(table.arms) == 8
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +14,83 @@ import numpy as np
 
 from agentroute.cli.parts.common import settings_of
 from agentroute.cli.parts.states import shown
-from agentroute.errors import UsageError
+from agentroute.config.paths import SCHEME
+from agentroute.errors import TableError, UsageError
+from agentroute.evaluation.offpolicy.astable import ledger_table, require_overlap
+from agentroute.evaluation.tables.outcomes import OutcomeTable
+from agentroute.evaluation.tables.reading import load_table
 from agentroute.features.text import make_embedder
 from agentroute.learning.state import Snapshot
 from agentroute.ledger import Ledger
-from agentroute.model.arrays import Embedder
+from agentroute.model.arrays import Embedder, Ints
 from agentroute.model.candidates import Examples
 from agentroute.model.plans import AgentUse, Spec
 
 
 def train(
-    spec: Spec, data: Path, name: str | None, config: Path | None, *, seed: int, ablate: bool,
-    quiet: bool,
+    spec: Spec, taught: Lessons, name: str | None, config: Path | None, *, seed: int,
+    ablate: bool, quiet: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """Fit a router on a table's train and val rows; save it as a base state."""
-    from agentroute.evaluation.tables.reading import load_table
+    """Fit a router on lessons; save it as a base state."""
     from agentroute.learning.fitting import fit_base
     from agentroute.learning.state import StateStore
 
     settings, use = settings_of(config), AgentUse.of(spec, field="router")
     if ablate and use.name != "gnn":
         raise UsageError(f"--ablate takes parts of the gnn away, not of {use.name}", hint="gnn")
-    table, embedder = load_table(data), make_embedder(settings.embedder)
-    rows = np.flatnonzero(table.split != "test")
-    examples = table.examples(rows, embedder)
+    embedder = make_embedder(settings.embedder)
+    examples = taught.table.examples(taught.rows, embedder)
     with _working(use.name, examples, quiet=quiet):
         snapshot = fit_base(
             use.written(), examples, embedder=embedder, states=StateStore(Path(settings.state)),
-            name=name or _state_name(use.name), source={"table": table.name}, seed=seed,
+            name=name or _state_name(use.name), source=taught.source, seed=seed,
             progress=None if quiet else _epoch,
         )  # fmt: skip
     variants = _ablated(examples, embedder, seed) if ablate else []
     return {**shown(snapshot), "ablation": variants, "lines": _lines_of(snapshot, variants)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lessons:
+    """Rows of a table to fit on, and where they come from."""
+
+    table: OutcomeTable
+    rows: Ints
+    source: dict[str, Any]
+
+
+def lessons(data: Path | None, ledger: str | None) -> Lessons:
+    """The train and val rows of a table, or every judged decision of a ledger.
+
+    Raises:
+        UsageError: both or neither are given, or no such ledger.
+        TableError: a table that cannot be read, or without rows to learn from.
+        OverlapError: too little of what was not the first choice was ever tried.
+    """
+    if (data is None) == (ledger is None):
+        raise UsageError(
+            "give a table or a ledger", hint="train linear TABLE, or --from-ledger URL"
+        )
+    if data is not None:
+        table = load_table(data)
+        source: dict[str, Any] = {"table": table.name, "splits": ["train", "val"]}
+        rows = table.rows(source["splits"])
+        if not len(rows):
+            raise TableError(f"{table.name} has no rows of split train or val")
+    else:
+        table = _of_ledger(ledger or "")
+        source = {"ledger": dict(table.meta)}
+        rows = np.arange(len(table))
+    if table.partial:
+        source["effective"] = round(require_overlap(table, rows), 1)
+    return Lessons(table, rows, source)
+
+
+def _of_ledger(url: str) -> OutcomeTable:
+    if not url.startswith(SCHEME):
+        raise UsageError(f"--from-ledger {url} is not a ledger URL", hint="use sqlite:///FILE")
+    with Ledger.open(url, read_only=True) as ledger:
+        return ledger_table(ledger).table
 
 
 def _state_name(router: str) -> str:
