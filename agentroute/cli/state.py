@@ -45,7 +45,7 @@ def show(
     """One state: kind, SHA-256, embedder, rows, agents, base, folded, and how it was fitted."""
     from agentroute.cli.parts.states import described, store_of
 
-    about = described(store_of(config), name, version)
+    about = described(*store_of(config, name), version)
     if as_json:
         emit(about)
         return
@@ -63,7 +63,8 @@ def reset(name: Name, config: ConfigFile = None, as_json: Json = False) -> None:
     """Set a state aside. What was folded from a ledger is folded anew; a fit has to be repeated."""
     from agentroute.cli.parts.states import store_of
 
-    home = store_of(config).reset(name)
+    store, own = store_of(config, name)
+    home = store.reset(own)
     if as_json:
         emit({"name": name, "moved_to": str(home)})
     else:
@@ -83,8 +84,8 @@ def rollback(
     """Make an older version the current one. Newer ones stay, and can be gone back to."""
     from agentroute.cli.parts.states import described, rolled_back, store_of
 
-    store = store_of(config)
-    about = described(store, name, rolled_back(store, name, version))
+    store, own = store_of(config, name)
+    about = described(store, own, rolled_back(store, own, version))
     if as_json:
         emit(about)
     else:

@@ -38,7 +38,7 @@ _UNSEEN = re.compile(r"(?:^|[./:])(?:costs\.base|quality)$")
 class Snapshot:
     """State with where it came from. ``skipped`` names newer versions that were found damaged.
 
-    ``provenance`` is JSON that says how it was fitted: table, rows, agents, seed, embedder.
+    ``provenance`` is JSON that says more: of a snapshot, what it depends on and what was counted.
     """
 
     name: str
@@ -79,12 +79,11 @@ class StateStore:
         home.mkdir(parents=True, exist_ok=True)
         number = max(self.versions(name), default=0) + 1
         data = _npz(state.arrays)
-        made = dict(provenance or {})
-        about = {
+        about: dict[str, Any] = {
             "format": _FORMAT, "name": name, "kind": state.kind, "version": state.version,
             "meta": state.meta, "base": base, "folded": folded, "ledger_hash": ledger_hash,
             "arrays": {k: [a.dtype.str, list(a.shape)] for k, a in state.arrays.items()},
-            "data_sha256": sha256(data), "provenance": made,
+            "data_sha256": sha256(data), "provenance": dict(provenance or {}),
         }  # fmt: skip
         manifest = _sealed(about, f"state '{name}'")
         write_synced(home / f"{_stem(number)}.npz", data)
@@ -92,7 +91,7 @@ class StateStore:
         self._point_to(name, number)
         return Snapshot(
             name, number, sha256(manifest), state, base, folded, ledger_hash,
-            provenance=made,
+            provenance=about["provenance"],
         )  # fmt: skip
 
     def load(self, name: str, number: int | None = None) -> Snapshot:

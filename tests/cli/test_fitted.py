@@ -184,6 +184,18 @@ def test_a_snapshot_is_no_base(here, cli):
     assert json.loads(cli("state", "show", "later", "--json").out)["folded"] == 9
 
 
+def test_snapshots_of_learners_are_states_too(here, cli):
+    cli("train", "knn", "table")
+    fitted = StateStore(here / "agentroute-state").load("knn").state
+    StateStore(here / "agentroute-state/snapshots").save("knn-1", fitted, folded=7)
+    rows = json.loads(cli("state", "ls", "--json").out)
+    assert [(r["name"], r["folded"]) for r in rows] == [("knn", 0), ("snapshots/knn-1", 7)]
+    assert "folded: 7" in cli("state", "show", "snapshots/knn-1").out
+    cli("state", "reset", "snapshots/knn-1")
+    assert [r["name"] for r in json.loads(cli("state", "ls", "--json").out)] == ["knn"]
+    assert "cannot name a state" in cli("state", "show", "other/knn-1", code=3).err
+
+
 def test_another_embedder_is_refused_while_opening(here, cli, monkeypatch):
     cli("train", "knn", "table")
     with pytest.raises(RouterStateError, match="learned with the embedder 'hashing-1024'"):

@@ -10,10 +10,19 @@ from agentroute.errors import RouterStateError, UsageError, did_you_mean
 from agentroute.learning.base import embedder_of
 from agentroute.learning.state import Snapshot, StateStore
 
+SNAPSHOTS = "snapshots"  # the folder of what learners keep between openings
 
-def store_of(config: Path | None) -> StateStore:
-    """The folder of states in force."""
-    return StateStore(Path(settings_of(config).state))
+
+def store_of(config: Path | None, name: str = "") -> tuple[StateStore, str]:
+    """The folder of states in force, and the state's name in it.
+
+    ``snapshots/NAME`` is a snapshot of a learner, in a folder of its own.
+    """
+    folder = Path(settings_of(config).state)
+    place, slash, own = name.rpartition("/")
+    if slash and place == SNAPSHOTS:
+        return StateStore(folder / SNAPSHOTS), own
+    return StateStore(folder), name
 
 
 def shown(snapshot: Snapshot) -> dict[str, Any]:
@@ -36,19 +45,22 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
 
 def listed(config: Path | None) -> list[dict[str, Any]]:
     """One entry a state, its current version; ``problem`` says why one cannot be read."""
-    store = store_of(config)
-    return [_entry(store, name) for name in store.names()]
+    fitted, kept = store_of(config)[0], store_of(config, f"{SNAPSHOTS}/")[0]
+    return [
+        *(_entry(fitted, name, name) for name in fitted.names()),
+        *(_entry(kept, name, f"{SNAPSHOTS}/{name}") for name in kept.names()),
+    ]
 
 
-def _entry(store: StateStore, name: str) -> dict[str, Any]:
+def _entry(store: StateStore, name: str, called: str) -> dict[str, Any]:
     try:
         found = store.load(name)
     except RouterStateError as e:
         empty = dict.fromkeys(("version", "kind", "embedder", "rows", "folded"))
-        return {"name": name, **empty, "agents": [], "problem": str(e)}
+        return {"name": called, **empty, "agents": [], "problem": str(e)}
     damaged = f"damaged: {', '.join(found.skipped)}" if found.skipped else ""
     about = {k: v for k, v in shown(found).items() if k != "provenance"}
-    return {**about, "versions": store.versions(name), "problem": damaged}
+    return {**about, "name": called, "versions": store.versions(name), "problem": damaged}
 
 
 def described(store: StateStore, name: str, version: int | None) -> dict[str, Any]:
