@@ -44,7 +44,7 @@ def factories(
     functions that make routers of the user's own. ``exploration`` overrides every epsilon.
 
     Raises:
-        UsageError: a name twice.
+        UsageError: a name twice, or a state: what it was fitted on may be among the test rows.
         ConfigError: an unknown router or parameter (from the catalogue).
     """
     if isinstance(routers, Mapping):
@@ -53,6 +53,11 @@ def factories(
     for spec in routers:
         written = AgentUse.of(spec, field=FIELD).written()
         label = str(written.pop("label", written["name"]))
+        if "state" in written:
+            raise UsageError(
+                f"'{label}' names a state: here routers learn from the train rows alone",
+                hint="leave state out",
+            )
         if label in out:
             raise UsageError(f"the router '{label}' is given twice", hint="add a label")
         out[label] = _from_catalog(written, embedder, exploration)

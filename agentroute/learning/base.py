@@ -9,12 +9,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentroute.choosing.catalog import FIELD
+from agentroute.choosing.catalog import FIELD, make_policy
+from agentroute.choosing.policy import Policy
 from agentroute.choosing.protocol import Router
 from agentroute.errors import ConfigError, RouterStateError, did_you_mean
 from agentroute.learning.state import Snapshot, StateStore
+from agentroute.model.arrays import Embedder
+from agentroute.model.plans import AgentUse, Spec
 
 KEY = "state"  # of a router's mapping
+
+
+def start_policy(
+    spec: Spec,
+    *,
+    embedder: Embedder,
+    states: StateStore | None = None,
+    seed: int = 0,
+    trusted: bool = False,
+) -> tuple[Policy, str]:
+    """The policy of a spec as it is before the first row, and its base's SHA-256 ('' for none).
+
+    Raises:
+        ConfigError, MissingExtraError: see ``make_policy`` and ``take_base``.
+        RouterStateError: see ``take_base``.
+    """
+    written = AgentUse.of(spec, field=FIELD).written()
+    made = {k: v for k, v in written.items() if k != KEY}
+    policy = make_policy(made, embedder=embedder, seed=seed, trusted=trusted)
+    return policy, take_base(policy.router, written["name"], written, states, embedder.id)
 
 
 def take_base(

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from agentroute.choosing.catalog import FIELD, make_policy
+from agentroute.choosing.catalog import FIELD
 from agentroute.choosing.policy import Policy
-from agentroute.learning.base import KEY, take_base
+from agentroute.learning.base import start_policy
 from agentroute.learning.fold import Learner
 from agentroute.learning.sources import WEIGHTS
 from agentroute.learning.state import StateStore
@@ -69,9 +69,9 @@ class Policies:
     def _make(
         self, spec: Mapping[str, Any], *, trusted: bool
     ) -> tuple[Policy, Learner | None, str]:
-        made = {k: v for k, v in spec.items() if k != KEY}
-        policy = make_policy(made, embedder=self._embedder, seed=self._seed, trusted=trusted)
-        base = take_base(policy.router, spec["name"], spec, self._states, self._embedder.id)
+        policy, base = start_policy(
+            spec, embedder=self._embedder, states=self._states, seed=self._seed, trusted=trusted
+        )
         if self._ledger is None:
             return policy, None, base
         learner = Learner(policy.router, self._ledger, base=base, weights=self._weights)

@@ -175,6 +175,25 @@ def test_a_state_that_does_not_fit_is_one_line(here, cli, spec, code, says):
     assert says in err and len(err.splitlines()) == 1
 
 
+def test_every_command_takes_a_router_with_a_state_from_the_settings(here, cli):
+    cli("train", "linear", "table", "--name", "s")
+    (here / "agentroute.yaml").write_text("router: {name: linear, state: s}\n")
+    url = logged(here)
+    helps = json.loads(cli("stats", "--db", url, "--json").out)["learning"]
+    assert helps["rows"] == 160
+    assert "observations folded" in cli("pheromone", "show", "--db", url).out
+    out = cli("eval", "--train", "table", "--holdout", 0.5, "--router",
+              "{name: linear, state: s}", code=2)  # fmt: skip
+    assert "names a state" in out.err
+
+
+def test_train_says_how_to_serve(here, cli):
+    out = cli("train", "{name: knn, k: 5}", "table", "--name", "s").out
+    spec = re.search(r"--router '(.*)', or", out)[1]
+    assert spec == "{name: knn, k: 5, state: s}"
+    assert cli("route", "x", "--router", spec, "--json").out
+
+
 def test_a_snapshot_is_no_base(here, cli):
     cli("train", "knn", "table")
     store = StateStore(here / "agentroute-state")

@@ -118,15 +118,23 @@ def _working(router: str, examples: Examples, *, quiet: bool) -> Iterator[None]:
 def _lines_of(snapshot: Snapshot, variants: Sequence[Mapping[str, Any]]) -> list[str]:
     about = shown(snapshot)
     metrics = about["provenance"].get("metrics", {})
-    router = about["kind"]
+    spec = {**about["provenance"]["router"], "state": snapshot.name}
     return [
-        f"state {snapshot.name}, version {snapshot.number}: {router} from {about['rows']:,} rows,"
+        f"state {snapshot.name}, version {snapshot.number}: {spec['name']} from"
+        f" {about['rows']:,} rows,"
         f" {len(about['agents'])} agents",
         f"sha256 {snapshot.sha256}",
         *(f"{k}: {v:.4f}" for k, v in metrics.items()),
         *(f"{v['variant']:12} KL {v['kl']:.4f}, quality {v['quality']:.4f}" for v in variants),
-        f"serve it with router: {{name: {router}, state: {snapshot.name}}}",
+        f"serve it with --router '{_flow(spec)}', or as router: in agentroute.yaml",
     ]
+
+
+def _flow(value: Any) -> str:
+    """As people write it in one line of YAML."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {_flow(v)}" for k, v in value.items()) + "}"
+    return f'"{value}"' if isinstance(value, str) and ":" in value else str(value)
 
 
 def _epoch(p: Any) -> None:
@@ -139,14 +147,18 @@ def _epoch(p: Any) -> None:
 
 def pheromones(config: Path | None, db: str | None, task: str | None) -> dict[str, Any]:
     """The trails folded from the ledger in force, with lines for people."""
-    from agentroute.choosing.catalog import make_policy
+    from agentroute.learning.base import start_policy
     from agentroute.learning.fold import Learner
+    from agentroute.learning.state import StateStore
 
     settings = settings_of(config, db)
     named = AgentUse.of(settings.router, field="router").name == "pheromone"
     embedder = make_embedder(settings.embedder)
     spec = settings.router if named else "pheromone"  # what a run uses, where one does
-    router: Any = make_policy(spec, embedder=embedder, seed=settings.seed).router
+    policy, _ = start_policy(
+        spec, embedder=embedder, states=StateStore(Path(settings.state)), seed=settings.seed
+    )
+    router: Any = policy.router
     with Ledger.open(settings.db, read_only=True) as ledger:
         Learner(router, ledger, weights=settings.feedback_weights.model_dump()).fold()
     shown = router.show(task)
