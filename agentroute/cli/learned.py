@@ -51,7 +51,7 @@ def train(
     from agentroute.cli.parts.training import train as fit
 
     spec = router_spec(router)
-    taught = lessons(data, ledger)
+    taught = lessons(data, ledger, config)
     report = fit(spec, taught, name, config, seed=seed, ablate=ablate, quiet=as_json)
     if as_json:
         emit({k: v for k, v in report.items() if k != "lines"})

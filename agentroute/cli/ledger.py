@@ -116,8 +116,9 @@ def export(
     """
     from agentroute.cli.parts.exporting import export_table
 
+    weights = settings_of(config, db).feedback_weights.model_dump()
     with open_ledger(config, db) as ledger:
-        report = export_table(ledger, folder)
+        report = export_table(ledger, folder, weights)
     if as_json:
         emit(report)
         return

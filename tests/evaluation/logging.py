@@ -9,7 +9,7 @@ from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Feedback, Outcome
 
 
-async def log_decisions(url, table, policy: Policy, embedder, rows, *, seed=0, learn=True):
+async def log_decisions(url, table, policy: Policy, embedder, rows, *, seed=0, source="user"):
     """Decide every row in turn and record what came of it; the policy learns as it goes."""
     stream = Stream(table, embedder, Objective())
     with Ledger.open(url) as ledger:
@@ -25,8 +25,10 @@ async def log_decisions(url, table, policy: Policy, embedder, rows, *, seed=0, l
             score = float(table.scores[i, choice.positions[0]])
             ledger.append(Outcome(decision_id=d.id, agent=agent, cost_usd=0.01, latency_s=0.5))
             ledger.append(
-                Feedback(id=uuid7(), target="decision", target_id=d.id, agent=agent, score=score)
-            )
-            if learn:
-                j = choice.positions[0]
-                policy.router.update(stream.observation(request, i, j, t + 1, choice.propensity))
+                Feedback(
+                    id=uuid7(), target="decision", target_id=d.id, agent=agent, score=score,
+                    source=source,
+                )
+            )  # fmt: skip
+            j = choice.positions[0]
+            policy.router.update(stream.observation(request, i, j, t + 1, choice.propensity))

@@ -21,7 +21,8 @@ from agentroute.evaluation.tables.reading import load_table
 from agentroute.evaluation.tables.writing import write_table
 from agentroute.features.text import HashingEncoder
 from agentroute.ledger import Ledger
-from agentroute.model.ids import keyed_rng
+from agentroute.model.ids import keyed_rng, uuid7
+from agentroute.model.outcomes import Feedback
 from agentroute.routers.baselines import FixedBest
 from agentroute.routers.ensemble.router import Ensemble
 from agentroute.routers.knn.router import KNN
@@ -232,6 +233,23 @@ async def test_a_ledger_as_a_table(tmp_path):
         OverlapError, match=r"20 judged .* effective sample size of \d+\.\d, and 30"
     ):
         require_overlap(t, np.arange(20))
+
+
+async def test_whose_word_counts_is_the_settings(tmp_path):
+    whole, url = table(4, 3), f"sqlite:///{tmp_path}/a.db"
+    policy = make_policy({"name": "knn", "exploration": 0.5}, embedder=E)
+    await log_decisions(url, whole, policy, E, range(4), source="verifier:x")
+    with Ledger.open(url) as ledger:
+        for j in ledger_table(ledger).table.ids:
+            (agent,) = ledger.decision(j).chosen
+            row = Feedback(id=uuid7(), target="decision", target_id=j, agent=agent, score=0.25)
+            last = ledger.append(row)
+        await last
+        by_user = ledger_table(ledger).table.scores
+        by_verifier = ledger_table(ledger, weights={"user": 0.0, "verifier": 1.0}).table.scores
+    known = ~np.isnan(by_user)
+    assert (by_user[known] == 0.25).all()
+    assert (by_verifier[known] == whole.scores[known]).all()
 
 
 async def test_a_ledger_without_exploration_is_refused(tmp_path):

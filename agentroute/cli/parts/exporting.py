@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from agentroute.evaluation.tables.writing import write_table
 from agentroute.ledger import Ledger
 
 
-def export_table(ledger: Ledger, folder: Path) -> dict[str, Any]:
+def export_table(ledger: Ledger, folder: Path, weights: Mapping[str, float]) -> dict[str, Any]:
     """Write the table; what is in it and what is not."""
-    found = ledger_table(ledger)
+    found = ledger_table(ledger, weights=weights)
     files = write_table(found.table, folder)
     return {
         "files": [str(f) for f in files],

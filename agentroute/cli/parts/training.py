@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agentroute.cli.parts.common import settings_of
+from agentroute.cli.parts.common import console, settings_of
 from agentroute.cli.parts.states import shown
 from agentroute.config.paths import SCHEME
+from agentroute.config.settings import Settings
 from agentroute.errors import TableError, UsageError
 from agentroute.evaluation.offpolicy.astable import ledger_table, require_overlap
 from agentroute.evaluation.tables.outcomes import OutcomeTable
@@ -59,7 +60,7 @@ class Lessons:
     source: dict[str, Any]
 
 
-def lessons(data: Path | None, ledger: str | None) -> Lessons:
+def lessons(data: Path | None, ledger: str | None, config: Path | None) -> Lessons:
     """The train and val rows of a table, or every judged decision of a ledger.
 
     Raises:
@@ -78,7 +79,7 @@ def lessons(data: Path | None, ledger: str | None) -> Lessons:
         if not len(rows):
             raise TableError(f"{table.name} has no rows of split train or val")
     else:
-        table = _of_ledger(ledger or "")
+        table = _of_ledger(ledger or "", settings_of(config))
         source = {"ledger": dict(table.meta)}
         rows = np.arange(len(table))
     if table.partial:
@@ -86,11 +87,11 @@ def lessons(data: Path | None, ledger: str | None) -> Lessons:
     return Lessons(table, rows, source)
 
 
-def _of_ledger(url: str) -> OutcomeTable:
+def _of_ledger(url: str, settings: Settings) -> OutcomeTable:
     if not url.startswith(SCHEME):
         raise UsageError(f"--from-ledger {url} is not a ledger URL", hint="use sqlite:///FILE")
     with Ledger.open(url, read_only=True) as ledger:
-        return ledger_table(ledger).table
+        return ledger_table(ledger, weights=settings.feedback_weights.model_dump()).table
 
 
 def _state_name(router: str) -> str:
@@ -110,7 +111,9 @@ def _working(router: str, examples: Examples, *, quiet: bool) -> Iterator[None]:
     words = f"fitting {router} on {len(examples):,} rows, {len(examples.cards)} agents"
     if not quiet:
         print(words, file=sys.stderr, flush=True)
-    yield
+    turning = not quiet and sys.stderr.isatty() and router != "gnn"  # that one tells of its epochs
+    with console(stderr=True).status("still at it") if turning else nullcontext():
+        yield
     if not quiet:
         print(f"fitted in {time.monotonic() - started:.1f} s", file=sys.stderr)
 

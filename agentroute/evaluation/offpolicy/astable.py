@@ -7,7 +7,7 @@ later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from agentroute.errors import OverlapError
 from agentroute.evaluation.offpolicy.logged import Judged, judged_decisions
 from agentroute.evaluation.tables.outcomes import Arm, OutcomeTable
+from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import ERASED, Ledger
 from agentroute.model.arrays import F64, Ints
 from agentroute.model.candidates import Request
@@ -32,13 +33,15 @@ class LedgerTable:
     left_out: dict[str, int]
 
 
-def ledger_table(ledger: Ledger) -> LedgerTable:
+def ledger_table(ledger: Ledger, *, weights: Mapping[str, float] = WEIGHTS) -> LedgerTable:
     """The judged decisions of a ledger as a partial outcome table; ids are those of decisions.
+
+    ``weights`` are the settings' ``feedback_weights``.
 
     Raises:
         OverlapError: no usable decision is in the ledger.
     """
-    judged, left_out = judged_decisions(ledger)
+    judged, left_out = judged_decisions(ledger, weights=weights)
     kept = [j for j in judged if _request(j).task.prompt != ERASED]
     if len(kept) < len(judged):
         left_out["the prompt was erased"] = len(judged) - len(kept)

@@ -8,7 +8,7 @@ drawn from the policy's distribution over single agents: they are left out and c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from agentroute.choosing.protocol import Router
 from agentroute.errors import OverlapError
 from agentroute.evaluation.offpolicy.estimators import LoggedRows
 from agentroute.learning.fold import observations
+from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import F64
 from agentroute.model.decisions import DecisionRecord
@@ -70,10 +71,15 @@ class Judged:
 
 
 def judged_decisions(
-    ledger: Ledger, *, after_seq: int = 0, upto: int | None = None
+    ledger: Ledger,
+    *,
+    after_seq: int = 0,
+    upto: int | None = None,
+    weights: Mapping[str, float] = WEIGHTS,
 ) -> tuple[list[Judged], dict[str, int]]:
     """The decisions that say something of what others would have got, in order; and who does not.
 
+    ``weights`` by kind of source say whose word on a decision counts where several spoke.
     The second value counts what was left out, by reason.
 
     Raises:
@@ -81,10 +87,11 @@ def judged_decisions(
     """
     left_out: Counter[str] = Counter()
     out = []
-    for decision_id, seen in _by_decision(observations(ledger, after_seq, upto)).items():
+    seen = observations(ledger, after_seq, upto, weights=weights)
+    for decision_id, said in _by_decision(seen).items():
         record = ledger.record(decision_id)
         why = _why_not(record)
-        mine = [] if why else [o for o in seen if o.agent == record.decision.chosen[0]]
+        mine = [] if why else [o for o in said if o.agent == record.decision.chosen[0]]
         words = [o for o in mine if o.quality is not None]
         if why or not words:
             left_out[why or "not judged"] += 1
