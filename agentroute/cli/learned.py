@@ -34,7 +34,9 @@ def train(
     name: Annotated[
         str | None, typer.Option("--name", help="Of the state; by default the router's.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="By default the settings'.")
+    ] = None,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Of gnn: also train its four ablations.")
     ] = False,

@@ -29,7 +29,7 @@ from agentroute.model.plans import AgentUse, Spec
 
 
 def train(
-    spec: Spec, taught: Lessons, name: str | None, config: Path | None, *, seed: int,
+    spec: Spec, taught: Lessons, name: str | None, config: Path | None, *, seed: int | None,
     ablate: bool, quiet: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit a router on lessons; save it as a base state."""
@@ -40,6 +40,7 @@ def train(
     if ablate and use.name != "gnn":
         raise UsageError(f"--ablate takes parts of the gnn away, not of {use.name}", hint="gnn")
     embedder = make_embedder(settings.embedder)
+    seed = settings.seed if seed is None else seed
     examples = taught.table.examples(taught.rows, embedder)
     with _working(use.name, examples, quiet=quiet):
         snapshot = fit_base(
