@@ -166,10 +166,13 @@ def _answer(out: Any, message: dict[str, Any]) -> None:
 
 
 def _failure(e: BaseException) -> dict[str, Any]:
-    text = str(e) if isinstance(e, AgentRouteError) else f"{type(e).__name__}: {e}"
-    text = text[:2_000].encode("utf-8", "replace").decode()  # half a surrogate pair is not JSON
-    retryable = bool(getattr(e, "retryable", not isinstance(e, AgentRouteError)))
-    return {"op": "error", "message": text, "retryable": retryable}
+    from agentroute.adapters.untrusted import words_of
+
+    ours = isinstance(e, AgentRouteError)
+    retryable = bool(getattr(e, "retryable", False)) if ours else True
+    frame = {"op": "error", "message": words_of(e)[:2_000], "retryable": retryable}
+    dump = getattr(e.spent, "model_dump", None) if isinstance(e, AgentRouteError) else None
+    return frame | {"spent": dump()} if dump is not None else frame
 
 
 def _run(out: Any, fn: Callable[..., Any], message: dict[str, Any]) -> dict[str, Any]:

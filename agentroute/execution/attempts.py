@@ -144,7 +144,7 @@ class Attempts:
             only=move.only,
             policy=move.policy,
             reason=move.reason,
-            budget_left_usd=run.budget.left_usd,
+            budget_left_usd=run.purse(work).left_usd,
         )
         ruling = await self._decider.route(ask, run.rules, run.history)
         if not ruling.known:
@@ -196,7 +196,9 @@ class Attempts:
 
     async def _recall(self, o: Outcome) -> Called:
         reply = stored_reply(self._decider.ledger, o.reply)
-        error = o.error or (None if reply is not None else "the stored reply was erased")
+        error = o.error or (
+            None if reply is not None else "the stored reply was erased or cannot be read"
+        )
         timed_out = bool(error and error.startswith("no answer within"))
         return Called(o.agent, reply, error, o.latency_s, o.cost_usd, o.tokens, timed_out=timed_out)
 

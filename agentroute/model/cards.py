@@ -53,6 +53,14 @@ class Pricing(Part):
     )
     """A typical call: what is known before the first one."""
 
+    @property
+    def stated_usd(self) -> float | None:
+        """Expected dollars of a call, by the card alone; None where it does not say."""
+        if self.expected_usd is not None:
+            return self.expected_usd
+        measured = self.cpu_s_usd or self.input_mtok_usd or self.output_mtok_usd
+        return self.call_usd if self.call_usd and not measured else None
+
 
 class Limits(Part):
     """Bounds on a single agent."""

@@ -149,7 +149,8 @@ def _reply(frame: dict[str, Any], call: AgentCall) -> AgentReply:
     """The checked reply of a frame; whatever is wrong with it is the agent's own failure."""
     if frame.get("op") != "reply":
         message = str(frame.get("message", "the agent failed"))
-        raise AgentFailedError(message, retryable=bool(frame.get("retryable", True)))
+        spent = _spent(frame)
+        raise AgentFailedError(message, retryable=bool(frame.get("retryable", True)), spent=spent)
     try:
         reply = as_reply(frame.get("reply"), call.workdir, cap=MAX_REPLY)
         cpu_s = max(reply.usage.cpu_s, _finite(frame.get("cpu_s", 0.0)))
@@ -157,6 +158,15 @@ def _reply(frame: dict[str, Any], call: AgentCall) -> AgentReply:
     except (ValueError, TypeError, ArithmeticError, RecursionError, OSError) as e:
         raise AgentFailedError(f"the reply cannot be used: {type(e).__name__}: {e}") from None
     return reply.model_copy(update={"usage": usage})
+
+
+def _spent(frame: dict[str, Any]) -> Usage:
+    """What a failed call used, as far as its frame can be believed."""
+    try:
+        said = frame.get("spent") or {}
+        return Usage.model_validate({**said, "cpu_s": _finite(frame.get("cpu_s", 0.0))})
+    except (ValueError, TypeError):
+        return Usage()
 
 
 def _finite(value: Any) -> float:
