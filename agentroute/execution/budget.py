@@ -15,7 +15,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a call is expected to cost, None where nothing says; ``measured`` where calls showed it."""
+    """What a call is expected to cost, None if nothing says; ``measured``: calls showed it."""
 
     usd: float | None = None
     measured: bool = False

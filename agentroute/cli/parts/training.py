@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from agentroute.cli.parts.common import settings_of
+from agentroute.cli.parts.terminal import raw
 from agentroute.features.text import make_embedder
 from agentroute.ledger import Ledger
 from agentroute.model.plans import AgentUse
@@ -45,8 +46,9 @@ def train(data: Path, out: Path, *, seed: int, ablate: bool, quiet: bool) -> dic
 def _epoch(p: Any) -> None:
     held = "" if p.kl_val is None else f", held out {p.kl_val:.4f}"
     end = "\n" if not sys.stderr.isatty() or p.epoch == p.epochs else ""
-    start = "\r" if sys.stderr.isatty() else ""
-    words = f"{start}{p.stage} {p.epoch}/{p.epochs}: loss {p.loss:.4f}{held}  "
+    if sys.stderr.isatty():
+        raw(sys.stderr).write("\r")
+    words = f"{p.stage} {p.epoch}/{p.epochs}: loss {p.loss:.4f}{held}  "
     print(words, end=end, file=sys.stderr, flush=True)
 
 
