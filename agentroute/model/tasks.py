@@ -49,7 +49,7 @@ class Task(Part):
     agent: str | None = None
     """Pins the choice."""
     budget_usd: float | None = Field(None, ge=0)
-    """Of one call."""
+    """Of all its calls together."""
     deadline_s: float | None = Field(None, gt=0)
     """Of one call."""
     params: dict[str, Any] = Field(default_factory=dict)

@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 
 from agentroute.cli.app import run
-from agentroute.cli.parts.terminal import shown
+from agentroute.cli.parts.terminal import shown, shown_only
 
 # Clipboard, title, clear screen, back to the line's start, bidi, zero width, a C1 control, a tag.
 EVIL = (
@@ -126,3 +126,11 @@ def test_of_all_characters_the_acting_ones_are_spelled_out():
 @pytest.mark.parametrize("text", ["naïve 日本語 👩‍👩‍👧 نام‌ها\tx\n", "a\r\nb"])
 def test_text_that_people_write_stays(text):
     assert shown(text) == text.replace("\r\n", "\n")
+
+
+def test_every_way_to_write_to_a_stream_is_shown(capsys):
+    with shown_only():
+        sys.stdout.writelines(["a\x1b", "b"])
+        print("c\x9b", file=sys.stderr)
+        assert not hasattr(sys.stdout, "buffer")
+    assert capsys.readouterr() == ("a\\u001bb", "c\\u009b\n")

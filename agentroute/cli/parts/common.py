@@ -124,6 +124,14 @@ def registry_of(settings: Settings, given: Sequence[Path] | None) -> Registry:
     return registry
 
 
+def remark(registry: Registry) -> None:
+    """Say on stderr what a person should know of the catalogue."""
+    from agentroute.registry.remarks import remarks
+
+    for line in remarks(registry):
+        print(f"agentroute: note: {line}", file=sys.stderr)
+
+
 def graph_places(settings: Settings, given: Sequence[Path] | None) -> list[Place]:
     """Where graphs are looked for."""
     from agentroute.config.paths import search_order

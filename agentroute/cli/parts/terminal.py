@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
@@ -42,15 +42,12 @@ class Shown:
         self.raw.write(shown(text))
         return len(text)
 
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Each line as ``shown``."""
-        for line in lines:
-            self.write(line)
-
     def __getattr__(self, name: str) -> Any:
         """The stream's own, but not the bytes below it."""
         if name in ("buffer", "detach"):
             raise AttributeError(name)
+        if name == "writelines":
+            return lambda lines: self.write("".join(lines))
         return getattr(self.raw, name)
 
 
