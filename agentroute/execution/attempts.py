@@ -145,8 +145,10 @@ class Attempts:
             policy=move.policy,
             reason=move.reason,
             budget_left_usd=run.purse(work).left_usd,
+            left_s=run.left_s,
         )
         ruling = await self._decider.route(ask, run.rules, run.history)
+        run.purse(work).spend(ruling.cost_usd)
         if not ruling.known:
             d = ruling.decision
             run.emit(
