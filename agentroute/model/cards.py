@@ -75,6 +75,19 @@ class Limits(Part):
     """Failures in a row that open the breaker."""
     cooldown_s: float = Field(60.0, ge=0, le=31_536_000)
     """How long it stays open."""
+    memory_mb: int = Field(16_384, ge=64, le=16_777_216)
+    """Address space of each of its processes."""
+    processes: int = Field(512, ge=1, le=1_000_000)
+    """Processes and threads that it may add to those of the user."""
+    open_files: int = Field(4_096, ge=32, le=1_000_000)
+    """Files open at once, in each of its processes."""
+    file_mb: int = Field(4_096, ge=1, le=16_777_216)
+    """Size of each file that it writes."""
+
+    def of_process(self) -> dict[str, int]:
+        """What the operating system is asked to hold its processes to."""
+        names = ("memory_mb", "processes", "open_files", "file_mb")
+        return {name: getattr(self, name) for name in names}
 
 
 class CapabilityCard(Part):

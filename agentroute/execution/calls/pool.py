@@ -20,7 +20,7 @@ from agentroute.execution.calls.worker import Worker
 from agentroute.model.calls import AgentCall, AgentReply, OnChunk, Usage
 from agentroute.model.cards import CapabilityCard
 
-Key = tuple[str, int]
+Key = tuple[str, int, tuple[int, ...]]
 
 
 class WorkerPool:
@@ -63,7 +63,8 @@ class WorkerPool:
             worker = await self._take(_key(card, entry))
             try:
                 async with asyncio.timeout(limit_s):
-                    frame = await worker.call(entry, dump_call(call), on_chunk)
+                    limits = card.limits.of_process()
+                    frame = await worker.call(entry, dump_call(call), on_chunk, limits)
             except TimeoutError:
                 await self._end(worker)
                 raise AgentTimeoutError(f"no answer within {limit_s:.3g} s") from None
@@ -137,12 +138,12 @@ async def _end_started(started: asyncio.Task[Worker]) -> None:
 
 
 def _key(card: CapabilityCard, entry: dict[str, str]) -> Key:
-    """A changed file is another key: its old workers are never used again."""
+    """A changed file, or other limits, is another key: its old workers are never used again."""
     try:
         changed = os.stat(entry["file"]).st_mtime_ns if "file" in entry else 0
     except OSError:
         changed = 0
-    return card.name, changed
+    return card.name, changed, tuple(card.limits.of_process().values())
 
 
 def _reply(frame: dict[str, Any], call: AgentCall) -> AgentReply:
