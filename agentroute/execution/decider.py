@@ -115,14 +115,23 @@ class Decider:
         if known is not None:
             self._in_flight(known)
             return Ruling(known, known=True)
-        who = self._eligible(ask)
-        request = self._request(ask, who, rules.objective)
-        if ask.only is not None:
-            record = self._forced(ask, request, who, rules, history.run_id)
-        else:
-            record = await self._chosen(ask, request, who, rules, history.run_id)
-        decision = await self._commit(record, history)
-        self._in_flight(decision)
+        while True:
+            who = self._eligible(ask)
+            request = self._request(ask, who, rules.objective)
+            if ask.only is not None:
+                record = self._forced(ask, request, who, rules, history.run_id)
+            else:
+                record = await self._chosen(ask, request, who, rules, history.run_id)
+            # Others may have decided while a router waited: one of them tries who is half open.
+            if not any(map(self._registry.live.is_probed, record.decision.chosen)):
+                break
+        self._in_flight(record.decision)
+        try:
+            decision = await self._commit(record, history)
+        except BaseException:
+            for agent in record.decision.chosen:
+                self._registry.live.settled(agent)
+            raise
         shadows = who.candidates.cards.names[who.shadow_rows] if decision.chosen else ()
         cost_usd = self._book(record, history)
         return Ruling(decision, tuple(map(str, shadows)), cost_usd=cost_usd)

@@ -133,9 +133,9 @@ def eligible(
     for modes, masks in ((task.input_modes, t.inputs), (task.output_modes, t.outputs)):
         for mode in modes:
             mark(~masks.get(mode, none), "does not take or give the required modes")
-    until = live.open_until_s[slots]
-    probed = np.isfinite(until) & (live.inflight[slots] > 0)  # half open: one probe at a time
-    mark((until > now_s) | probed, "circuit breaker is open")
+    half_open = np.isfinite(live.open_until_s[slots])
+    probed = half_open & (live.inflight[slots] > 0)  # one probe at a time
+    mark(live.is_shut(now_s)[slots] | probed, "circuit breaker is open")
     cost = live.cost_usd[slots]
     cost = np.where(np.isnan(cost), t.cost_usd, cost)
     left = _least(budget_left_usd, task.budget_usd)
