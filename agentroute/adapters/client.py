@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -103,9 +104,11 @@ class ChatClient:
         """
         wait_s = timeout_s if timeout_s is not None else self.timeout_s
         body = self._body(messages, response_format, max_tokens)
+        end = asyncio.get_running_loop().time() + wait_s  # loading the library counts as well
         with typed_errors(self.model_id, wait_s):
-            async with asyncio.timeout(wait_s):
-                reply = await self._client().chat.completions.create(timeout=wait_s, **body)
+            async with asyncio.timeout_at(end):
+                client = await self._client()
+                reply = await client.chat.completions.create(timeout=wait_s, **body)
         return self._reply(reply, _chars(messages))
 
     async def stream(
@@ -159,7 +162,9 @@ class ChatClient:
         end = asyncio.get_running_loop().time() + wait_s
         with typed_errors(self.model_id, wait_s):
             async with asyncio.timeout_at(end):
-                chunks = await self._client().chat.completions.create(timeout=wait_s, **body)
+                chunks = await (await self._client()).chat.completions.create(
+                    timeout=wait_s, **body
+                )
             async with chunks:
                 while True:
                     async with asyncio.timeout_at(end):
@@ -185,9 +190,10 @@ class ChatClient:
             body["response_format"] = dict(response_format)
         return body
 
-    def _client(self) -> AsyncOpenAI:
+    async def _client(self) -> AsyncOpenAI:
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
+            await asyncio.to_thread(importlib.import_module, "openai")  # a second of other's time
             self._clients[loop] = self._connect()
         return self._clients[loop]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agentroute.adapters.untrusted import one_line
-from agentroute.errors import AgentFailedError, AgentTimeoutError, ModelReplyError
+from agentroute.errors import AgentFailedError, AgentRouteError, AgentTimeoutError, ModelReplyError
 from agentroute.model.calls import UNSENT
 
 if TYPE_CHECKING:
@@ -49,27 +49,43 @@ async def bounded(response: Any) -> None:
 @contextmanager
 def typed_errors(model: str, timeout_s: float) -> Iterator[None]:
     """Turn the library's errors into ours; no message carries the key or the prompt."""
-    import openai
-
     try:
         yield
-    except (openai.APITimeoutError, TimeoutError) as e:
-        raise AgentTimeoutError(f"model '{model}' did not answer within {timeout_s:g} s") from e
-    except openai.APIStatusError as e:
-        raise _status_error(model, e) from e
-    except openai.APIConnectionError as e:
-        if isinstance(e.__cause__, ModelReplyError):  # what `bounded` refused
-            raise e.__cause__ from None
-        raise AgentFailedError(
-            f"the endpoint of model '{model}' cannot be reached", hint="check OPENAI_BASE_URL",
-            spent=UNSENT,
-        ) from e  # fmt: skip
+    except AgentRouteError:
+        raise
+    except TimeoutError as e:
+        raise _late(model, timeout_s) from e
     except RecursionError:
         raise ModelReplyError(f"the endpoint of model '{model}' sent JSON nested deep") from None
-    except openai.APIError as e:
-        raise AgentFailedError(f"the endpoint of model '{model}' broke off its answer") from e
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
         raise ModelReplyError(f"the endpoint of model '{model}' sent JSON that is cut off") from e
+    except Exception as e:
+        ours = _ours(model, timeout_s, e)
+        if ours is e:
+            raise
+        raise ours from (None if ours is e.__cause__ else e)
+
+
+def _late(model: str, timeout_s: float) -> AgentTimeoutError:
+    return AgentTimeoutError(f"model '{model}' did not answer within {timeout_s:g} s")
+
+
+def _ours(model: str, timeout_s: float, e: Exception) -> Exception:
+    """An error of the library as one of ours; any other is left as it is."""
+    import openai
+
+    if isinstance(e, openai.APITimeoutError):
+        return _late(model, timeout_s)
+    if isinstance(e, openai.APIStatusError):
+        return _status_error(model, e)
+    if isinstance(e, openai.APIConnectionError):
+        if isinstance(e.__cause__, ModelReplyError):  # what `bounded` refused
+            return e.__cause__
+        words, hint = f"the endpoint of model '{model}' cannot be reached", "check OPENAI_BASE_URL"
+        return AgentFailedError(words, hint=hint, spent=UNSENT)
+    if isinstance(e, openai.APIError):
+        return AgentFailedError(f"the endpoint of model '{model}' broke off its answer")
+    return e
 
 
 class RequestRefusedError(AgentFailedError):
