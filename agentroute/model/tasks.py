@@ -59,6 +59,8 @@ class Task(Part):
     @classmethod
     def _list_means_default(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
+            if not all(isinstance(v, str) for v in value):
+                raise ValueError("must be task ids, or a mapping of task ids to couplings")
             return dict.fromkeys(value, DEFAULT_COUPLING)
         return value
 
