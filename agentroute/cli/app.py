@@ -14,6 +14,8 @@ from typing import Any
 import typer
 
 from agentroute import cli
+from agentroute.adapters.untrusted import words_of
+from agentroute.cli.parts.terminal import shown_only
 from agentroute.errors import AgentRouteError
 
 PARTS = f"{cli.__name__}.parts"
@@ -63,7 +65,11 @@ def run(argv: list[str] | None = None) -> int:
     """Run one command line; the exit code. 0 done, 1 failed, 2 usage, 3 configuration, 4 ledger."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    with shown_only():
+        return _run(argv, debug="--debug" in (sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str] | None, *, debug: bool) -> int:
     try:
         code = typer.main.get_command(app).main(argv, "agentroute", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -86,8 +92,8 @@ def run(argv: list[str] | None = None) -> int:
         return 0
     except Exception as e:
         if debug:
-            raise
-        _say(f"{type(e).__name__}: {e}", "a bug of agentroute's own; --debug shows where")
+            traceback.print_exc()
+        _say(words_of(e), "a bug of agentroute's own; --debug shows where")
         return 1
 
 

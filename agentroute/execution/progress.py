@@ -86,6 +86,7 @@ class Run:
     verify: bool = True
     accept_at: float = 0.5
     uses: Counter[tuple[str, str]] = field(default_factory=Counter)
+    purses: dict[str, Budget] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.graph: TaskGraph = self.plan.graph()
@@ -115,6 +116,16 @@ class Run:
                 listen(event)
             except Exception:
                 log.exception("a listener of run %s failed on %s", self.run_id, type)
+
+    def purse(self, work: Assignment) -> Budget:
+        """What the calls of a task are paid from: its own budget inside the run's, or the run's."""
+        task = work.task
+        if work.kind != "route" or task.budget_usd is None:
+            return self.budget
+        if task.id not in self.purses:
+            spent = self.history.spent_on_usd(task.id)
+            self.purses[task.id] = Budget(task.budget_usd, spent_usd=spent, within=self.budget)
+        return self.purses[task.id]
 
     def folder(self, task_id: str, attempt: int, agent: str) -> Path:
         """A call's own folder: two calls never share one, whatever their names are made of."""

@@ -24,12 +24,15 @@ def ledger_path(url: str) -> Path:
         LedgerError: see ``database_file``; or a folder that is not there.
     """
     path = database_file(url).absolute()
-    if not path.parent.is_dir():
-        raise LedgerError(
-            f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
-        )
-    if path.is_dir():
-        raise LedgerError(f"{path} is a folder", hint="name a file in it")
+    try:
+        if not path.parent.is_dir():
+            raise LedgerError(
+                f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
+            )
+        if path.is_dir():
+            raise LedgerError(f"{path} is a folder", hint="name a file in it")
+    except OSError as e:  # a name that no file can have
+        raise LedgerError(f"{path.name[:60]}: {e.strerror or e}", hint="check the path") from None
     return path
 
 

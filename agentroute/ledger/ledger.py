@@ -57,10 +57,10 @@ class Ledger:
             SchemaVersionError: written by a newer release.
         """
         path = ledger_path(url)
-        if read_only and not path.exists():
-            raise LedgerError(f"there is no ledger at {path}", hint="give another with --db")
         writer: Writer | None = None
         try:
+            if read_only and not path.exists():
+                raise LedgerError(f"there is no ledger at {path}", hint="give another with --db")
             writer = None if read_only else Writer(path, wait_s)
             return cls(writer, Reader(path, wait_s))
         except Exception as e:

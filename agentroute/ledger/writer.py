@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agentroute.errors import LedgerError
+from agentroute.errors import LedgerBusyError, LedgerError
 from agentroute.ledger.connect import FileLock, in_our_words, open_writer
 from agentroute.ledger.insert import (
     Receipt,
@@ -47,13 +47,17 @@ class Writer:
 
     def __init__(self, path: Path, wait_s: float) -> None:
         self._path = path
-        self._lock = FileLock(path.with_name(path.name + ".lock"), wait_s)
+        beside = path.with_name(path.name + ".lock")
+        mine = not beside.exists()
+        self._lock = FileLock(beside, wait_s)
         try:
             with self._lock.held():
                 self._con = open_writer(path, wait_s)
                 migrate(self._con)
-        except (LedgerError, sqlite3.Error, OSError):
+        except (LedgerError, sqlite3.Error, OSError) as e:
             self._lock.close()
+            if mine and not isinstance(e, LedgerBusyError):
+                beside.unlink(missing_ok=True)  # it is no ledger: nothing is left beside it
             raise
         self._queue: deque[Item] = deque()
         self._urgent = threading.Event()

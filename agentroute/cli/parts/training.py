@@ -14,6 +14,7 @@ import numpy as np
 
 from agentroute.cli.parts.common import console, settings_of
 from agentroute.cli.parts.states import shown
+from agentroute.cli.parts.terminal import raw
 from agentroute.config.paths import SCHEME
 from agentroute.config.settings import Settings
 from agentroute.errors import TableError, UsageError
@@ -144,8 +145,9 @@ def _flow(value: Any) -> str:
 def _epoch(p: Any) -> None:
     held = "" if p.kl_val is None else f", held out {p.kl_val:.4f}"
     end = "\n" if not sys.stderr.isatty() or p.epoch == p.epochs else ""
-    start = "\r" if sys.stderr.isatty() else ""
-    words = f"{start}{p.stage} {p.epoch}/{p.epochs}: loss {p.loss:.4f}{held}  "
+    if sys.stderr.isatty():
+        raw(sys.stderr).write("\r")
+    words = f"{p.stage} {p.epoch}/{p.epochs}: loss {p.loss:.4f}{held}  "
     print(words, end=end, file=sys.stderr, flush=True)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from agentroute.adapters.structured import add_usage
 from agentroute.choosing.protocol import Router
 from agentroute.errors import ConfigError, NotFittedError, RouterStateError, RoutingError
 from agentroute.model.arrays import F64, Embedder
@@ -86,8 +88,8 @@ class Ensemble:
         spoke = [s for s in said if s is not None]
         if not spoke:
             raise NotFittedError("no member of the ensemble was fitted", hint="fit it on labels")
-        pi = self.hedge.trust(self.kind(request), np.array([s is not None for s in said]))
-        pi = pi[pi > 0.0]
+        awake = np.array([s is not None for s in said])
+        pi = self.hedge.trust(self.kind(request), awake)[awake]
         means = np.array([s.mean for s in spoke])
         parts = pi[:, None] * means
         mean = parts.sum(axis=0)
@@ -98,7 +100,10 @@ class Ensemble:
         reason = ", ".join(f"{n} {p:.2f}" for n, p in zip(labels, pi, strict=True))
         terms = dict(zip(labels, parts, strict=True))
         clipped = np.minimum(mean, 1.0)
-        return Scores(clipped, bonus, terms, f"trust: {reason}", min(oos, 1.0), pack(said))
+        used = [s.usage for s in spoke if s.usage is not None]
+        usage = reduce(add_usage, used) if used else None
+        why = f"trust: {reason}"
+        return Scores(clipped, bonus, terms, why, min(oos, 1.0), pack(said), usage)
 
     async def _ask(self, i: int, request: Request) -> Scores | None:
         """The scores of a member, None from one that was not fitted."""
