@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentroute.errors import ConfigError, RouterStateError
-from agentroute.features.threads import _pools, one_thread
 from agentroute.features.text import make_embedder
+from agentroute.features.threads import _pools, one_thread
 from agentroute.features.vectors import CHUNK, MAX_SLOTS, ContextVector
 from agentroute.model.tasks import Task
 

@@ -30,7 +30,7 @@ class InlineCall(AgentCall):
     """
 
     __slots__ = ()
-    workdir = _MadeOnAsking()  # type: ignore[assignment]
+    workdir = _MadeOnAsking()
 
 
 def inline(call: AgentCall) -> InlineCall:
