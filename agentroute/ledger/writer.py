@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agentroute.errors import LedgerError
-from agentroute.ledger.connect import FileLock, in_our_words, open_writer
+from agentroute.ledger.connect import FileLock, checkpoint, in_our_words, open_writer
 from agentroute.ledger.insert import (
     Receipt,
     insert_blobs,
@@ -82,7 +82,9 @@ class Writer:
         self._thread.join()
         self._stopped = True
         self._refuse_rest()
-        with suppress(LedgerError), self._lock.held():  # closing moves the WAL into the file
+        with suppress(LedgerError), self._lock.held():
+            with suppress(sqlite3.Error):
+                checkpoint(self._con)
             self._con.close()
         self._lock.close()
 

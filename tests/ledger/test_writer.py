@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -406,3 +407,29 @@ def test_records_without_arrays(ledger):
     got = ledger.record(rec.decision.id)
     assert got.request is got.scores is got.propensities is got.excluded_rows is None
     assert got.context == plain.context
+
+
+def test_a_closed_ledger_is_one_file_that_can_be_copied(tmp_path):
+    with Ledger.open(f"sqlite:///{tmp_path}/l.db") as ledger:
+        for i in range(30):
+            ledger.append(record(i))
+        ledger.append(record(30)).wait()
+        assert len(ledger.decisions("r1")) == 31  # a reader is open too
+    shutil.copyfile(tmp_path / "l.db", tmp_path / "copy.db")
+    with Ledger.open(f"sqlite:///{tmp_path}/copy.db", read_only=True) as copy:
+        assert len(copy.decisions("r1")) == 31 and copy.verify().ok
+
+
+def test_a_reader_in_the_middle_does_not_keep_a_ledger_from_closing(tmp_path):
+    ledger = Ledger.open(f"sqlite:///{tmp_path}/l.db")
+    ledger.append(record(0)).wait()
+    other = sqlite3.connect(f"file:{tmp_path}/l.db?mode=ro", uri=True, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM decisions").fetchone()
+    ledger.append(record(1)).wait()
+    began = time.monotonic()
+    ledger.close()
+    assert time.monotonic() - began < 3.0
+    other.close()
+    with Ledger.open(f"sqlite:///{tmp_path}/l.db") as again:
+        assert len(again.decisions("r1")) == 2

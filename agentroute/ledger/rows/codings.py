@@ -24,6 +24,7 @@ MOST = 1 << 27  # bytes that a short coding may stand for: a broken row must not
 PAD = bytes(ALIGN)
 COUNT = "<i8"
 _PLACES = np.dtype("<u4")
+_INTS = {size: np.dtype(f"<u{size}") for size in (1, 4, 8)}
 
 
 def padded(data: bytes) -> bytes:
@@ -39,18 +40,27 @@ def encoded(data: bytes, dtype: np.dtype[Any]) -> tuple[str, bytes]:
             return "one", padded(data[:size])
         if dtype.str == COUNT and data == _counted(len(data) // size):
             return "count", b""
-        for usual in (data[:size], data[-size:]):
-            if 2 * size * data.count(usual) > len(data):  # a guess: bytes may match across items
-                return _few(data, usual, dtype)
+        usual = _usual(data, size)
+        if usual is not None:
+            return _few(data, usual, dtype)
     return "dense", padded(data)
 
 
+def _usual(data: bytes, size: int) -> bytes | None:
+    """An item that may be most of them: two of the first, the middle and the last are equal."""
+    at = len(data) // size // 2 * size
+    first, middle, last = data[:size], data[at : at + size], data[-size:]
+    return middle if middle in (first, last) else first if first == last else None
+
+
 def _few(data: bytes, usual: bytes, dtype: np.dtype[Any]) -> tuple[str, bytes]:
-    items = np.frombuffer(data, f"V{dtype.itemsize}")
-    as_ints = np.frombuffer(data, f"<u{dtype.itemsize}")
-    places = np.flatnonzero(as_ints != int.from_bytes(usual, "little")).astype(_PLACES)
+    size = dtype.itemsize
+    as_ints = np.frombuffer(data, _INTS[size])
+    places = (as_ints != int.from_bytes(usual, "little")).nonzero()[0].astype(_PLACES)
+    if 2 * size * len(places) > len(data):
+        return "dense", padded(data)
     head = usual.ljust(8, b"\0") + len(places).to_bytes(8, "little")
-    written = padded(head) + padded(places.tobytes()) + padded(items[places].tobytes())
+    written = padded(head) + padded(places.tobytes()) + padded(as_ints[places].tobytes())
     return ("few", written) if 4 * len(written) < 3 * len(data) else ("dense", padded(data))
 
 
@@ -105,8 +115,8 @@ def _read_few(data: bytes, at: int, dtype: np.dtype[Any], n: int) -> tuple[NDArr
         raise Unreadable("the places of an array are not in order")
     if data[at + size : at + 8].strip(b"\0"):
         raise Unreadable("the padding is not zeros")
-    out = np.frombuffer(bytearray(data[at : at + size] * n), f"V{size}")
-    out[places] = np.frombuffer(data, f"V{size}", count=m, offset=values)
+    out = np.frombuffer(bytearray(data[at : at + size] * n), _INTS[size])
+    out[places] = np.frombuffer(data, _INTS[size], count=m, offset=values)
     array = out.view(dtype)
     array.flags.writeable = False
     return array, end

@@ -3,8 +3,8 @@
 Layout: ``MAGIC`` (6 bytes), length of the header (u32, little-endian), the header (JSON list of
 ``[name, dtype, shape, coding]``, padded with spaces), then what each array's coding writes, in that
 order (see ``codings``); header and arrays end on multiples of ``ALIGN``, so that a reader of dense
-arrays needs no copy. The first version, ``MAGIC_1``, knows no codings: every array is dense. Nothing
-in it can run code, and what ``pack`` would not write is refused.
+arrays needs no copy. The first version, ``MAGIC_1``, knows no codings: every array is dense.
+Nothing in it can run code, and what ``pack`` would not write is refused.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
         code = _CODES.get(array.dtype)
         if code is None or array.ndim > MAX_DIMS:
             raise LedgerError(f"array '{name}' of {array.dtype}, {array.ndim}-d cannot be packed")
-        coding, data = encoded(array.astype(code, copy=False).tobytes(), _DTYPES[code])
+        dtype = _DTYPES[code]
+        if array.dtype is not dtype:
+            array = array.astype(dtype, copy=False)
+        coding, data = encoded(array.tobytes(), dtype)
         header.append((name, code, array.shape, coding))
         raw.append(data)
     return b"".join((_head(tuple(header)), *raw))
