@@ -15,7 +15,7 @@ from agentroute.config.paths import database_file, search_order
 from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
 from agentroute.errors import ConfigError, NestedLoopError, UsageError
 from agentroute.execution.answer.output import keep_artifacts, typed
-from agentroute.execution.dryrun import dry_run
+from agentroute.execution.dryrun import dry_runs
 from agentroute.execution.found import RouteFound
 from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
@@ -255,11 +255,34 @@ class Orchestrator:
         Raises:
             NoCandidateError: nobody is eligible; says why.
         """
+        return (await self._routes([task], skills, k, seed, None))[0]
+
+    async def route_many(
+        self,
+        tasks: Sequence[str | Task],
+        *,
+        skills: Sequence[str] = (),
+        k: int = 1,
+        seed: int | None = None,
+        top: int = 16,
+    ) -> list[RouteFound]:
+        """``route`` of each task, scored together; the best ``top`` and the chosen are listed.
+
+        Raises:
+            NoCandidateError: nobody is eligible for one of the tasks; says why.
+        """
+        return await self._routes(tasks, skills, k, seed, top)
+
+    async def _routes(
+        self, tasks: Sequence[str | Task], skills: Sequence[str], k: int, seed: int | None,
+        top: int | None,
+    ) -> list[RouteFound]:  # fmt: skip
         self.registry.refresh()
-        if isinstance(task, str):
-            task = plan_of_text(task, skills=tuple(skills)).tasks[0]
+        own = tuple(skills)
+        work = [plan_of_text(t, skills=own).tasks[0] if isinstance(t, str) else t for t in tasks]
         rules, policy = self._session.rules_of(self.settings.router, seed=seed)
-        return await dry_run(task, self.registry, self._session.embedder, policy, rules, k=k)
+        embedder = self._session.embedder
+        return await dry_runs(work, self.registry, embedder, policy, rules, k=k, top=top)
 
     async def feedback(
         self,

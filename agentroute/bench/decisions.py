@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from agentroute.model.candidates import Candidates, Request
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.outcomes import Observation
+from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.registry.eligibility import eligible
@@ -81,6 +83,47 @@ def _updates(width: int | None, seconds: float) -> list[Goal]:
     ]
 
 
+def bench_batches(seconds: float, *, m: int = 32) -> list[Goal]:
+    """A decision out of ``m`` that are scored together, records included, over one alone."""
+    out = []
+    for width in (NARROW, None):
+        for n in (100, 1_000):
+            router, requests = LinUCB(width=width), some_requests(n, m)
+            teach(router, requests, n)
+            policy = Policy(router)
+            one = timed(partial(_one_by_one, policy, requests), seconds)
+            many = timed(partial(_together, policy, requests), seconds)
+            name = f"batch of {m}, {n:,} young agents, d = {dimensions(width)}"
+            limit = 0.2 if n == 1_000 else None
+            out.append(Goal(f"{name}: a decision", many.q / m, None, "us"))
+            out.append(Goal("  over one alone", many.q / one.q, limit, "x"))
+    return out
+
+
+def _one_by_one(policy: Policy, requests: list[Request]) -> list[DecisionRecord]:
+    return _recorded(policy, requests, [drive(policy.scores(r)) for r in requests])
+
+
+def _together(policy: Policy, requests: list[Request]) -> list[DecisionRecord]:
+    return _recorded(policy, requests, drive(policy.scores_many(requests)))
+
+
+def _recorded(
+    policy: Policy, requests: list[Request], scores: list[Scores]
+) -> list[DecisionRecord]:
+    return [_record(policy, r, s, t) for t, (r, s) in enumerate(zip(requests, scores, strict=True))]
+
+
+def _record(policy: Policy, request: Request, scores: Scores, t: int) -> DecisionRecord:
+    choice = policy.decide(request, scores, rng=keyed_rng(0, "run", "task", t))
+    chosen = tuple(str(request.candidates.names[i]) for i in choice.positions)
+    made = Decision(
+        id=uuid7(), run_id="run", task_id=f"t{t}", kind="route", policy=policy.name,
+        status=choice.status, chosen=chosen, propensity=choice.propensity,
+    )  # fmt: skip
+    return DecisionRecord(made, request, scores, choice.propensities)
+
+
 def dimensions(width: int | None) -> int:
     """Columns of x for a width of the embedding, None for all of it."""
     router = LinUCB(width=width)
@@ -120,13 +163,7 @@ def decision(
     def run() -> DecisionRecord:
         t = next(turn)
         request = requests[t % len(requests)]
-        scores, choice = drive(policy.choose(request, rng=keyed_rng(0, "run", "task", t)))
-        chosen = tuple(str(request.candidates.names[i]) for i in choice.positions)
-        made = Decision(
-            id=uuid7(), run_id="run", task_id=f"t{t}", kind="route", policy=policy.name,
-            status=choice.status, chosen=chosen, propensity=choice.propensity,
-        )  # fmt: skip
-        queue.append(DecisionRecord(made, request, scores, choice.propensities))
+        queue.append(_record(policy, request, drive(policy.scores(request)), t))
         return queue[-1]
 
     return run

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agentroute.bench.decisions import D, bench_decisions, bench_updates, decision
+from agentroute.bench.decisions import D, bench_batches, bench_decisions, bench_updates, decision
 from agentroute.bench.goals import Goal
 from agentroute.bench.timing import timed
 from agentroute.errors import MissingExtraError
@@ -33,6 +33,7 @@ def bench_routing(*, seconds: float = 0.5, peers: bool = True) -> list[Goal]:
     """
     rows = _linucb(seconds, peers=peers)
     rows += bench_updates(seconds)
+    rows += bench_batches(seconds)
     rows += bench_decisions(seconds)
     if peers:
         rows += _neighbours(seconds)

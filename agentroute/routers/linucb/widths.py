@@ -11,6 +11,7 @@ from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64, Ints
 
 LEAST, SHARE = 4, 8
+CHUNK = 64
 
 
 class Widths:
@@ -47,6 +48,24 @@ class Widths:
         with one_thread():
             few = 2 * len(rows) < self.size
             w = self._gathered(x, at) if few else self._all(x).take(at)
+        return np.asarray(np.maximum(w, 0.0, dtype=np.float64))
+
+    def of_many(self, x: F32) -> F64:
+        """The same (S, m) of all arms, for m vectors x (d, m): every arm is read once."""
+        m = x.shape[1]
+        with one_thread():
+            w = np.empty((self.young + self.grown, m), np.float32)
+            whole = (x * x).sum(axis=0) / np.float32(self.lam)
+            for at in range(0, self.young, CHUNK):  # what is multiplied stays in the cache
+                some = self.F[at : min(at + CHUNK, self.young)]
+                f = some.reshape(len(some) * self.R, self.d) @ x
+                w[at : at + len(some)] = whole - np.square(f, out=f).reshape(
+                    len(some), self.R, m
+                ).sum(axis=1)
+            if self.grown:
+                squares = np.stack([self._square(np.ascontiguousarray(c)) for c in x.T], axis=1)
+                w[self.young :] = (self.P[: self.grown] @ squares)[::-1]
+        w = w.take(self.at[: self.size], axis=0)
         return np.asarray(np.maximum(w, 0.0, dtype=np.float64))
 
     def entries(self, n: int) -> int:
