@@ -149,6 +149,8 @@ class Executor:
                 reason=c.reason, context=c.model_dump(mode="json"),
             )  # fmt: skip
         run.emit("run.started", name=plan.name, tasks=len(plan.tasks))
+        if not run.listeners:
+            return  # nobody looks: the picture of the plan is not drawn
         run.emit(
             "plan.created", tasks=list(run.graph.order), topology=c.topology.value,
             reason=c.reason, mermaid=mermaid(plan),

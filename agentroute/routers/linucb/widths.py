@@ -57,11 +57,8 @@ class Widths:
             w = np.empty((self.young + self.grown, m), np.float32)
             whole = (x * x).sum(axis=0) / np.float32(self.lam)
             for at in range(0, self.young, CHUNK):  # what is multiplied stays in the cache
-                some = self.F[at : min(at + CHUNK, self.young)]
-                f = some.reshape(len(some) * self.R, self.d) @ x
-                w[at : at + len(some)] = whole - np.square(f, out=f).reshape(
-                    len(some), self.R, m
-                ).sum(axis=1)
+                some = slice(at, min(at + CHUNK, self.young))
+                w[some] = whole - self._lost(x, self.F[some], self.used[some])
             if self.grown:
                 squares = np.stack([self._square(np.ascontiguousarray(c)) for c in x.T], axis=1)
                 w[self.young :] = (self.P[: self.grown] @ squares)[::-1]
@@ -96,6 +93,14 @@ class Widths:
         return np.asarray(
             (x @ x) / np.float32(self.lam) - f.reshape(len(factors), self.R) @ self._ones
         )
+
+    def _lost(self, x: F32, factors: F32, used: Ints) -> F64:
+        """What each young arm's factors in use take off (arms, m): a sum over its own rows."""
+        mine = factors[np.arange(self.R) < used[:, None]] @ x
+        sums = np.zeros((len(mine) + 1, x.shape[1]))
+        np.cumsum(np.square(mine, out=mine), axis=0, out=sums[1:])
+        end = used.cumsum()
+        return np.asarray(sums[end] - sums[end - used])
 
     def _square(self, x: F32) -> F32:
         """Products x_i x_j in the order of the triangles."""
