@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -145,8 +146,8 @@ class Widths:
             self._leave_grown(row)
         self._be_young(row)
 
-    def widen(self, d: int, inv: F64) -> None:
-        """Follow a longer x: ``inv`` (S, d, d) are the padded inverses."""
+    def widen(self, d: int, inv: Sequence[F64]) -> None:
+        """Follow a longer x: ``inv`` are the S padded inverses (d, d)."""
         factors, before = self.F, self.F.shape
         self.d = d
         self._index()
@@ -166,8 +167,8 @@ class Widths:
         }
         return {name: part.copy() for name, part in parts.items()}
 
-    def load(self, arrays: dict[str, NDArray[np.generic]], inv: F64) -> None:
-        """Continue from ``arrays``; ``inv`` (S, d, d)."""
+    def load(self, arrays: dict[str, NDArray[np.generic]], inv: Sequence[F64]) -> None:
+        """Continue from ``arrays``; ``inv`` are S of (d, d)."""
         self.at = np.array(arrays["at"], np.int64)
         self.F = np.array(arrays["factors"], np.float32)
         self.used = np.array(arrays["used"], np.int64)
@@ -185,10 +186,10 @@ class Widths:
         self._two = np.where(k > 0, 2.0, 1.0)
         self._ones = np.ones(self.R, np.float32)
 
-    def _triangles(self, inv: F64) -> None:
+    def _triangles(self, inv: Sequence[F64]) -> None:
         self.P = np.zeros((self.grown, self.m), np.float32)
         for row in np.flatnonzero(self.at[: self.size] < 0):
-            self.put(int(row), inv[row])
+            self.put(int(row), inv[int(row)])
 
     def _be_young(self, row: int) -> None:
         if self.young == len(self.F):
