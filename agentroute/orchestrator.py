@@ -15,7 +15,6 @@ from agentroute.config.paths import database_file, search_order
 from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
 from agentroute.errors import ConfigError, NestedLoopError, UsageError
 from agentroute.execution.answer.output import keep_artifacts, typed
-from agentroute.execution.dryrun import dry_runs
 from agentroute.execution.found import RouteFound
 from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
@@ -26,7 +25,6 @@ from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.runs import RunResult
 from agentroute.model.tasks import Task
-from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work
 from agentroute.registry.registry import Registry
 from agentroute.session import Session
@@ -255,7 +253,7 @@ class Orchestrator:
         Raises:
             NoCandidateError: nobody is eligible; says why.
         """
-        return (await self._routes([task], skills, k, seed, None))[0]
+        return (await self._session.look([task], skills=skills, k=k, seed=seed))[0]
 
     async def route_many(
         self,
@@ -271,18 +269,7 @@ class Orchestrator:
         Raises:
             NoCandidateError: nobody is eligible for one of the tasks; says why.
         """
-        return await self._routes(tasks, skills, k, seed, top)
-
-    async def _routes(
-        self, tasks: Sequence[str | Task], skills: Sequence[str], k: int, seed: int | None,
-        top: int | None,
-    ) -> list[RouteFound]:  # fmt: skip
-        self.registry.refresh()
-        own = tuple(skills)
-        work = [plan_of_text(t, skills=own).tasks[0] if isinstance(t, str) else t for t in tasks]
-        rules, policy = self._session.rules_of(self.settings.router, seed=seed)
-        embedder = self._session.embedder
-        return await dry_runs(work, self.registry, embedder, policy, rules, k=k, top=top)
+        return await self._session.look(tasks, skills=skills, k=k, seed=seed, top=top)
 
     async def feedback(
         self,
