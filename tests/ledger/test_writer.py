@@ -433,3 +433,28 @@ def test_a_reader_in_the_middle_does_not_keep_a_ledger_from_closing(tmp_path):
     other.close()
     with Ledger.open(f"sqlite:///{tmp_path}/l.db") as again:
         assert len(again.decisions("r1")) == 2
+
+
+def test_a_row_that_nobody_waits_for_shares_the_commit_of_one_that_is(tmp_path, monkeypatch):
+    commits = []
+    real = writer.Writer._commit
+    monkeypatch.setattr(
+        writer.Writer,
+        "_commit",
+        lambda self, batch: (commits.append(len(batch)), real(self, batch)),
+    )
+    with Ledger.open(f"sqlite:///{tmp_path}/l.db") as ledger:
+        ledger.append(record(0)).wait()
+        commits.clear()
+        monkeypatch.setattr(writer, "PATIENCE_TICKS", 1_000)  # a busy machine proves nothing
+        monkeypatch.setattr(writer, "IDLE_TICKS", 1_000)
+        ledger.append(record(1))
+        time.sleep(1.5 * writer.TICK_S)  # the thread has looked in
+        ledger.append(record(2)).wait()
+        assert commits == [2]
+        monkeypatch.setattr(writer, "PATIENCE_TICKS", 4)
+        ledger.append(record(3))
+        deadline = time.monotonic() + 5
+        while len(ledger.decisions("r1")) < 4 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert len(ledger.decisions("r1")) == 4
