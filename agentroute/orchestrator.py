@@ -15,7 +15,6 @@ from agentroute.config.paths import database_file, search_order
 from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
 from agentroute.errors import ConfigError, NestedLoopError, UsageError
 from agentroute.execution.answer.output import keep_artifacts, typed
-from agentroute.execution.dryrun import dry_run
 from agentroute.execution.found import RouteFound
 from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
@@ -26,7 +25,6 @@ from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.runs import RunResult
 from agentroute.model.tasks import Task
-from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work
 from agentroute.registry.registry import Registry
 from agentroute.session import Session
@@ -255,11 +253,23 @@ class Orchestrator:
         Raises:
             NoCandidateError: nobody is eligible; says why.
         """
-        self.registry.refresh()
-        if isinstance(task, str):
-            task = plan_of_text(task, skills=tuple(skills)).tasks[0]
-        rules, policy = self._session.rules_of(self.settings.router, seed=seed)
-        return await dry_run(task, self.registry, self._session.embedder, policy, rules, k=k)
+        return (await self._session.look([task], skills=skills, k=k, seed=seed))[0]
+
+    async def route_many(
+        self,
+        tasks: Sequence[str | Task],
+        *,
+        skills: Sequence[str] = (),
+        k: int = 1,
+        seed: int | None = None,
+        top: int = 16,
+    ) -> list[RouteFound]:
+        """``route`` of each task, scored together; the best ``top`` and the chosen are listed.
+
+        Raises:
+            NoCandidateError: nobody is eligible for one of the tasks; says why.
+        """
+        return await self._session.look(tasks, skills=skills, k=k, seed=seed, top=top)
 
     async def feedback(
         self,

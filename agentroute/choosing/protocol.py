@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from agentroute.model.candidates import Examples, Request
@@ -49,6 +50,14 @@ class Router(Protocol):
         Raises:
             RouterStateError: another kind, version, shape, vocabulary or embedder.
         """
+
+
+@runtime_checkable
+class BatchRouter(Router, Protocol):
+    """A router that scores many requests in less time than one after the other."""
+
+    async def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        """As ``score`` of each, up to rounding: nobody's scores depend on the other requests."""
 
 
 @runtime_checkable

@@ -61,6 +61,7 @@ class Attempts:
                 return _over(work, "failed", failed, said, attempt - 1)
             decision = ruling.decision
             try:
+                run.check_rows()
                 if decision.status == "abstained":
                     said.append(f"task '{work.task.id}': nobody was called ({decision.reason})")
                     return _over(work, "abstained", failed, said, attempt, decision)

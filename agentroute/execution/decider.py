@@ -197,12 +197,14 @@ class Decider:
         return who
 
     def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
-        bounds = self._registry.live.bounds(who.candidates.cards)
+        if objective.cost or objective.latency:
+            bounds = self._registry.live.bounds(who.candidates.cards)
+            objective = replace(objective, bounds=bounds)
         return Request(
             task=ask.task,
             embedding=self._embedder.encode([ask.task.prompt])[0],
             candidates=who.candidates,
-            objective=replace(objective, bounds=bounds),
+            objective=objective,
             upstream=ask.upstream,
             stage=ask.stage,
             patience_s=ask.left_s,

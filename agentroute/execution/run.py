@@ -121,7 +121,7 @@ class Executor:
         spent, made = history.spent_usd, len(history.all_outcomes)
         if self._workroot is None:
             self._workroot = Path(tempfile.mkdtemp(prefix="agentroute-"))
-        writable(self._workroot / run_id)
+        writable(self._workroot)
         return Run(
             run_id=run_id,
             plan=plan,
@@ -149,6 +149,8 @@ class Executor:
                 reason=c.reason, context=c.model_dump(mode="json"),
             )  # fmt: skip
         run.emit("run.started", name=plan.name, tasks=len(plan.tasks))
+        if not run.listeners:
+            return  # nobody looks: the picture of the plan is not drawn
         run.emit(
             "plan.created", tasks=list(run.graph.order), topology=c.topology.value,
             reason=c.reason, mermaid=mermaid(plan),
@@ -166,6 +168,7 @@ class Executor:
             if result.verdict is not None:
                 data["verdict"] = result.verdict.model_dump()
             await self._note(run, "run.finished", data)
+            await run.recorded()
         run.emit("run.finished", status=result.status)
         return result
 

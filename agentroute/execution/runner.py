@@ -44,10 +44,11 @@ class Runner:
     async def execute(self, run: Run) -> None:
         """All that can be done without a human: every task, or round by round under a lead.
 
-        Fills ``run.outcomes`` and ``run.pending``.
+        Fills ``run.outcomes`` and ``run.pending``; what was done is on the disk when it returns.
         """
         if not shape_of(run.plan.topology).led:
             await self._gated(run, run_shape(run.plan), {})
+            await run.recorded()
             return
         while not run.pending and (orders := next_orders(run)):
             await self.execute_round(run, orders)
@@ -56,6 +57,7 @@ class Runner:
         """HIERARCHICAL: the tasks a lead issued, side by side."""
         nodes = tuple(v for v in run.graph.order if v in orders)
         await self._gated(run, Wiring(nodes), orders)
+        await run.recorded()
 
     async def again(
         self, run: Run, orders: Mapping[str, Order], without: Collection[str] = ()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agentroute.errors import LedgerBusyError, LedgerError
-from agentroute.ledger.connect import FileLock, in_our_words, open_writer
+from agentroute.ledger.connect import FileLock, checkpoint, in_our_words, open_writer
 from agentroute.ledger.insert import (
     Receipt,
     insert_blobs,
@@ -30,7 +30,7 @@ MAX_BATCH = 1000
 ENOUGH = 250  # so many rows are worth a commit although nobody waits for one
 MAX_REMEMBERED = 20_000
 TICK_S = 0.005
-IDLE_TICKS = 20
+PATIENCE_TICKS, IDLE_TICKS = 4, 20
 
 Item = tuple[Ticket, Appendable | Blob, str | int]
 Insert = Callable[[sqlite3.Connection, Sequence[Entry], Sequence[Blob]], list[Receipt]]
@@ -41,8 +41,9 @@ class Writer:
 
     ``put`` only appends to a queue: it wakes nobody while the thread looks in by itself every
     ``TICK_S`` (a hand-over of the interpreter costs the caller 18 us), and who waits for a ticket
-    wakes it. For each group the lock between processes is held, and the chain's head is read
-    inside the transaction.
+    wakes it. Rows that nobody waits for are committed after ``PATIENCE_TICKS`` at the latest. For
+    each group the lock between processes is held, and the chain's head is read inside the
+    transaction.
     """
 
     def __init__(self, path: Path, wait_s: float) -> None:
@@ -86,7 +87,9 @@ class Writer:
         self._thread.join()
         self._stopped = True
         self._refuse_rest()
-        with suppress(LedgerError), self._lock.held():  # closing moves the WAL into the file
+        with suppress(LedgerError), self._lock.held():
+            with suppress(sqlite3.Error):
+                checkpoint(self._con)
             self._con.close()
         self._lock.close()
 
@@ -101,8 +104,11 @@ class Writer:
                 return
 
     def _doze(self) -> None:
+        ticks = 0  # since a row came that nobody waits for: the next one may share its commit
         for _ in range(IDLE_TICKS):
-            if self._urgent.wait(TICK_S) or self._queue:
+            urgent = self._urgent.wait(TICK_S)
+            ticks += bool(self._queue)
+            if urgent or ticks >= PATIENCE_TICKS or len(self._queue) >= ENOUGH:
                 self._urgent.clear()
                 return
         self._asleep = True

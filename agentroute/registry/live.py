@@ -18,7 +18,7 @@ from agentroute.model.objective import Bounds
 
 EMA = 0.2
 WINDOW = 1024
-MIN_OUTCOMES = 20
+MIN_OUTCOMES, STRIDE = 20, 32
 _CLOCK_S = 1.0  # between a row's time and the clock's
 
 
@@ -41,7 +41,7 @@ class LiveState:
         self._recent_latency = np.zeros(WINDOW)
         self._seen = 0
         self.known: dict[str, int] = {}  # ledger -> seq up to which its outcomes are in here
-        self._bounds: tuple[int, str, Bounds] = (-1, "", Bounds())
+        self._bounds: tuple[int, str, Bounds] = (-2, "", Bounds())
 
     def slots(self, cards: CardSet) -> NDArray[np.int64]:
         """(N,) the slot of each card of the set."""
@@ -147,8 +147,11 @@ class LiveState:
         array[i] = value if np.isnan(old) else (1 - EMA) * old + EMA * value
 
     def bounds(self, cards: CardSet) -> Bounds:
-        """Clipping range of cost and latency: the last 1,024 outcomes, the cards' until 20."""
-        key = (self._seen, cards.sha256)
+        """Clipping range of cost and latency: the last 1,024 outcomes, the cards' until 20.
+
+        Measured anew every 32 outcomes.
+        """
+        key = (self._seen // STRIDE if self._seen >= MIN_OUTCOMES else -1, cards.sha256)
         if self._bounds[:2] != key:
             self._bounds = (*key, self._measure(cards))
         return self._bounds[2]

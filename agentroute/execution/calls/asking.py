@@ -112,7 +112,10 @@ class Asking:
     async def _write(
         self, run: Run, work: Assignment, decision: Decision, c: Called, shadow: bool
     ) -> None:
-        """The outcome row, committed before anything that depends on it goes on."""
+        """The outcome row. Only a shadow's is waited for: the run's next commit covers the others.
+
+        Rows are committed in order of arrival, and before the next agent is called a decision is.
+        """
         ledger = self._ledger
         sha = ledger.put_text(c.reply.model_dump_json()) if c.reply is not None else None
         outcome = Outcome(
@@ -120,10 +123,12 @@ class Asking:
             cost_usd=c.cost_usd, latency_s=c.latency_s, tokens=c.tokens, error=c.error,
             shadow=shadow, reply=sha,
         )  # fmt: skip
-        await ledger.append(outcome)
+        ticket = ledger.append(outcome)
         run.history.finished(outcome)
         if shadow:
+            await ticket
             return
+        run.outstanding.append(ticket)
         row = work.row or work.kind
         run.calls[f"{row}:{decision.attempt}:{c.agent}"] = (c.tokens, c.cost_usd)
         if c.error:

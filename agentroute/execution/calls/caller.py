@@ -26,6 +26,7 @@ from agentroute.errors import (
 )
 from agentroute.execution.calls.bulkhead import Bulkheads
 from agentroute.execution.calls.pool import WorkerPool
+from agentroute.execution.calls.workdir import inline
 from agentroute.model.calls import UNSENT, AgentCall, AgentReply, OnChunk, Usage
 from agentroute.model.cards import CapabilityCard, Pricing
 from agentroute.registry.registry import Binding, Registry
@@ -95,7 +96,6 @@ class Caller:
     ) -> AgentReply:
         card, origin, params = self._resolve(binding)
         call = replace(call, params={**params, **call.params})
-        call.workdir.mkdir(parents=True, exist_ok=True)
         if origin.handler is not None:
             return await self._inline(card, origin.handler, call, limit_s, on_chunk)
         if card.entrypoint == "chat":
@@ -105,6 +105,7 @@ class Caller:
         entry = entry_of(card.entrypoint or "", origin.folder)
         if card.isolation == "inline":
             return await self._inline(card, load(entry), call, limit_s, on_chunk)
+        call.workdir.mkdir(parents=True, exist_ok=True)
         return await self._pool.call(binding.card, entry, call, limit_s=limit_s, on_chunk=on_chunk)
 
     async def _inline(
@@ -119,7 +120,7 @@ class Caller:
             listen = on_chunk or (lambda _: None)
             ask = adapter_of(handler, card.name).ask
             try:
-                value = await ask(handler, call, limit_s=limit_s, on_chunk=listen)
+                value = await ask(handler, inline(call), limit_s=limit_s, on_chunk=listen)
                 return as_reply(value, call.workdir)
             except asyncio.CancelledError as e:
                 if _was_cancelled():
