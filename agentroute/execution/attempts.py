@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import RoutingError
-from agentroute.execution.answer.teams import DEFAULT_REFINER, join_team
+from agentroute.execution.answer.refiners import Refiners
+from agentroute.execution.answer.teams import join_team
 from agentroute.execution.calls.asking import Asking
 from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.decider import Ask, Decider, Ruling
@@ -21,7 +22,6 @@ from agentroute.model.decisions import Decision
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Outcome
-from agentroute.model.plans import AgentUse
 from agentroute.registry.registry import Registry
 
 
@@ -36,10 +36,11 @@ class Attempts:
     """Runs one task to its end. Agents' failures come back as outcomes, never as exceptions."""
 
     def __init__(
-        self, decider: Decider, caller: Caller, registry: Registry, refine: AgentUse | None = None
-    ) -> None:
+        self, decider: Decider, caller: Caller, registry: Registry,
+        refiners: Refiners | None = None,
+    ) -> None:  # fmt: skip
         self._decider, self._registry = decider, registry
-        self._refine = refine or DEFAULT_REFINER
+        self.refiners = refiners or Refiners(registry)
         self._ask = Asking(caller, registry, decider.ledger)
         self.beside: set[asyncio.Task[None]] = set()
 
@@ -229,9 +230,8 @@ class Attempts:
     ) -> TaskOutcome:  # fmt: skip
         reply = next(iter(good.values()))
         if len(good) > 1:
-            use = run.plan.refine or self._refine
-            there = use if use.name in self._registry else None
-            reply, more = await join_team(self, run, work, decision, good, there)
+            record = self._decider.ledger.record(decision.id)
+            reply, more = await join_team(self, run, work, record, good, self.refiners)
             said = [*said, *more]
         if decision.attempt > work.attempt and set(good) == {c.agent for c in failed[-1]}:
             said = []  # the same agent did it at another try: nothing is missing from the answer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import UnknownAgentError
-from agentroute.execution.answer.teams import DEFAULT_REFINER
+from agentroute.execution.answer.refiners import DEFAULT_REFINER, NOTES, citing
 from agentroute.execution.attempts import Attempts, Waiting
 from agentroute.execution.judging import sheet
 from agentroute.execution.progress import Assignment, Run
@@ -51,25 +51,26 @@ class Finisher:
         attempts: Attempts,
         registry: Registry,
         ledger: Ledger,
-        *,
-        refine: AgentUse = DEFAULT_REFINER,
     ) -> None:
         self._attempts, self._registry, self._ledger = attempts, registry, ledger
-        self._refine = refine
+        self._refiners = attempts.refiners
 
     async def join(self, run: Run) -> Ending:
         """The answer: a single terminal reply passes through, several go to the refiner.
 
-        Items of one ``foreach`` are listed in order, unless the graph or the settings name another
-        refiner: they answer different questions. Where there is no ``refiner``, its rules join.
+        A refiner that the graph itself names gets a single reply too, unless it joined the team
+        that made it. Items of one ``foreach`` are listed in order, unless the graph or the settings
+        name another refiner: they answer different questions. Where there is no ``refiner``, its
+        rules join. What the parts cite is cited.
         """
         ends = terminal(run)
         replies = {v: o.reply for v, o in ends.items() if o.reply is not None}
         if not replies:
             return Ending(None)
-        if len(ends) == 1:
+        use, why = self._refiners.of(run, [run.graph[v] for v in ends if v in run.graph])
+        alone = len(ends) == 1
+        if alone and not self._also_one(run, next(iter(ends.values())), use):
             return Ending(next(iter(replies.values())))
-        use = run.plan.refine or self._refine
         brief = self._brief(run, ends)
         if run.plan.refine is None and use == DEFAULT_REFINER:
             joined = _listed_by_item(replies, brief)
@@ -77,15 +78,23 @@ class Finisher:
                 joined = join(replies, prompts=brief["prompts"]), "no agent is called 'refiner'"
             if joined is not None:
                 return await self._ruled(run, *joined)
-        if use.name not in self._registry:
+        if not self._refiners.there(use):
             words = f"no agent is called '{use.name}': the replies are listed, not joined"
             return Ending(listed(replies), (words,))
-        out = await self._special(run, "refine", use, replies, brief)
+        if self._refiners.is_primary(use):
+            use, why = use.model_copy(update={"name": _writer(run, ends)}), "the primary writes"
+            brief["notes"] = NOTES
+        out = await self._special(run, "refine", use, replies, brief, why)
         said = out.said
         if out.reply is None:
             return Ending(listed(replies), (*said, "the replies are listed, not joined"))
         run.emit("refine.finished", agent=use.name)
-        return Ending(out.reply, said)
+        return Ending(citing(out.reply, replies), said)
+
+    def _also_one(self, run: Run, end: TaskOutcome, use: AgentUse) -> bool:
+        """Whether a single terminal reply goes to the refiner: the graph says so."""
+        named = run.plan.refine is not None and use.name in self._registry
+        return named and len(end.agents) == 1 and end.status == "ok"
 
     async def _ruled(self, run: Run, reply: AgentReply, why: str) -> Ending:
         """Joined by rule, without a call: the row says so."""
@@ -110,13 +119,20 @@ class Finisher:
         kind: Any,
         use: AgentUse,
         inputs: dict[str, AgentReply],
-        params: Mapping[str, Any],
+        params: dict[str, Any],
+        why: str = "",
     ) -> TaskOutcome:
         goal = run.plan.description or run.plan.tasks[0].prompt[:2_000]
-        task = Task(id=kind, prompt=f"{goal}", params={**params, **use.params})
+        notes = params.pop("notes", "")
+        prompt = f"{notes}\n{goal}" if notes else goal
+        task = Task(id=kind, prompt=prompt, params={**params, **use.params})
         first = _first_attempt(run, kind, use.name)
+        reason = f"named by the graph or the settings; {why}" if why else ""
         out = await self._attempts(
-            run, Assignment(task=task, inputs=inputs, kind=kind, agent=use.name, attempt=first)
+            run,
+            Assignment(
+                task=task, inputs=inputs, kind=kind, agent=use.name, attempt=first, reason=reason
+            ),
         )
         if isinstance(out, Waiting):
             return TaskOutcome(kind, "failed", said=(f"the {kind} agent waits for approval",))
@@ -208,6 +224,13 @@ class Finisher:
             if d.task_id == task_id and d.kind == "route" and (agent is None or agent in d.chosen)
         ]
         return max(rows, key=lambda d: d.attempt).id if rows else last
+
+
+def _writer(run: Run, ends: Mapping[str, TaskOutcome]) -> str:
+    """Who did the heaviest of the tasks that have an answer, the first of equals."""
+    there = [v for v, o in ends.items() if o.reply is not None]
+    v = max(there, key=lambda v: run.graph[v].weight if v in run.graph else 0.0)
+    return ends[v].agents[0]
 
 
 def _listed_by_item(

@@ -11,8 +11,8 @@ from typing import Any
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.acceptance import Acceptance, Judged
 from agentroute.execution.answer.output import named, writable
+from agentroute.execution.answer.refiners import RESERVED, Refiners, Winners
 from agentroute.execution.answer.summary import summarise
-from agentroute.execution.answer.teams import DEFAULT_REFINER
 from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Caller, ChatFactory
@@ -37,7 +37,7 @@ class Executor:
     """Carries plans out. ``aclose`` (or ``close``, without a loop) ends its processes.
 
     ``make_rules(plan)`` says how a run chooses where nobody else says it; ``refine`` is the refiner
-    for plans that name none, ``accept_at`` what is asked of verified answers where a plan does not
+    for plans that name none, ``winners()`` who won as aggregator, ``accept_at`` what is asked of verified answers where a plan does not
     say; ``workroot`` is where calls get their folders.
     """
 
@@ -51,6 +51,7 @@ class Executor:
         pool: WorkerPool | None = None,
         chat: ChatFactory | None = None,
         refine: AgentUse | None = None,
+        winners: Winners | None = None,
         accept_at: float = 0.5,
         bounds: RunLimits | None = None,
         workroot: Path | None = None,
@@ -60,9 +61,11 @@ class Executor:
         self._make_rules, self._bounds = make_rules, bounds or RunLimits()
         self._workroot, self._accept_at = workroot, accept_at
         self.pool = pool or WorkerPool()
-        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry, refine)
+        refiners = Refiners(registry, refine, winners)
+        caller = Caller(registry, self.pool, chat=chat)
+        self._attempts = Attempts(decider, caller, registry, refiners)
         self.runner = Runner(self._attempts)
-        finisher = Finisher(self._attempts, registry, ledger, refine=refine or DEFAULT_REFINER)
+        finisher = Finisher(self._attempts, registry, ledger)
         self._acceptance = Acceptance(self.runner, finisher, registry)
         self._home_loop = HomeLoop()
         self._graphs = HostGraphs(self, decider, self._home_loop, planner)
@@ -116,7 +119,7 @@ class Executor:
         """
         named = [u.name for u in (plan.refine, *plan.verifiers) if u is not None]
         for name in (*named, *(t.agent for t in plan.tasks if t.agent)):
-            if name not in self._registry:
+            if name not in self._registry and name not in RESERVED:
                 raise UnknownAgentError(name)
         history, bounds = History.load(self._ledger, run_id), bounds or self._bounds
         spent, made = history.spent_usd, len(history.all_outcomes)

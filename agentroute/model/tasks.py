@@ -71,6 +71,11 @@ class Task(Part):
             raise ValueError("the prompt is empty")
         return value
 
+    @property
+    def kind(self) -> str:
+        """What kind of task it is by its features, as ``a=1&b=2``; '' where it has none."""
+        return "&".join(f"{k}={v}" for k, v in sorted(self.features.items()))
+
 
 class TaskGraph:
     """Tasks in a valid directed acyclic graph; building it checks everything once.
