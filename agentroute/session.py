@@ -19,6 +19,7 @@ from agentroute.execution.decider import Decider, Rules
 from agentroute.execution.dryrun import dry_runs
 from agentroute.execution.found import RouteFound
 from agentroute.execution.progress import RunLimits
+from agentroute.learning.aggregators import load_winners
 from agentroute.learning.own import OwnRouters
 from agentroute.learning.policies import Policies
 from agentroute.learning.state import StateStore
@@ -227,6 +228,7 @@ class Session:
             ledger,
             self.rules,
             refine=self.parts.refine,
+            winners=lambda: load_winners(Path(s.state)),
             accept_at=s.accept_at,
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",

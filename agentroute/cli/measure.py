@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from agentroute.bench.goals import Goal
-from agentroute.cli.parts.common import Json, emit, table
+from agentroute.cli.parts.common import (
+    AgentsDir,
+    ConfigFile,
+    Db,
+    Json,
+    emit,
+    open_ledger,
+    orchestrator_of,
+    run_async,
+    table,
+)
 
 bench_app = typer.Typer(
     help="Speed and drift, as ratios measured in one run.", no_args_is_help=True
@@ -96,6 +106,45 @@ def recruiting(
     ]  # fmt: skip
     columns = ("experts", "aggregator", ">right x 100", ">95 % interval")
     table(f"{data.name}: teams of {k}, {cuts} cuts", columns, cells)
+
+
+@bench_app.command("aggregators")
+def aggregators(
+    items: Annotated[
+        Path | None, typer.Argument(metavar="ITEMS", help="JSON Lines; else the ledger's scores.")
+    ] = None,
+    agent: Annotated[
+        list[str] | None, typer.Option("--agent", help="An agent that joins; repeat for more.")
+    ] = None,
+    keep: Annotated[bool, typer.Option(help="Store who won, for 'refine: learned'.")] = True,
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Who believes the one right answer of three, by kind of task; the winner is kept."""
+    from agentroute.bench.aggregators import items_of, rank_aggregators, read_items, winners_of
+    from agentroute.learning.aggregators import keep_winners
+
+    orc = orchestrator_of(config, db, agents)
+    if items is not None:
+        found = read_items(items)
+    else:
+        with open_ledger(config, db) as ledger:
+            found = items_of(ledger)
+    ranks = run_async(rank_aggregators(found, agents=agent or (), registry=orc.registry))
+    stored = keep_winners(Path(orc.settings.state), winners_of(ranks)) if keep else None
+    if as_json:
+        emit({"ranks": [asdict(r) for r in ranks], "stored": stored and str(stored)})
+        return
+    rows = [
+        (r.kind or "all", " ".join(map(str, (r.use.name, *r.use.params.values()))),
+         f"{100 * r.accuracy:.1f}", r.items, f"{r.cost_usd:.6f}")
+        for r in ranks
+    ]  # fmt: skip
+    table("one right, two wrong (guessing: 33.3)",
+          ["kind", "aggregator", ">right x 100", ">items", ">usd"], rows)  # fmt: skip
+    typer.echo(f"winners in {stored}; 'refine: learned' uses them" if stored else "nothing stored")
 
 
 @bench_app.command("drift")

@@ -10,6 +10,7 @@ from agentroute.execution.ending import Ending, broke, status_of, terminal
 from agentroute.execution.progress import Run
 from agentroute.model.calls import Artifact
 from agentroute.model.runs import RunResult, RunUsage, TaskEnd
+from agentroute.refining.refusal import refuse
 
 
 def summarise(run: Run, judged: Judged) -> RunResult:
@@ -34,7 +35,7 @@ def summarise(run: Run, judged: Judged) -> RunResult:
     if ending.reply is None and not run.pending:
         run.said.append("there is no answer: no task that it needs has a reply")
     reply = ending.reply
-    answer = reply.text if reply else ""
+    answer = reply.text if reply else "" if run.pending else _refusal(run)
     return RunResult(
         run_id=run.run_id,
         status=status_of(run, ending, failed_when),
@@ -54,6 +55,14 @@ def summarise(run: Run, judged: Judged) -> RunResult:
         },
         goal_missed=(failed_when,) if failed_when else (),
     )
+
+
+def _refusal(run: Run) -> str:
+    """In place of an answer that nobody gave: who was asked, and why not."""
+    ends = terminal(run).items()
+    return refuse(
+        {", ".join(o.tried) or v: "; ".join(o.said)[:500] or o.status for v, o in ends}
+    ).text
 
 
 def _artifacts(run: Run, ending: Ending) -> tuple[Artifact, ...]:
