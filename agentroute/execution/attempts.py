@@ -15,7 +15,7 @@ from agentroute.execution.history import APPROVAL_NEEDED, stored_reply
 from agentroute.execution.moves import PATIENCE_S, Move, next_move
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome, join_team
-from agentroute.model.calls import AgentReply
+from agentroute.model.calls import AgentReply, handed_over
 from agentroute.model.decisions import Decision
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
@@ -139,6 +139,7 @@ class Attempts:
             task=work.task,
             attempt=attempt,
             upstream=work.upstream,
+            given=handed_over(work.inputs),
             stage=work.stage,
             exclude=() if move.only else self._tried(run, work, attempt),
             only=move.only,

@@ -37,13 +37,14 @@ EQUAL = Objective()
 class Ask:
     """The question: who does ``task`` in this attempt?
 
-    ``exclude`` agents already tried; ``only`` a single agent with ``policy`` and ``reason`` saying
+    ``given`` are the keys that earlier tasks handed over; ``exclude`` agents already tried; ``only`` a single agent with ``policy`` and ``reason`` saying
     why it is not a free choice (pinned, retry, fallback).
     """
 
     task: Task
     attempt: int = 1
     upstream: tuple[str, ...] = ()
+    given: Collection[str] = ()
     stage: int = 0
     exclude: Collection[str] = ()
     only: str | None = None
@@ -161,6 +162,7 @@ class Decider:
             budget_left_usd=ask.budget_left_usd,
             only=ask.only,
             exclude=tuple(ask.exclude),
+            given=ask.given,
             chat_ready=self.chat_ready,
             now_s=time(),
         )

@@ -15,14 +15,16 @@ SHIPPED = "shipped:"
 
 
 def data_with(call: AgentCall, *keys: str) -> dict[str, Any]:
-    """The data of the nearest input that has all ``keys`` (the last one given wins).
+    """The data of the nearest input that has all ``keys`` (the last one given wins), else params.
 
     Raises:
-        AgentFailedError: no input has them: the step that makes them failed or is missing.
+        AgentFailedError: nobody handed them over: the step that makes them failed or is missing.
     """
     for reply in reversed(list(call.inputs.values())):
         if isinstance(reply.data, dict) and all(k in reply.data for k in keys):
             return reply.data
+    if all(k in call.params for k in keys):
+        return call.params
     raise AgentFailedError(
         f"no input of '{call.task.id}' holds {', '.join(keys)}",
         hint="the step before it failed, or depends_on leaves it out",
