@@ -27,6 +27,7 @@ from agentroute.model.objective import Objective
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
+from agentroute.registry.nobody import nobody_fits, skill_hint
 from agentroute.registry.registry import Registry
 
 ONE = Fixed(1)
@@ -167,7 +168,8 @@ class Decider:
             now_s=time(),
         )
         if not len(who.candidates):
-            raise NoCandidateError(ask.task.id, who.excluded())
+            hint = skill_hint(ask.task, who.candidates.cards.cards)
+            raise NoCandidateError(ask.task.id, who.excluded(), hint=hint)
         return who
 
     def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
@@ -197,7 +199,8 @@ class Decider:
         scores = await rules.policy.scores(request)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)
-        said = "; ".join(filter(None, (ask.reason, scores.reason, why)))
+        nobody = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
+        said = "; ".join(filter(None, (ask.reason, nobody, why)))
         decision = self._decision(
             run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt,
             policy=rules.policy.name, policy_version=rules.version, status=choice.status,

@@ -16,6 +16,7 @@ from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
+from agentroute.registry.nobody import nobody_fits, skill_hint
 from agentroute.registry.registry import Registry
 
 
@@ -36,7 +37,8 @@ async def dry_run(
         now_s=time(),
     )
     if not len(who.candidates):
-        raise NoCandidateError(task.id, who.excluded())
+        hint = skill_hint(task, who.candidates.cards.cards)
+        raise NoCandidateError(task.id, who.excluded(), hint=hint)
     request = _request(task, who, registry, embedder, rules)
     rng = keyed_rng(rules.seed, "dry run", task.id, "route", 1)
     scores, choice = await policy.choose(request, k=k, rng=rng)
@@ -50,7 +52,7 @@ async def dry_run(
         status=choice.status,
         chosen=tuple(str(request.candidates.names[i]) for i in choice.positions),
         propensity=choice.propensity,
-        reason=scores.reason,
+        reason=nobody_fits(request, who) if choice.status == "abstained" else scores.reason,
         seed=rules.seed,
     )
     record = DecisionRecord(decision, request, scores, choice.propensities)
