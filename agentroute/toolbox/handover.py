@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from agentroute.adapters.child import STARTED_IN
 from agentroute.config.paths import bundled_data
 from agentroute.errors import AgentFailedError, UsageError
 from agentroute.model.calls import AgentCall, Artifact
@@ -48,6 +50,9 @@ def file_of(call: AgentCall, name: str) -> Path:
 def locate(path: str, what: str = "file or folder") -> Path:
     """An existing path; ``shipped:NAME/REST`` means data that comes with agentroute.
 
+    A relative one is taken from where the user is, also in a worker, whose own folder is the
+    call's.
+
     Raises:
         UsageError: there is nothing at that path.
     """
@@ -55,7 +60,7 @@ def locate(path: str, what: str = "file or folder") -> Path:
         name, _, rest = path.removeprefix(SHIPPED).partition("/")
         found = bundled_data(name) / rest
     else:
-        found = Path(path).expanduser()
+        found = Path(os.environ.get(STARTED_IN, ""), Path(path).expanduser())
     if not found.exists():
         raise UsageError(f"there is no {what} at '{path}'", hint="check the path")
     return found.resolve()
