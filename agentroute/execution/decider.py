@@ -38,8 +38,9 @@ EQUAL = Objective()
 class Ask:
     """The question: who does ``task`` in this attempt?
 
-    ``given`` are the keys that earlier tasks handed over; ``exclude`` agents already tried; ``only`` a single agent with ``policy`` and ``reason`` saying
-    why it is not a free choice (pinned, retry, fallback).
+    ``given`` are the keys that earlier tasks handed over; ``exclude`` agents already tried;
+    ``only`` a single agent with ``policy`` and ``reason`` saying why it is not a free choice
+    (pinned, retry, fallback).
     """
 
     task: Task

@@ -24,7 +24,7 @@ def test_one_success_by_hand():
     cards, prior, arms = t.cardset(3), CardPrior(1.0, 0.5), ArmIndex()
     p, r = Prototypes(prior), random_request(cards, 2)
     row = arms.add("a1")
-    p.read(r, arms).mean
+    p.read(r, arms)  # fills the cache that a fold must refresh
     p.fold(only(r, "a1"), row, 0.9, 1.0)
     e, card = r.embedding.astype(float), cards.embedding[1].astype(float)
     np.testing.assert_allclose(p.P[row], 0.8 * e, atol=1e-6)

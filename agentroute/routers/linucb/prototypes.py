@@ -26,12 +26,13 @@ WORDS, SHARE = 0.3, 0.25
 class Reading:
     """What card and successes say of n candidates: expected quality ``mean`` and ``fit`` (n,).
 
-    ``fit`` = cos' + ``SHARE`` words is how near the prompt is to them, whatever their quality;
-    None where the prompt says nothing.
+    ``fit`` = cos' + ``SHARE`` times the share of words is how near the prompt is to them, whatever
+    their quality, None where the prompt says nothing; ``words`` is as of ``Lexicon``, or None.
     """
 
     mean: F64
     fit: F64 | None = None
+    words: F64 | None = None
 
 
 class Prototypes:
@@ -78,7 +79,7 @@ class Prototypes:
         cos += self.facets.lift(cos, arms.rows(c), e)
         shares = CardWords.of(c.cards).shares(request.task.prompt, c.rows)
         words = self.lexicon.cosines(request, arms) if self.t else None
-        return Reading(self._quality(c.prior, shares, cos, words), cos + SHARE * shares)
+        return Reading(self._quality(c.prior, shares, cos, words), cos + SHARE * shares, words)
 
     def own(self, one: Request, row: int) -> Reading:
         """The same of a request's only candidate, arm ``row``, in float64: what is learned from.
@@ -93,12 +94,13 @@ class Prototypes:
         return Reading(mean, cos + SHARE * shares)
 
     def out_of_scope(
-        self, request: Request, read: Reading, rows: NDArray[np.int64], hoped: F64
+        self, request: Request, read: Reading, rows: NDArray[np.int64], quality: F64
     ) -> float:
         """See ``Scope.out_of_scope``; 0 where the prompt says nothing."""
         if read.fit is None:
             return 0.0
-        return self.scope.out_of_scope(request, read.fit, self.proven(rows), hoped)
+        proof = self.proven(rows)
+        return self.scope.out_of_scope(request, read.fit, read.words, quality, proof)
 
     def proven(self, rows: NDArray[np.int64]) -> F64:
         """(n,) counted successes of the arms ``rows`` (n,)."""

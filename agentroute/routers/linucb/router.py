@@ -132,7 +132,7 @@ class LinUCB:
         busy = np.count_nonzero(c.inflight)
         width = np.sqrt(w2 / (1.0 + c.inflight * w2) if busy else w2)
         bonus = factor * width
-        oos = self.prior.out_of_scope(request, read, rows, mean + bonus)
+        oos = self.prior.out_of_scope(request, read, rows, q)
         return Scores(mean, bonus, terms, "prior + learned", out_of_scope=oos)
 
     def alpha_t(self, d: int) -> float:

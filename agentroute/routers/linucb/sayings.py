@@ -52,12 +52,12 @@ class CardWords:
             return np.zeros(len(rows))
         with one_thread():
             shared = (weight @ self.has.take(at, axis=0)).astype(np.float64)
-        return np.sqrt(np.where(rows >= 0, shared[rows], 0.0) / total)
+        return np.asarray(np.sqrt(np.where(rows >= 0, shared[rows], 0.0) / total))
 
     def naming(self, text: str, rows: Ints) -> NDArray[np.bool_]:
         """(n,) whether a card has one of the text's words that are not stop words."""
         at = columns(content(text), COLUMNS)
-        return np.asarray(self.has.take(at, axis=0).any(axis=0)[rows])
+        return np.asarray(self.has.take(at, axis=0).sum(axis=0) > 0.0)[rows]
 
 
 def examples(card: CapabilityCard) -> tuple[str, ...]:
