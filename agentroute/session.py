@@ -22,6 +22,7 @@ from agentroute.learning.taking_up import take_up
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
 from agentroute.model.plans import AgentUse, Plan, Spec
+from agentroute.planning.feasible import problems
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
@@ -192,8 +193,12 @@ class Session:
 
         Raises:
             GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
+            ConfigError, UnknownAgentError: it names a router, agent or part that is not there.
         """
-        return plan_of(work, inputs or {}, self.graph_places)
+        made = plan_of(work, inputs or {}, self.graph_places)
+        for problem in problems(made, self.registry, chat_ready=endpoint_configured()):
+            raise problem
+        return made
 
     def recorded_plan(self, run_id: str) -> Plan:
         """The plan that a run was started with.
