@@ -17,6 +17,7 @@ from agentroute.errors import ConfigError, NestedLoopError, UsageError
 from agentroute.execution.dryrun import dry_run
 from agentroute.execution.found import RouteFound
 from agentroute.execution.output import keep_artifacts, typed
+from agentroute.learning.policies import Learned
 from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
@@ -65,13 +66,14 @@ class Orchestrator:
         seed: int = 0,
         out: Path | str = "agentroute-out",
         graphs: Sequence[Path | str] = (),
+        state: Path | str = "agentroute-state",
     ) -> None:
         o = objective or Objective()
         try:
             settings = Settings(
                 router=_plain(router), db=ledger, embedder=embedder, exploration=exploration,
                 depth=_plain(depth), refine=_plain(refine), seed=seed, out=str(out),
-                graphs=tuple(map(str, graphs)),
+                graphs=tuple(map(str, graphs)), state=str(state),
                 objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
                 budget=BudgetSettings(
                     usd=budget_usd, seconds=deadline_s, max_concurrency=max_concurrency
@@ -174,7 +176,7 @@ class Orchestrator:
             verify=verify,
             approvals=answers,
         )
-        session.policies.fold()
+        await session.policies.catch_up()
         rows = tuple(self.ledger.decisions(run_id))
         result = result.model_copy(update={"decisions": rows})
         result = keep_artifacts(result, plan, Path(self.settings.out))
@@ -287,21 +289,27 @@ class Orchestrator:
         seq = await ticket
         if ticket.duplicate:
             row = standing_row(self.ledger, target_id, idempotency_key or "")
-        policy, _ = self._session.policies.get(self.settings.router, trusted=True)
-        self._session.policies.fold()
+        policies = self._session.policies
+        policy = policies.get(self.settings.router, trusted=True)
+        await policies.catch_up()
         taught = taught_by(self.ledger, seq, self.settings.feedback_weights.model_dump())
+        refused = policies.refused(policy, seq)
         return {
             **row.model_dump(mode="json"),
             "seq": seq,
             "duplicate": ticket.duplicate,
-            "learned": taught.learned and not ticket.duplicate,
-            "reason": "known already" if ticket.duplicate else taught.reason,
+            "learned": taught.learned and not ticket.duplicate and not refused,
+            "reason": "known already" if ticket.duplicate else refused or taught.reason,
             "believes": await believed(policy, taught.observations),
         }
 
     async def settle(self) -> int:
-        """Wait for what runs beside, fold to the ledger's head; its seq."""
+        """Wait for what runs beside, fold to the ledger's head; its seq. See ``learned``."""
         return await self._session.settle()
+
+    def learned(self) -> list[Learned]:
+        """Of each policy in use: its version, what was folded, and rows it could not learn from."""
+        return self._session.policies.learned()
 
     async def aclose(self) -> None:
         """Stop the workers and drain the ledger's writer. May be called twice."""

@@ -17,6 +17,7 @@ from agentroute.execution.decider import Decider, Rules
 from agentroute.execution.progress import RunLimits
 from agentroute.features.text import make_embedder
 from agentroute.learning.policies import Policies
+from agentroute.learning.state import StateStore
 from agentroute.learning.taking_up import take_up
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
@@ -43,6 +44,7 @@ class Session:
         self.embedder = make_embedder(settings.embedder)
         make_depth(settings.depth)
         self._ledger: Ledger | None = None
+        self._read_only = False
         self.policies = self._new_policies(None)
         self.policies.get(settings.router, trusted=True)
         self._executor: Executor | None = None
@@ -56,16 +58,19 @@ class Session:
             LedgerError: the ledger cannot be opened.
         """
         self._ledger = Ledger.open(self.settings.db, read_only=read_only)
+        self._read_only = read_only
         self.policies = self._new_policies(self._ledger)
         take_up(self.registry, self._ledger)
 
     async def aclose(self) -> None:
-        """Stop the workers and drain the ledger's writer. May be called twice."""
+        """Stop the workers, keep what was learned, drain the ledger's writer; may be called twice."""
         executor, ledger = self._executor, self._ledger
         self._executor = self._ledger = None
         if executor is not None:
             await executor.aclose()
         if ledger is not None:
+            if not self._read_only:
+                await self.policies.aclose()
             self.registry.live.known[str(ledger.path)] = ledger.head()[0]
             await asyncio.to_thread(ledger.close)
 
@@ -86,7 +91,7 @@ class Session:
         """Wait for what runs beside, fold to the ledger's head; its seq."""
         if self._executor is not None:
             await self._executor.drain()
-        self.policies.fold()
+        await self.policies.catch_up()
         return self.ledger.head()[0]
 
     @property
@@ -103,7 +108,10 @@ class Session:
             "screening": s.screen,
         }  # fmt: skip
         weights = s.feedback_weights.model_dump()
-        return Policies(ledger, self.embedder, seed=s.seed, defaults=defaults, weights=weights)
+        return Policies(
+            ledger, self.embedder, seed=s.seed, defaults=defaults, weights=weights,
+            states=StateStore(Path(s.state)),
+        )  # fmt: skip
 
     def rules(self, plan: Plan, *, router: Spec | None = None, seed: int | None = None) -> Rules:
         """How a plan is to choose: what it names itself, else the settings."""
@@ -125,13 +133,12 @@ class Session:
         trusted: bool = True,
     ) -> tuple[Rules, Policy]:
         """The rules of a router by name or mapping, and its policy."""
-        policy, version = self.policies.get(router, exploration=exploration, trusted=trusted)
+        policy = self.policies.get(router, exploration=exploration, trusted=trusted)
         rules = Rules(
             policy=policy,
             depth=make_depth(depth),
             objective=self._objective,
             seed=self.settings.seed if seed is None else seed,
-            version=version,
         )
         return rules, policy
 

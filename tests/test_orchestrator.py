@@ -432,7 +432,7 @@ async def test_a_router_of_ones_own_is_named_by_the_user_and_never_by_a_graph(
         await orc.feedback(run.run_id, score=0.75)
         route = next(d for d in run.decisions if d.kind == "route")
         assert route.policy == mine
-        policy, _ = orc._session.policies.get(mine, trusted=True)
+        policy = orc._session.policies.get(mine, trusted=True)
         assert policy.router.state_dict().meta["total"]["alpha"] == [0.75, 1.0]
         with pytest.raises(ConfigError, match="only your own configuration"):
             await orc.run(str(tmp_path / "g.yaml"))

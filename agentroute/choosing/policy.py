@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -14,9 +16,45 @@ from agentroute.model.arrays import F64
 from agentroute.model.candidates import Request
 from agentroute.model.scores import Scores
 
+RESCORES = 3
+
+
+class Learned(Protocol):
+    """Which state a policy's router is in, and who keeps it up with what is recorded."""
+
+    def version(self) -> str:
+        """``<sha256 of the base artefact or ''>@<folded up to seq>``."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Nothing is folded for as long as the block lasts."""
+
+    async def catch_up(self) -> None:
+        """Fold what was recorded since."""
+
+
+class Unlearned:
+    """A router that nobody keeps up with anything: it stays what it was made."""
+
+    def __init__(self, base: str = "") -> None:
+        self._base = base
+
+    def version(self) -> str:
+        """The base, and no row."""
+        return f"{self._base}@0"
+
+    def hold(self) -> AbstractContextManager[None]:
+        """There is nothing to hold."""
+        return nullcontext()
+
+    async def catch_up(self) -> None:
+        """There is nothing to fold."""
+
 
 class Policy:
-    """Screening -> router -> ``decide``. All arrays that it returns are over all n candidates."""
+    """Screening -> router -> ``decide``. All arrays that it returns are over all n candidates.
+
+    ``learned`` is set by who folds rows into the router.
+    """
 
     def __init__(
         self,
@@ -33,6 +71,25 @@ class Policy:
         self.screening = screening
         self.exploration = exploration
         self.abstain_at, self.margin = abstain_at, margin
+        self.learned: Learned = Unlearned()
+
+    async def versioned(self, request: Request) -> tuple[Scores, str]:
+        """Scores of all n candidates, and the version of the state that they are of.
+
+        A router that waits (for a model, say) may be overtaken by rows that are folded meanwhile:
+        its scores are of no one state then. It is asked again with its own evidence as the record,
+        which calls nobody; one that leaves no evidence is asked once more while nothing is folded.
+        """
+        for _ in range(RESCORES):
+            version = self.learned.version()
+            scores = await self.scores(request)
+            if self.learned.version() == version:
+                return scores, version
+            if scores.evidence is None:
+                break
+            request = replace(request, recorded=scores.evidence)
+        with self.learned.hold():
+            return await self.scores(request), self.learned.version()
 
     async def scores(self, request: Request) -> Scores:
         """Scores of all n candidates; NaN where screening kept one from the router."""

@@ -63,16 +63,12 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How this run chooses: policy, depth, objective and seed.
-
-    ``version`` is the policy's state, ``<sha256>@<folded>``.
-    """
+    """How this run chooses: policy, depth, objective and seed."""
 
     policy: Policy
     depth: Depth = ONE
     objective: Objective = EQUAL
     seed: int = 0
-    version: str = "@0"
 
 
 class Decider:
@@ -192,13 +188,13 @@ class Decider:
     async def _chosen(
         self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
     ) -> DecisionRecord:
-        scores = await rules.policy.scores(request)
+        scores, version = await rules.policy.versioned(request)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)
         said = "; ".join(filter(None, (ask.reason, scores.reason, why)))
         decision = self._decision(
             run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt,
-            policy=rules.policy.name, policy_version=rules.version, status=choice.status,
+            policy=rules.policy.name, policy_version=version, status=choice.status,
             chosen=names, propensity=choice.propensity, reason=said, seed=rules.seed,
         )  # fmt: skip
         context = {"depth": {"policy": rules.depth.name, "k": len(names), "reason": why}}

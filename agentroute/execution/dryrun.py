@@ -39,14 +39,16 @@ async def dry_run(
         raise NoCandidateError(task.id, who.excluded())
     request = _request(task, who, registry, embedder, rules)
     rng = keyed_rng(rules.seed, "dry run", task.id, "route", 1)
-    scores, choice = await policy.choose(request, k=k, rng=rng)
+    await policy.learned.catch_up()
+    scores, version = await policy.versioned(request)
+    choice = policy.decide(request, scores, k=k, rng=rng)
     decision = Decision(
         id=uuid7(),
         run_id="dry run",
         task_id=task.id,
         kind="route",
         policy=policy.name,
-        policy_version=rules.version,
+        policy_version=version,
         status=choice.status,
         chosen=tuple(str(request.candidates.names[i]) for i in choice.positions),
         propensity=choice.propensity,

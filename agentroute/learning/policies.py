@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -10,18 +12,34 @@ import orjson
 from agentroute.choosing.catalog import FIELD, make_policy
 from agentroute.choosing.policy import Policy
 from agentroute.learning.fold import Learner
+from agentroute.learning.snapshots import Snapshots
 from agentroute.learning.sources import WEIGHTS
+from agentroute.learning.state import StateStore
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
 from agentroute.model.plans import AgentUse, Spec
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one policy in use has learned."""
+
+    policy: str
+    """Its name."""
+    version: str
+    """``<sha256 of the base artefact>@<folded up to seq>``."""
+    counts: Mapping[str, int]
+    """Observations folded; and duplicate, expired, muted, unknown, skipped."""
+    skipped: Mapping[int, str]
+    """The last rows that its router could not learn from: seq to reason."""
+
+
 class Policies:
-    """Policies by their spec, made when first asked for and folded to the ledger's head.
+    """Policies by their spec, made when first asked for; ``Policy.learned`` keeps each up.
 
     ``defaults`` are the settings' ``exploration``, ``abstain_at``, ``margin`` and ``screening``;
     a spec's own keys stand over them. Without a ledger (nothing recorded yet) a policy starts
-    from its prior.
+    from its prior. Snapshots are kept in the folder of ``states``; without one there are none.
     """
 
     def __init__(
@@ -32,16 +50,15 @@ class Policies:
         seed: int = 0,
         defaults: Mapping[str, Any] | None = None,
         weights: Mapping[str, float] = WEIGHTS,
+        states: StateStore | None = None,
     ) -> None:
         self._ledger, self._embedder, self._seed = ledger, embedder, seed
         self._defaults = {k: v for k, v in (defaults or {}).items() if v is not None}
-        self._weights = weights
+        self._weights, self._states = weights, states
         self._made: dict[bytes, tuple[Policy, Learner | None]] = {}
 
-    def get(
-        self, spec: Spec, *, exploration: float | None = None, trusted: bool = False
-    ) -> tuple[Policy, str]:
-        """The policy of a spec, folded to the head, and its version.
+    def get(self, spec: Spec, *, exploration: float | None = None, trusted: bool = False) -> Policy:
+        """The policy of a spec, as far as it has come: ``learned.catch_up`` folds to the head.
 
         Only a ``trusted`` spec, from the user's own settings or Python, may name ``module:Class``.
 
@@ -55,20 +72,56 @@ class Policies:
         names_code = ":" in full["name"]
         if key not in self._made or (names_code and not trusted):
             self._made[key] = self._make(full, trusted=trusted)
-        policy, learner = self._made[key]
-        if learner is None:
-            return policy, "@0"
-        learner.fold()
-        return policy, learner.version()
+        return self._made[key][0]
 
     def _make(self, spec: Mapping[str, Any], *, trusted: bool) -> tuple[Policy, Learner | None]:
         policy = make_policy(spec, embedder=self._embedder, seed=self._seed, trusted=trusted)
         if self._ledger is None:
             return policy, None
-        return policy, Learner(policy.router, self._ledger, weights=self._weights)
+        learner = Learner(
+            policy.router,
+            self._ledger,
+            weights=self._weights,
+            embedder=self._embedder,
+            snapshots=self._snapshots(self._ledger, policy, spec, base=""),
+        )
+        policy.learned = learner
+        return policy, learner
 
-    def fold(self) -> None:
-        """Fold every policy in use to the ledger's head."""
-        for _, learner in self._made.values():
-            if learner is not None:
-                learner.fold()
+    def _snapshots(
+        self, ledger: Ledger, policy: Policy, spec: Mapping[str, Any], *, base: str
+    ) -> Snapshots | None:
+        if self._states is None:
+            return None
+        depends_on = {
+            "embedder": self._embedder.id,
+            "seed": self._seed,
+            "weights": dict(self._weights),
+            "base": base,
+        }
+        return Snapshots(self._states.folder, ledger, spec, policy.router, depends_on)
+
+    @property
+    def _learners(self) -> list[tuple[Policy, Learner]]:
+        return [(p, learner) for p, learner in self._made.values() if learner is not None]
+
+    async def catch_up(self) -> None:
+        """Fold every policy in use to the ledger's head, in slices of at most 5 ms."""
+        for _, learner in self._learners:
+            await learner.catch_up()
+
+    def learned(self) -> list[Learned]:
+        """What each policy in use has learned, in the order in which they were asked for."""
+        return [
+            Learned(p.name, learner.version(), learner.counts, dict(learner.skipped))
+            for p, learner in self._learners
+        ]
+
+    def refused(self, policy: Policy, seq: int) -> str:
+        """Why a policy's router could not learn from a row that was just folded; '' where it did."""
+        return next((x.skipped.get(seq, "") for p, x in self._learners if p is policy), "")
+
+    async def aclose(self) -> None:
+        """Write a snapshot of each policy that has folded enough since its last."""
+        for _, learner in self._learners:
+            await asyncio.to_thread(learner.close)

@@ -28,6 +28,7 @@ from agentroute.model.state import StateDict
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+_NUMBERED = re.compile(r"\.?v(\d+)\.(?:npz|json)")
 _FORMAT = 1
 # Where NaN means "never observed" (the cost head of LinUCB, the outcomes of kNN), also inside of an
 # ensemble; any other router names its arrays in ``meta["may_be_nan"]``.
@@ -36,7 +37,10 @@ _UNSEEN = re.compile(r"(?:^|[./:])(?:costs\.base|quality)$")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """State with where it came from. ``skipped`` names newer versions that were found damaged."""
+    """State with where it came from. ``skipped`` names newer versions that were found damaged.
+
+    ``provenance`` is JSON that says more: of a snapshot, what it depends on and what was counted.
+    """
 
     name: str
     number: int
@@ -46,6 +50,7 @@ class Snapshot:
     folded: int = 0
     ledger_hash: str = ""
     skipped: tuple[str, ...] = field(default=())
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 class StateStore:
@@ -55,7 +60,14 @@ class StateStore:
         self.folder = folder
 
     def save(
-        self, name: str, state: StateDict, *, base: str = "", folded: int = 0, ledger_hash: str = ""
+        self,
+        name: str,
+        state: StateDict,
+        *,
+        base: str = "",
+        folded: int = 0,
+        ledger_hash: str = "",
+        provenance: Mapping[str, Any] | None = None,
     ) -> Snapshot:
         """Write a new version and make it the current one; durable when this returns.
 
@@ -66,19 +78,22 @@ class StateStore:
         _check_arrays(state.arrays, state.meta, what=f"state '{name}'")
         home = self._home(name)
         home.mkdir(parents=True, exist_ok=True)
-        number = max(self.versions(name), default=0) + 1
+        number = _claim(home, max(self.versions(name), default=0) + 1)
         data = _npz(state.arrays)
-        about = {
+        about: dict[str, Any] = {
             "format": _FORMAT, "name": name, "kind": state.kind, "version": state.version,
             "meta": state.meta, "base": base, "folded": folded, "ledger_hash": ledger_hash,
             "arrays": {k: [a.dtype.str, list(a.shape)] for k, a in state.arrays.items()},
-            "data_sha256": sha256(data),
+            "data_sha256": sha256(data), "provenance": dict(provenance or {}),
         }  # fmt: skip
         manifest = _sealed(about, f"state '{name}'")
         write_synced(home / f"{_stem(number)}.npz", data)
         write_synced(home / f"{_stem(number)}.json", manifest)
         self._point_to(name, number)
-        return Snapshot(name, number, sha256(manifest), state, base, folded, ledger_hash)
+        return Snapshot(
+            name, number, sha256(manifest), state, base, folded, ledger_hash,
+            provenance=about["provenance"],
+        )  # fmt: skip
 
     def load(self, name: str, number: int | None = None) -> Snapshot:
         """A version; by default the current one, or the last good one before it.
@@ -100,6 +115,23 @@ class StateStore:
             f"no good version of the state '{name}' is in {self.folder}",
             hint="agentroute state reset builds it anew from the ledger",
         )
+
+    def manifest(self, name: str, number: int) -> dict[str, Any]:
+        """What a version says of itself, without its arrays.
+
+        Raises:
+            RouterStateError: it is not there, or its manifest is damaged.
+        """
+        file = f"{_stem(number)}.json"
+        return _unsealed(self._bytes(name, file), f"{name}/{_stem(number)}")
+
+    def prune(self, name: str, *, keep: int) -> None:
+        """Forget all but the last ``keep`` versions, and what was left of unfinished ones."""
+        home, last = self._home(name), self.versions(name)[-keep:]
+        for path in home.glob("*v[0-9]*"):
+            found = _NUMBERED.match(path.name)
+            if found and last and int(found[1]) not in last and int(found[1]) < last[-1]:
+                path.unlink(missing_ok=True)
 
     def versions(self, name: str) -> list[int]:
         """The numbers of all versions, oldest first."""
@@ -140,12 +172,8 @@ class StateStore:
 
     def _read(self, name: str, number: int, skipped: tuple[str, ...]) -> Snapshot:
         where = f"{name}/{_stem(number)}"
-        home = self._home(name)
-        try:
-            sealed = (home / f"{_stem(number)}.json").read_bytes()
-            data = (home / f"{_stem(number)}.npz").read_bytes()
-        except OSError as e:
-            raise RouterStateError(f"the state {where} is not there: {e}") from e
+        sealed = self._bytes(name, f"{_stem(number)}.json")
+        data = self._bytes(name, f"{_stem(number)}.npz")
         about = _unsealed(sealed, where)
         if about["name"] != name or sha256(data) != about["data_sha256"]:
             raise _damaged(where, "the arrays are not the ones of its manifest")
@@ -154,8 +182,24 @@ class StateStore:
         state = StateDict(about["kind"], about["version"], about["meta"], arrays)
         return Snapshot(
             name, number, sha256(sealed), state, about["base"], about["folded"],
-            about["ledger_hash"], skipped,
+            about["ledger_hash"], skipped, about.get("provenance", {}),
         )  # fmt: skip
+
+    def _bytes(self, name: str, file: str) -> bytes:
+        try:
+            return (self._home(name) / file).read_bytes()
+        except OSError as e:
+            raise RouterStateError(f"the state {name}/{file} is not there: {e}") from e
+
+
+def _claim(home: Path, number: int) -> int:
+    """The first number from ``number`` on that no other process or thread has taken."""
+    while True:
+        try:
+            os.close(os.open(home / f"{_stem(number)}.npz", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            return number
+        except FileExistsError:
+            number += 1
 
 
 def write_synced(path: Path, data: bytes) -> None:

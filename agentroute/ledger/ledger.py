@@ -147,9 +147,11 @@ class Ledger:
 
     def notes(self, run_id: str, type: str | None = None) -> list[Note]:
         """Events of a run, in order, of one type or of all."""
-        rows = self._reader.values("events", "run_id = ?", (run_id,))
-        notes = [r.value for r in rows if isinstance(r.value, Note)]
-        return [n for n in notes if type in (None, n.type)]
+        where, key = "run_id = ?", [run_id]
+        if type is not None:
+            where, key = f"{where} AND type = ?", [run_id, type]
+        rows = self._reader.values("events", where, key)
+        return [r.value for r in rows if isinstance(r.value, Note)]
 
     def runs(
         self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None
@@ -212,6 +214,10 @@ class Ledger:
             LedgerError: it is missing.
         """
         return [str(name) for name in self._reader.cardset(blob_sha).names]
+
+    def erased_since(self, seq: int) -> bool:
+        """Whether any text or artefact was erased after the row ``seq``."""
+        return self._reader.erased_since(seq)
 
     def hash_at(self, seq: int) -> str | None:
         """The hex hash of the row ``seq``; None where there is none."""

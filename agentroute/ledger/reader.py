@@ -17,6 +17,7 @@ from agentroute.ledger.insert import head
 from agentroute.ledger.migrations import schema_version
 from agentroute.ledger.rows.cards import decode_cardset
 from agentroute.ledger.rows.decode import Row, decode_record, decode_row
+from agentroute.ledger.rows.encode import ERASED_TYPE
 from agentroute.model.candidates import CardSet
 from agentroute.model.decisions import Decision, DecisionRecord
 
@@ -165,6 +166,11 @@ class Reader:
         sql = " UNION ALL ".join(f"SELECT hash FROM {t} WHERE seq = ?1" for t in TABLES)
         rows = self.fetch(sql, (seq,))
         return rows[0][0].hex() if rows else None
+
+    def erased_since(self, seq: int) -> bool:
+        """Whether anything was erased after a row."""
+        sql = "SELECT 1 FROM events WHERE type = ? AND seq > ? LIMIT 1"
+        return bool(self.fetch(sql, (ERASED_TYPE, seq)))
 
     def last_outcomes(self, n: int) -> list[Row]:
         """The last ``n`` outcomes, oldest first."""

@@ -23,6 +23,7 @@ class Uniform:
 
     name = "uniform"
     taxonomy = Taxonomy("before", (), "rules")
+    learns = False
 
     async def score(self, request: Request) -> Scores:
         """See ``Router.score``."""
@@ -52,6 +53,7 @@ class Cheapest:
 
     name = "cheapest"
     taxonomy = Taxonomy("before", ("cost",), "rules")
+    learns = False
 
     async def score(self, request: Request) -> Scores:
         """See ``Router.score``."""

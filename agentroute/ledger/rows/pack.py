@@ -9,6 +9,7 @@ needs no copy. Nothing in it can run code, and what ``pack`` would not write is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -22,6 +23,7 @@ MAGIC = b"ARPK1\n"
 DTYPES = frozenset({"<f8", "<f4", "<i8", "<i4", "|u1", "|b1"})
 _DTYPES = {d: np.dtype(d) for d in DTYPES}
 _CODES = {np.dtype(order + d[1:]): d for d in DTYPES for order in (d[0], ">")}
+_Described = tuple[str, np.dtype[Any], tuple[int, ...], int]  # name, dtype, shape, bytes
 MAX_HEADER = 1 << 20
 MAX_DIMS = 4
 ALIGN = 16
@@ -57,9 +59,8 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
     """
     offset = _START + _header_length(data)
     arrays: dict[str, NDArray[Any]] = {}
-    for entry in _header(data[_START:offset]):
-        name, dtype, shape = _entry(entry)
-        end = offset + prod(shape) * dtype.itemsize
+    for name, dtype, shape, size in _header(data[_START:offset]):
+        end = offset + size
         if name in arrays or end > len(data):
             raise _broken(f"array '{name}' occurs twice or runs past the end")
         arrays[name] = _array(data, dtype, shape, offset)
@@ -84,23 +85,24 @@ def _header_length(data: bytes) -> int:
     return length
 
 
-def _header(raw: bytes) -> list[Any]:
+@lru_cache(maxsize=64)  # rows among the same agents have the same header
+def _header(raw: bytes) -> tuple[_Described, ...]:
     try:
         entries = orjson.loads(raw)
     except orjson.JSONDecodeError as e:
         raise _broken(f"the header is not JSON ({e})") from None
     if not isinstance(entries, list):
         raise _broken("the header is not a list")
-    return entries
+    return tuple(_entry(entry) for entry in entries)
 
 
-def _entry(entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
+def _entry(entry: Any) -> _Described:
     try:
         name, code, shape = entry
         dtype = _DTYPES[code]
         sound = isinstance(name, str) and isinstance(shape, list) and len(shape) <= MAX_DIMS
         if sound and all(type(s) is int and 0 <= s < 1 << 40 for s in shape):
-            return name, dtype, tuple(shape)
+            return name, dtype, tuple(shape), prod(shape) * dtype.itemsize
     except (TypeError, ValueError, KeyError):
         pass  # whatever is wrong with it, the one error below says so
     raise _broken("an array is described wrongly")

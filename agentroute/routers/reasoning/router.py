@@ -128,6 +128,12 @@ class ReasoningRouter:
         """Positions of the ``max_cards`` best candidates by evidence, best first."""
         return np.argsort(-opinion.quality, kind="stable")[: self.max_cards]
 
+    @property
+    def calls_model(self) -> bool:
+        """Whether a request without a record is answered by a model: wanted, and there is one."""
+        there = endpoint_configured(self.client.env) or self.client.base_url is not None
+        return self.use_model and there
+
     # -- the model ---------------------------------------------------------------------------
 
     async def _record(self, request: Request, opinion: Opinion) -> dict[str, Any]:
@@ -136,7 +142,7 @@ class ReasoningRouter:
             return read_evidence(request.recorded)
         if not self.use_model:
             return {"offline": "no model wanted"}
-        if not endpoint_configured(self.client.env) and self.client.base_url is None:
+        if not self.calls_model:
             return {"offline": "no chat endpoint is configured"}
         shown = self.prefilter(opinion)
         try:
