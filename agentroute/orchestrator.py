@@ -119,7 +119,10 @@ class Orchestrator:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Self]:
-        """For ``route`` alone: reads what was learned where there is a ledger, writes nothing."""
+        """For ``route`` alone: reads what was learned where there is a ledger, and records nothing.
+
+        What had to be folded anew is kept in the folder ``state``, so that the next one need not.
+        """
         if database_file(self.settings.db).exists():
             self._session.open(read_only=True)
         try:

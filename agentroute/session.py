@@ -44,7 +44,6 @@ class Session:
         self.embedder = make_embedder(settings.embedder)
         make_depth(settings.depth)
         self._ledger: Ledger | None = None
-        self._read_only = False
         self.policies = self._new_policies(None)
         self.policies.get(settings.router, trusted=True)
         self._executor: Executor | None = None
@@ -58,19 +57,17 @@ class Session:
             LedgerError: the ledger cannot be opened.
         """
         self._ledger = Ledger.open(self.settings.db, read_only=read_only)
-        self._read_only = read_only
         self.policies = self._new_policies(self._ledger)
         take_up(self.registry, self._ledger)
 
     async def aclose(self) -> None:
-        """Stop the workers, keep what was learned, drain the ledger's writer; may be called twice."""
+        """Stop the workers, keep what was learned, drain the writer. May be called twice."""
         executor, ledger = self._executor, self._ledger
         self._executor = self._ledger = None
         if executor is not None:
             await executor.aclose()
         if ledger is not None:
-            if not self._read_only:
-                await self.policies.aclose()
+            await self.policies.aclose()
             self.registry.live.known[str(ledger.path)] = ledger.head()[0]
             await asyncio.to_thread(ledger.close)
 

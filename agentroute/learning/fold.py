@@ -68,6 +68,7 @@ class Learner:
         self._respace = Respace(embedder) if embedder is not None else None
         self._snapshots, self._saved, self._opened = snapshots, 0, False
         self._lock, self._holds = threading.RLock(), 0
+        self._driving = threading.Lock()  # so that many runs that wait are one load on the loop
         self._steps: Steps | None = None
         self._limit = self._within = 0
 
@@ -119,12 +120,24 @@ class Learner:
             return
         if not self._opened:
             await asyncio.to_thread(self.open)
-        upto, before = self.ledger.head()[0], self.counts
+        upto = self.ledger.head()[0]
+        while self.folded < upto:
+            if not self._driving.acquire(blocking=False):
+                await asyncio.sleep(SLICE_S)  # whoever drives folds these rows too
+                continue
+            try:
+                await self._drive(upto)
+            finally:
+                self._driving.release()
+
+    async def _drive(self, upto: int) -> None:
+        before = self.counts
         while self.folded < upto:
             self._slice(upto, SLICE_S)
-            await asyncio.sleep(SLICE_S if self._holds else 0)
             if self.folded - self._saved >= SAVE_EVERY:
                 await asyncio.to_thread(self._save_if, SAVE_EVERY)
+            if self.folded < upto:
+                await asyncio.sleep(SLICE_S if self._holds else 0)
         self._tell(before)
 
     def _slice(self, upto: int, seconds: float | None) -> None:

@@ -13,8 +13,8 @@ steps, live or years later, gives the same observations (a property test holds i
   A member that failed has its 0 already and gets nothing of a joint score.
 - Feedback that came more than ``ttl_s`` after the decision, by the rows' own times, is *expired*.
 - What is not about a candidate of a route decision (a planner's model call, say) is *unknown*.
-- The request is handed over with the evidence that was recorded (``with_evidence``), so that what is
-  learned rests on what was said at the decision, not on what would be said today.
+- The request carries the evidence that was recorded (``with_evidence``): what is learned rests on
+  what was said at the decision, not on what would be said today.
 """
 
 from __future__ import annotations

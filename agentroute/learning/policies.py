@@ -118,7 +118,7 @@ class Policies:
         ]
 
     def refused(self, policy: Policy, seq: int) -> str:
-        """Why a policy's router could not learn from a row that was just folded; '' where it did."""
+        """Why a policy's router could not learn from one of the last rows; '' where it did."""
         return next((x.skipped.get(seq, "") for p, x in self._learners if p is policy), "")
 
     async def aclose(self) -> None:

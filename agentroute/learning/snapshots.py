@@ -34,7 +34,7 @@ KEEP = 3
 class Snapshots:
     """The snapshots of one router's spec over one ledger, in ``folder`` / "snapshots".
 
-    ``depends_on`` is all that the state depends on beside the spec, the router's code and the rows
+    ``depends_on`` is all that the state depends on beside the spec, the release and the rows
     (embedder, seed, weights, ...), as JSON: a snapshot that was written under another is not used.
     """
 
@@ -52,7 +52,7 @@ class Snapshots:
         about = orjson.dumps([own, _relative(ledger.path, folder)], option=orjson.OPT_SORT_KEYS)
         plain = re.sub(r"[^A-Za-z0-9]+", "-", own["name"]).strip("-")[:40] or "router"
         self.name = f"{plain}-{sha256(about)[:12]}"
-        self._fits = {"spec": own, "code": _code(type(router)), **depends_on}
+        self._fits = {"spec": own, "release": _release(type(router)), **depends_on}
 
     def newest(self) -> Snapshot | None:
         """The newest that fits; None where none does."""
@@ -106,8 +106,8 @@ def _relative(path: Path, folder: Path) -> str:
         return str(path.absolute())
 
 
-def _code(cls: type) -> str:
-    """What the state depends on of the code: the release, and the file that the router stands in."""
+def _release(cls: type) -> str:
+    """What the state depends on of the code: the release, and the file of the router."""
     from agentroute import __version__
 
     try:

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,10 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
 _NUMBERED = re.compile(r"\.?v(\d+)\.(?:npz|json)")
 _FORMAT = 1
-# Where NaN means "never observed" (the cost head of LinUCB, the outcomes of kNN), also inside of an
-# ensemble; any other router names its arrays in ``meta["may_be_nan"]``.
-_UNSEEN = re.compile(r"(?:^|[./:])(?:costs\.base|quality)$")
+# Where NaN means "never observed" (the cost head of LinUCB, the outcomes of kNN, the reasoner's
+# fitted threshold), also inside of an ensemble; any other router names its arrays in
+# ``meta["may_be_nan"]``.
+_UNSEEN = re.compile(r"(?:^|[./:])(?:costs\.base|quality|scope)$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,7 +206,7 @@ def _claim(home: Path, number: int) -> int:
 
 def write_synced(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path`` so that after a crash there is the old file or the new, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.tmp")
     with temporary.open("wb") as f:
         f.write(data)
         f.flush()

@@ -178,8 +178,14 @@ class ArmBank:
         """Continue from ``arrays()`` of a bank with the same d and k."""
         self.size = len(arrays["n"])
         self._allocate(max(4, self.size))
+        whole = self._whole()
         for name in self.TRUTH:
-            getattr(self, name)[: self.size] = self._unpack(name, arrays[name])
+            own = getattr(self, name)[: self.size]
+            if name in ("A", "inv"):
+                flat = own.reshape(self.size, self.d * self.d)
+                np.take(arrays[name], whole, axis=1, out=flat, mode="clip")  # clip: no copy
+            else:
+                own[...] = arrays[name]
         if self.widths:
             self.widths.load(arrays, self.inv)
         self.A0, self.b0 = (np.array(arrays[m], np.float64) for m in ("A0", "b0"))
@@ -213,13 +219,12 @@ class ArmBank:
         for name, value in old.items():
             getattr(self, name)[: self.size] = value
 
-    def _unpack(self, name: str, value: NDArray[np.generic]) -> NDArray[np.generic]:
-        if name not in ("A", "inv"):
-            return value
-        full = np.empty((len(value), self.d, self.d))
+    def _whole(self) -> NDArray[np.int64]:
+        """(d * d,) where each number of a symmetric matrix stands in its upper triangle."""
+        at = np.zeros((self.d, self.d), np.int64)
         i, j = np.triu_indices(self.d)
-        full[:, i, j] = full[:, j, i] = value
-        return full
+        at[i, j] = at[j, i] = np.arange(len(i))
+        return at.ravel()
 
     def _forget(self, row: int, gamma: float) -> None:
         for name in ("A", "b", "B", "Z", "c"):
