@@ -26,6 +26,7 @@
     ├── LedgerError
     │   ├── LedgerBusyError
     │   ├── RowRefusedError
+    │   ├── RowUnreadableError
     │   ├── LedgerTamperedError
     │   ├── SchemaVersionError
     │   ├── UnknownRunError
@@ -247,6 +248,10 @@ class LedgerBusyError(LedgerError):
 
 class RowRefusedError(LedgerError):
     """A row that the ledger cannot store; rows queued beside it are not harmed."""
+
+
+class RowUnreadableError(LedgerError):
+    """A stored row that is not what its table holds; other rows can be read."""
 
 
 class LedgerTamperedError(LedgerError):

@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 SLICE_S = 0.004  # a row more, and the loop was held for less than 5 ms
 SAVE_EVERY, WORTH_SAVING = 2_000, 100
-LAST_SKIPPED = 16
 Steps = Iterator[tuple[int, list[Observation]]]
 
 
@@ -44,8 +43,7 @@ class Learner:
     With ``snapshots`` the first fold goes on from the newest one that fits, and one is written
     every ``SAVE_EVERY`` rows and by ``close``. A router with ``learns`` False folds nothing.
 
-    What a router's ``update`` raises is logged and counted, and that observation skipped:
-    ``skipped`` has the last ones, seq to reason.
+    What cannot be read, and what a router's ``update`` raises on, is counted, logged and skipped.
     """
 
     def __init__(
@@ -63,7 +61,6 @@ class Learner:
         self.router, self.ledger, self.base = router, ledger, base
         self.learns = bool(getattr(router, "learns", True))
         self.folded = 0
-        self.skipped: dict[int, str] = {}
         self._folding = Folding(ledger, ttl_s=ttl_s, credit=credit, weights=weights)
         self._respace = Respace(embedder) if embedder is not None else None
         self._snapshots, self._saved, self._opened = snapshots, 0, False
@@ -76,6 +73,11 @@ class Learner:
     def counts(self) -> Counter[str]:
         """A copy of the counters."""
         return self._folding.counts.copy()
+
+    @property
+    def skipped(self) -> dict[int, str]:
+        """Rows that taught nothing since they could not be read or learned from; the last ones."""
+        return self._folding.skipped
 
     def version(self) -> str:
         """``<sha256 of the base artefact>@<folded>``: what a decision records as its policy."""
@@ -150,33 +152,52 @@ class Learner:
                 raise RouterStateError(
                     f"folding row {self._within} was interrupted", hint="open the ledger again"
                 )
-            for seq, observed in self._rows(upto):
-                self._within = seq
+            while (row := self._next(upto)) is not None:
+                self._within, observed = row
                 for observation in observed:
                     self._teach(observation)
-                self._within, self.folded = 0, seq
+                self._within, self.folded = 0, row[0]
                 if self.folded - self._saved >= SAVE_EVERY and self._snapshots is not None:
                     return
                 if end is not None and perf_counter() >= end:
                     return
             self.folded, self._steps = max(self.folded, self._limit), None
 
-    def _rows(self, upto: int) -> Steps:
-        if self._steps is None or self._limit > upto:
-            self._steps, self._limit = self._folding.steps(self.folded, upto), upto
-        return self._steps
+    def _next(self, upto: int) -> tuple[int, list[Observation]] | None:
+        """The next row that may teach something; None where they are at an end.
+
+        What cannot be read for the moment (a full disk, an embedder that does not answer) is raised
+        and nothing has happened: the next fold begins with the same row.
+        """
+        counts = self._folding.counts.copy()
+        try:
+            if self._steps is None or self._limit > upto:
+                self._steps, self._limit = self._folding.steps(self.folded, upto), upto
+            row = next(self._steps, None)
+            return row and (row[0], [o for told in row[1] if (o := self._here(told))])
+        except BaseException:
+            self._steps, self._folding.counts = None, counts
+            raise
+
+    def _here(self, observation: Observation) -> Observation | None:
+        """In the space of our embedder; None where its text was erased."""
+        if self._respace is None:
+            return observation
+        try:
+            return replace(observation, request=self._respace.of(observation.request))
+        except RouterStateError as e:
+            self._skip(observation, e)
+            return None
 
     def _teach(self, observation: Observation) -> None:
         try:
-            if self._respace is not None:
-                request = self._respace.of(observation.request)
-                observation = replace(observation, request=request)
             self.router.update(observation)
         except Exception as e:  # whatever it is, the rows after it are folded
-            self._folding.counts.update(folded=-1, skipped=1)
-            self.skipped[observation.seq] = f"{type(e).__name__}: {e}"
-            for old in list(self.skipped)[:-LAST_SKIPPED]:
-                del self.skipped[old]
+            self._skip(observation, e)
+
+    def _skip(self, observation: Observation, error: Exception) -> None:
+        self._folding.counts["folded"] -= 1
+        self._folding.skip(observation.seq, error)
 
     def _tell(self, before: Mapping[str, int]) -> None:
         n = self.counts["skipped"] - before.get("skipped", 0)
@@ -210,7 +231,7 @@ class Learner:
             return
         self.folded = self._saved = found.folded
         self._folding.counts = Counter(found.provenance["counts"])
-        self.skipped = {int(seq): why for seq, why in found.provenance["skipped"]}
+        self._folding.skipped = {int(seq): why for seq, why in found.provenance["skipped"]}
 
     def close(self) -> None:
         """Write a snapshot where enough was folded since the last."""

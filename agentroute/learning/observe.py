@@ -27,6 +27,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from agentroute.errors import RowUnreadableError, UnknownDecisionError
 from agentroute.learning.credit import Credit, equal
 from agentroute.learning.sources import WEIGHTS, kind_of
 from agentroute.ledger import Ledger, Row
@@ -36,6 +37,7 @@ from agentroute.model.outcomes import Feedback, Observation, Outcome
 from agentroute.model.scores import Scores
 
 TTL_S = 30 * 86_400.0
+LAST_SKIPPED = 16
 _TAUGHT = ("outcomes", "feedback")
 
 
@@ -52,8 +54,9 @@ class Share:
 class Folding:
     """Reads rows, yields observations, counts what it did not yield and why.
 
-    ``counts``: folded, duplicate, expired, muted (a source of weight 0), unknown; and own, joint,
-    run for the feedback folded.
+    ``counts``: folded, duplicate, expired, muted (a source of weight 0), unknown, skipped (what
+    cannot be read, or learned from); and own, joint, run for the feedback folded. ``skipped`` has
+    the last of these rows: seq to reason.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Folding:
         self.ledger, self.ttl_s, self.credit = ledger, ttl_s, credit
         self.weights = {**WEIGHTS, **weights}
         self.counts: Counter[str] = Counter()
+        self.skipped: dict[int, str] = {}
         self._record = lru_cache(maxsize=256)(ledger.record)
         self._before = lru_cache(maxsize=256)(self._read_before)
         self._asked = lru_cache(maxsize=256)(_asked)
@@ -75,10 +79,21 @@ class Folding:
         self, after_seq: int = 0, upto: int | None = None
     ) -> Iterator[tuple[int, list[Observation]]]:
         """``(seq, observations)`` of each row with ``after_seq < seq <= upto``, in order."""
-        for row in self.ledger.rows(after_seq, upto, tables=_TAUGHT):
-            observed = self._of_outcome(row) or self._of_feedback(row)
+        for row in self.ledger.rows(after_seq, upto, tables=_TAUGHT, skip=self.skip):
+            try:
+                observed = self._of_outcome(row) or self._of_feedback(row)
+            except (RowUnreadableError, UnknownDecisionError) as e:  # its own or its decision's row
+                self.skip(row.seq, e)
+                continue
             self.counts["folded"] += len(observed)
             yield row.seq, observed
+
+    def skip(self, seq: int, error: Exception) -> None:
+        """Nothing is learned from a row, and why; the last reasons are kept."""
+        self.counts["skipped"] += 1
+        self.skipped[seq] = f"{type(error).__name__}: {error}"
+        for old in list(self.skipped)[:-LAST_SKIPPED]:
+            del self.skipped[old]
 
     def _of_outcome(self, row: Row) -> list[Observation]:
         o = row.value

@@ -13,7 +13,7 @@ from agentroute.ledger.backup import backup
 from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.lease import Lease, take_lease
-from agentroute.ledger.reader import Reader
+from agentroute.ledger.reader import Reader, Skip
 from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
 from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
@@ -174,10 +174,18 @@ class Ledger:
         return queries.run_rows(self._reader, run_id)
 
     def rows(
-        self, after_seq: int = 0, upto: int | None = None, *, tables: Sequence[str] = TABLES
+        self,
+        after_seq: int = 0,
+        upto: int | None = None,
+        *,
+        tables: Sequence[str] = TABLES,
+        skip: Skip | None = None,
     ) -> Iterator[Row]:
-        """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now."""
-        return self._reader.rows(after_seq, upto, tables)
+        """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now.
+
+        ``skip(seq, error)`` is told of a row that cannot be read; without it the error is raised.
+        """
+        return self._reader.rows(after_seq, upto, tables, skip)
 
     def about(self, decision: Decision) -> list[Row]:
         """Outcomes and feedback of a decision, also what was said of its run later, in order."""

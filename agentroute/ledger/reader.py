@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from heapq import merge
 from pathlib import Path
 from typing import Any
 
-from agentroute.errors import LedgerError, UnknownDecisionError
+from agentroute.errors import RowUnreadableError, UnknownDecisionError
 from agentroute.ledger.chain import TABLES
 from agentroute.ledger.connect import in_our_words, open_reader
 from agentroute.ledger.insert import head
@@ -21,6 +21,7 @@ from agentroute.ledger.rows.encode import ERASED_TYPE
 from agentroute.model.candidates import CardSet
 from agentroute.model.decisions import Decision, DecisionRecord
 
+Skip = Callable[[int, RowUnreadableError], None]
 Raw = tuple[int, str, bytes]  # seq, table, body
 _PAGE = 1000
 
@@ -122,17 +123,32 @@ class Reader:
     def _cardset(self, blob_sha: str) -> CardSet:
         blob = self.blob(blob_sha)
         if blob is None:
-            raise LedgerError(
+            raise RowUnreadableError(
                 f"the card set {blob_sha} is missing", hint="run: agentroute ledger verify"
             )
         return decode_cardset(blob)
 
     def rows(
-        self, after_seq: int = 0, upto: int | None = None, tables: Sequence[str] = TABLES
+        self,
+        after_seq: int = 0,
+        upto: int | None = None,
+        tables: Sequence[str] = TABLES,
+        skip: Skip | None = None,
     ) -> Iterator[Row]:
-        """Rows with ``after_seq < seq <= upto`` (default: the head at the first step), in order."""
+        """Rows with ``after_seq < seq <= upto`` (default: the head at the first step), in order.
+
+        Raises:
+            RowUnreadableError: one cannot be read, where there is no ``skip`` to be told of it.
+        """
         for seq, table, body in self.raw(after_seq, upto, tables):
-            yield decode_row(table, seq, body)
+            try:
+                row = decode_row(table, seq, body)
+            except RowUnreadableError as e:
+                if skip is None:
+                    raise
+                skip(seq, e)
+            else:
+                yield row
 
     def raw(
         self, after_seq: int = 0, upto: int | None = None, tables: Sequence[str] = TABLES

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentroute.errors import ConfigError, RouterStateError, UnknownRunError
+from agentroute.errors import ConfigError, LedgerError, RouterStateError, UnknownRunError
 from agentroute.learning import Learner, observations
 from agentroute.learning.credit import by_task_weight, make_credit
 from agentroute.ledger import Ledger
@@ -228,6 +229,48 @@ def test_what_a_router_cannot_learn_from_is_counted_and_skipped(ledger, team, ca
     live.fold()  # rows after it are folded, and the old one is not told again
     assert (live.counts["folded"], len(caplog.records)) == (3, 1)
     assert bits(rebuild(ledger, Picky, (head - 1, head)).router) == bits(live.router)
+
+
+@pytest.mark.parametrize("table", ["decisions", "feedback"])
+def test_a_row_that_cannot_be_read_does_not_keep_the_next_from_it(tmp_path, table):
+    path = tmp_path / "a.db"
+    with Ledger.open(str(path)) as ledger:
+        for i in range(3):
+            ledger.append(record(i, cards=CARDS))
+        for i in range(3):
+            ledger.append(fb(i, f"r1-d{i}", 0.5)).wait(5)
+    seq = {"decisions": 2, "feedback": 5}[table]
+    with sqlite3.connect(path) as con:
+        con.execute(f"DROP TRIGGER {table}_no_update")
+        con.execute(f"UPDATE {table} SET body = '{{}}' WHERE seq = ?", (seq,))
+    with Ledger.open(str(path), read_only=True) as ledger:
+        learner = Learner(Counting(), ledger)
+        learner.fold()
+        assert (learner.counts["folded"], learner.counts["skipped"]) == (2, 1)
+        assert (learner.folded, list(learner.skipped)) == (6, [5])
+        assert "RowUnreadableError" in learner.skipped[5]
+
+
+def test_what_cannot_be_read_for_the_moment_is_read_the_next_time(ledger, team, monkeypatch):
+    for i in range(3):
+        ledger.append(fb(i, f"r1-d{i}", 0.5)).wait(5)
+    live, once = Learner(Counting(), ledger), Learner(Counting(), ledger)
+    once.fold()
+    read, left = ledger.about, [0, 1]
+
+    def about(decision):
+        if decision.id == "r1-d1" and left.pop():
+            raise LedgerError("disk I/O error")
+        return read(decision)
+
+    monkeypatch.setattr(ledger, "about", about)
+    with pytest.raises(LedgerError, match="disk"):
+        live.fold()
+    left[:] = [0] * 9
+    assert live.folded == ledger.head()[0] - 2
+    live.fold()
+    assert (live.counts, live.version()) == (once.counts, once.version())
+    assert bits(live.router) == bits(once.router)
 
 
 def test_a_fold_that_was_interrupted_is_not_folded_around(ledger, team):

@@ -323,4 +323,5 @@ def test_an_erased_prompt_is_not_embedded_again(ledger):
     live = Learner(make_router("linucb"), ledger, embedder=EMBEDDER)
     live.fold()
     assert live.counts["skipped"] >= 1
+    assert live.router.space.embedder_id == EMBEDDER.id
     assert "erased" in next(reversed(live.skipped.values()))

@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from agentroute.errors import LedgerError
+from agentroute.errors import LedgerError, RowUnreadableError
 
 MAGIC = b"ARPK1\n"
 DTYPES = frozenset({"<f8", "<f4", "<i8", "<i4", "|u1", "|b1"})
@@ -55,7 +55,7 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of ``pack``, bit-equal and read-only; they share the memory of ``data``.
 
     Raises:
-        LedgerError: anything in ``data`` that ``pack`` would not have written.
+        RowUnreadableError: anything in ``data`` that ``pack`` would not have written.
     """
     offset = _START + _header_length(data)
     arrays: dict[str, NDArray[Any]] = {}
@@ -72,8 +72,9 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _broken(what: str) -> LedgerError:
-    return LedgerError(f"packed data is broken: {what}", hint="run: agentroute ledger verify")
+def _broken(what: str) -> RowUnreadableError:
+    hint = "run: agentroute ledger verify"
+    return RowUnreadableError(f"packed data is broken: {what}", hint=hint)
 
 
 def _header_length(data: bytes) -> int:
