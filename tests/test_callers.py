@@ -35,6 +35,7 @@ PLAIN_BASES = {"Generic", "Protocol", "BaseModel", "ABC", "Exception", "object",
 # needs it, and what for.
 WAITING: dict[str, str] = {
     "adapters.writer.card_writer": "issue 9: agents add has a model write the card",
+    "bench.opening.bench_opening": "issue 9: bench ledger prints what opening costs",
     "choosing.sets.recall_at": "issue 10: how much of a wanted set the first m keep",
     "choosing.sets.set_reward": "issue 10: what a chosen set is worth",
     "evaluation.metrics.expected_calibration_error": "issue 11: doctor tells of calibration",

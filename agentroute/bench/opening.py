@@ -40,7 +40,7 @@ WORDS = ("audit", "table", "licence", "report", "profile", "answer", "plan", "mo
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class _Opened:
     """Seconds of CPU, by the number of decisions in the ledger."""
 
     decisions: int
@@ -63,7 +63,7 @@ def bench_opening(
         repeats: processes timed for each.
     """
     with tempfile.TemporaryDirectory() as name:
-        rows = [opened(Path(name), n, repeats=repeats) for n in (0, *sizes)]
+        rows = [_opened(Path(name), n, repeats=repeats) for n in (0, *sizes)]
     empty, *long = rows
     out = [Goal("route on an empty ledger: CPU", empty.route, None, "s")]
     for row in long:
@@ -76,21 +76,21 @@ def bench_opening(
     return out
 
 
-def opened(folder: Path, decisions: int, *, repeats: int = 5) -> Opened:
+def _opened(folder: Path, decisions: int, *, repeats: int = 5) -> _Opened:
     """Write a ledger of so many decisions into ``folder`` and time what opens it."""
     home = folder / str(decisions)
     home.mkdir()
     registry = Registry(search_order("agents"))
-    write_ledger(home / "agentroute.db", registry.cardset(make_embedder()), decisions)
+    _write_ledger(home / "agentroute.db", registry.cardset(make_embedder()), decisions)
     first = _route_cpu(home)
     times = [_route_cpu(home) for _ in range(repeats)]
     with Ledger.open(f"sqlite:///{home}/agentroute.db", read_only=True) as ledger:
         start = time.process_time()
         take_up(registry, ledger)
-        return Opened(decisions, first, median(times), time.process_time() - start)
+        return _Opened(decisions, first, median(times), time.process_time() - start)
 
 
-def write_ledger(path: Path, cards: CardSet, decisions: int, *, seed: int = 0) -> None:
+def _write_ledger(path: Path, cards: CardSet, decisions: int, *, seed: int = 0) -> None:
     """A ledger as runs write it, in one run: a decision among all cards, its outcome, feedback."""
     with Ledger.open(f"sqlite:///{path}") as ledger:
         for at, record in enumerate(_records(cards, decisions, seed)):

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from agentroute.model.state import StateDict
 log = logging.getLogger(__name__)
 
 FOLDER = "snapshots"  # in the folder of learned state
+DISTRIBUTION = "agentroute-router"
 KEEP = 3
 
 
@@ -107,10 +109,22 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _release(cls: type) -> str:
-    """What the state depends on of the code: the release, and the file of the router."""
-    from agentroute import __version__
+    """What the state depends on of the code: the release, and the files of the router.
 
+    Of ours all of its folder, so that a checkout need not change its version; of one of your own
+    the file that it stands in.
+    """
     try:
-        return f"{__version__} {sha256(Path(inspect.getfile(cls)).read_bytes())}"
+        file = Path(inspect.getfile(cls))
+        ours = cls.__module__.startswith("agentroute.")
+        files = sorted(file.parent.glob("*.py")) if ours else [file]
+        return f"{_version()} {sha256(b''.join(f.read_bytes() for f in files))}"
     except (OSError, TypeError):  # defined in a shell: good for as long as the process lives
         return f"{id(cls)} of process {os.getpid()}"
+
+
+def _version() -> str:
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return ""
