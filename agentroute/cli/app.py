@@ -43,6 +43,8 @@ def _root(
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks and log to stderr."),
 ) -> None:
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, stream=sys.stderr)
+    if not debug:  # what was set aside or learned again changes answers: it is said
+        logging.getLogger("agentroute.learning").setLevel(logging.WARNING)
 
 
 def _commands() -> list[ModuleType]:
