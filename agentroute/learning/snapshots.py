@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 FOLDER = "snapshots"  # in the folder of learned state
 DISTRIBUTION = "agentroute-router"
 KEEP = 3
+LARGE, LARGEST = 100_000_000, 1_000_000_000  # bytes: of large ones the last is kept, beyond none
 
 
 class Snapshots:
@@ -77,13 +78,16 @@ class Snapshots:
 
     def save(self, state: StateDict, *, base: str, folded: int, notes: Mapping[str, Any]) -> None:
         """Write one, and forget those before the last few; a failure is logged."""
+        size = sum(a.nbytes for a in state.arrays.values())
         try:
+            if size > LARGEST:
+                raise RouterStateError(f"the state has {size / 1e9:.1f} GB")
             self.store.save(
                 self.name, state, base=base, folded=folded,
                 ledger_hash=self._ledger.hash_at(folded) or "",
                 provenance={"fits": self._fits, **notes},
             )  # fmt: skip
-            self.store.prune(self.name, keep=KEEP)
+            self.store.prune(self.name, keep=KEEP if size < LARGE else 1)
         except (RouterStateError, LedgerError, OSError) as e:
             log.warning("no snapshot of '%s' was written: %s", self.name, e)
 

@@ -188,6 +188,24 @@ def test_a_folder_that_cannot_be_written_is_no_error(ledger, tmp_path, caplog):
     assert live.folded == ledger.head()[0]
 
 
+def test_of_large_states_the_last_is_kept_and_of_the_largest_none(
+    ledger, tmp_path, monkeypatch, caplog
+):
+    fill(ledger, 0, 9)
+    live = learner(tmp_path, ledger)
+    store, name = live._snapshots.store, live._snapshots.name
+    monkeypatch.setattr("agentroute.learning.snapshots.LARGE", 8)
+    for upto in (6, 12, 18):
+        live.fold(upto)
+        live._save_if(1)
+    assert store.versions(name) == [3]
+    monkeypatch.setattr("agentroute.learning.snapshots.LARGEST", 8)
+    live.fold()
+    live._save_if(1)
+    assert store.versions(name) == [3]
+    assert "the state has 0.0 GB" in caplog.text
+
+
 SAVER = """
 import sys
 from pathlib import Path
