@@ -14,9 +14,8 @@ from pydantic import BaseModel, ValidationError
 from agentroute.config.paths import database_file, search_order
 from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
 from agentroute.errors import ConfigError, NestedLoopError, UsageError
-from agentroute.execution.dryrun import dry_run
+from agentroute.execution.answer.output import keep_artifacts, typed
 from agentroute.execution.found import RouteFound
-from agentroute.execution.output import keep_artifacts, typed
 from agentroute.learning.policies import Learned
 from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
@@ -27,7 +26,6 @@ from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.runs import RunResult
 from agentroute.model.tasks import Task
-from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work
 from agentroute.registry.registry import Registry
 from agentroute.session import Session
@@ -40,12 +38,14 @@ class Orchestrator:
     """Plans, chooses, runs, joins, records and learns. Use it as an async context manager.
 
     ``router``, ``depth`` and ``refine`` are a name or a mapping with ``name`` and parameters;
+    A router that was fitted is ``{"name": NAME, "state": S}``, S in the folder ``state``.
     ``ledger`` is a ``sqlite:///`` URL; ``objective`` weighs quality, cost and latency of every
     choice; ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` makes choices repeatable.
     Opening rebuilds the routers and the live state of the agents from the ledger.
 
     Raises:
         ConfigError: a name or number that is not accepted, while building.
+        RouterStateError: a state that is not there or does not fit, while building.
         LedgerError: the ledger cannot be opened, on entry.
     """
 
@@ -257,11 +257,23 @@ class Orchestrator:
         Raises:
             NoCandidateError: nobody is eligible; says why.
         """
-        self.registry.refresh()
-        if isinstance(task, str):
-            task = plan_of_text(task, skills=tuple(skills)).tasks[0]
-        rules, policy = self._session.rules_of(self.settings.router, seed=seed)
-        return await dry_run(task, self.registry, self._session.embedder, policy, rules, k=k)
+        return (await self._session.look([task], skills=skills, k=k, seed=seed))[0]
+
+    async def route_many(
+        self,
+        tasks: Sequence[str | Task],
+        *,
+        skills: Sequence[str] = (),
+        k: int = 1,
+        seed: int | None = None,
+        top: int = 16,
+    ) -> list[RouteFound]:
+        """``route`` of each task, scored together; the best ``top`` and the chosen are listed.
+
+        Raises:
+            NoCandidateError: nobody is eligible for one of the tasks; says why.
+        """
+        return await self._session.look(tasks, skills=skills, k=k, seed=seed, top=top)
 
     async def feedback(
         self,

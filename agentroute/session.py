@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from agentroute.config.paths import Place, search_order
 from agentroute.config.settings import Settings
 from agentroute.errors import ExecutionError, UnknownRunError
 from agentroute.execution.decider import Decider, Rules
+from agentroute.execution.dryrun import dry_runs
+from agentroute.execution.found import RouteFound
 from agentroute.execution.progress import RunLimits
 from agentroute.features.text import make_embedder
 from agentroute.learning.policies import Policies
@@ -22,6 +24,8 @@ from agentroute.learning.taking_up import take_up
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
 from agentroute.model.plans import AgentUse, Plan, Spec
+from agentroute.model.tasks import Task
+from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
@@ -139,6 +143,21 @@ class Session:
         )
         return rules, policy
 
+    async def look(
+        self, tasks: Sequence[str | Task], *, skills: Sequence[str] = (), k: int = 1,
+        seed: int | None = None, top: int | None = None,
+    ) -> list[RouteFound]:  # fmt: skip
+        """Who would be asked for each task, by the settings' router; records nothing.
+
+        Raises:
+            NoCandidateError: nobody is eligible for one of the tasks; says why.
+        """
+        self.registry.refresh()
+        own = tuple(skills)
+        work = [plan_of_text(t, skills=own).tasks[0] if isinstance(t, str) else t for t in tasks]
+        rules, policy = self.rules_of(self.settings.router, seed=seed)
+        return await dry_runs(work, self.registry, self.embedder, policy, rules, k=k, top=top)
+
     @property
     def _objective(self) -> Objective:
         o = self.settings.objective
@@ -174,6 +193,7 @@ class Session:
             ledger,
             self.rules,
             refine=AgentUse.of(s.refine, field="refine"),
+            accept_at=s.accept_at,
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",
             planner=self.plan,

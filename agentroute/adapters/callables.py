@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
+from agentroute.adapters.untrusted import words_of
 from agentroute.errors import AgentFailedError
 from agentroute.model.calls import AgentCall, OnChunk
 
@@ -71,7 +72,7 @@ def _plain(error: BaseException) -> Exception:
     """A future cannot carry ``StopIteration`` or an exit: an agent that raises these failed."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    return AgentFailedError(f"{type(error).__name__}: {error}")
+    return AgentFailedError(words_of(error))
 
 
 async def call_function(

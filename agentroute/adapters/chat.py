@@ -6,7 +6,13 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from agentroute.adapters.client import ChatClient, ChatMessage, ChatReply, endpoint_configured
+from agentroute.adapters.client import (
+    CHARS_A_TOKEN,
+    ChatClient,
+    ChatMessage,
+    ChatReply,
+    endpoint_configured,
+)
 from agentroute.adapters.schema import check, strict
 from agentroute.adapters.structured import Form, ask_json
 from agentroute.adapters.untrusted import TASK_CHARS, fence, neutralise
@@ -25,7 +31,6 @@ __all__ = [
 ]
 
 HISTORY_TURNS = 20
-CHARS_A_TOKEN = 4  # a rule of thumb, used only to reserve budget before a call
 
 ChatHandler = Callable[[AgentCall], Awaitable[AgentReply]]
 ChatStream = Callable[[AgentCall], AsyncIterator[str | AgentReply]]
@@ -176,5 +181,7 @@ def _checked(reply: AgentReply, refusal: str) -> AgentReply:
         text = neutralise(refusal, 2000)
         return reply.model_copy(update={"text": text, "abstained": True})
     if not reply.text.strip():
-        raise ModelReplyError("the model sent an empty answer")
+        error = ModelReplyError("the model sent an empty answer")
+        error.spent = reply.usage
+        raise error
     return reply

@@ -14,6 +14,7 @@ from agentroute.cli.parts.common import (
     Json,
     emit,
     registry_of,
+    remark,
     settings_of,
     shut_out,
     table,
@@ -39,6 +40,7 @@ def ls(
 ) -> None:
     """Every agent: skills, status, price, circuit breaker and the folder it comes from."""
     registry = registry_of(settings_of(config, db), agents)
+    remark(registry)
     shut = shut_out(settings_of(config, db), registry)
     rows: list[dict[str, Any]] = [
         {
@@ -122,6 +124,7 @@ def check(
             typer.echo(f"{file}: ok, agent '{load_card(file).name}'")
         return
     registry = registry_of(settings_of(config), agents)
+    remark(registry)
     if registry.problems:
         raise typer.Exit(3)
     typer.echo(f"{len(registry)} cards ok")

@@ -15,6 +15,7 @@ from agentroute.cli.parts.common import (
     Json,
     emit,
     orchestrator_of,
+    router_spec,
     run_async,
 )
 
@@ -24,7 +25,12 @@ WorkArgument = Annotated[
 Inputs = Annotated[
     list[str] | None, typer.Option("--input", "-i", help="An input of the graph.", metavar="K=V")
 ]
-RouterName = Annotated[str | None, typer.Option("--router", help="Which router decides.")]
+RouterName = Annotated[
+    str | None,
+    typer.Option(
+        "--router", help="Which router decides: a name, or '{name: gnn, state: S}'.", metavar="SPEC"
+    ),
+]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
 
 
@@ -58,7 +64,7 @@ def route(
     """A dry run of one choice: who, with what probability, and why. Calls and writes nothing."""
     from agentroute.cli.parts.views import show_route
 
-    orc = orchestrator_of(config, db, agents, router=router)
+    orc = orchestrator_of(config, db, agents, router=_spec(router))
 
     async def go() -> Any:
         async with orc.reading():
@@ -109,7 +115,10 @@ def run(
     db: Db = None,
     as_json: Json = False,
 ) -> None:
-    """Run a graph or a task: plan, choose, call, join, verify, learn. Exit 1 if it failed."""
+    """Run a graph or a task: plan, choose, call, join, verify, learn.
+
+    Exit 1 if it failed, missed its goal, or was verified below accept_at.
+    """
     from agentroute.cli.parts.progress import Progress
     from agentroute.cli.parts.views import show_run
     from agentroute.errors import UsageError
@@ -117,7 +126,7 @@ def run(
     if (work is None) == (resume is None):
         raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
     orc = orchestrator_of(
-        config, db, agents, router=router, seed=seed, out=str(out) if out else None,
+        config, db, agents, router=_spec(router), seed=seed, out=str(out) if out else None,
         graphs=_folders(graphs),
     )  # fmt: skip
     answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
@@ -140,7 +149,8 @@ def run(
         emit(result)
     else:
         show_run(result)
-    if result.status in ("failed", "waiting") or result.goal_missed:
+    low = result.verdict is not None and not result.verdict.accepted
+    if result.status in ("failed", "waiting") or result.goal_missed or low:
         raise typer.Exit(1)
 
 
@@ -194,6 +204,10 @@ def parse_inputs(given: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--input {pair} is not K=V", hint="for example --input path=.")
         out[key] = value
     return out
+
+
+def _spec(router: str | None) -> Any:
+    return None if router is None else router_spec(router)
 
 
 def _folders(graphs: list[Path] | None) -> tuple[str, ...] | None:

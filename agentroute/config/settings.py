@@ -77,6 +77,8 @@ class Settings(Part):
     """How many agents for a task: a name, or a mapping."""
     refine: Written = "refiner"
     """Who joins the answers: an agent's name, or a mapping."""
+    accept_at: float = Field(0.5, ge=0, le=1)
+    """A verified answer below this is tried once more, then handed over as degraded; 0: never."""
     feedback_weights: FeedbackWeights = FeedbackWeights()
     """How much a word of each kind of source weighs in learning."""
     objective: ObjectiveSettings = ObjectiveSettings()

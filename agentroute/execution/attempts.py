@@ -61,6 +61,7 @@ class Attempts:
                 return _over(work, "failed", failed, said, attempt - 1)
             decision = ruling.decision
             try:
+                run.check_rows()
                 if decision.status == "abstained":
                     said.append(f"task '{work.task.id}': nobody was called ({decision.reason})")
                     return _over(work, "abstained", failed, said, attempt, decision)
@@ -144,9 +145,11 @@ class Attempts:
             only=move.only,
             policy=move.policy,
             reason=move.reason,
-            budget_left_usd=run.budget.left_usd,
+            budget_left_usd=run.purse(work).left_usd,
+            left_s=run.left_s,
         )
         ruling = await self._decider.route(ask, run.rules, run.history)
+        run.purse(work).spend(ruling.cost_usd)
         if not ruling.known:
             d = ruling.decision
             run.emit(
@@ -196,7 +199,9 @@ class Attempts:
 
     async def _recall(self, o: Outcome) -> Called:
         reply = stored_reply(self._decider.ledger, o.reply)
-        error = o.error or (None if reply is not None else "the stored reply was erased")
+        error = o.error or (
+            None if reply is not None else "the stored reply was erased or cannot be read"
+        )
         timed_out = bool(error and error.startswith("no answer within"))
         return Called(o.agent, reply, error, o.latency_s, o.cost_usd, o.tokens, timed_out=timed_out)
 

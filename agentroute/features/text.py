@@ -41,7 +41,11 @@ class WordLlamaEmbedder:
         """See ``Embedder.encode``. About 0.1 ms a short text."""
         out = np.zeros((len(texts), self.dim), np.float32)
         clipped = [t[:MAX_CHARS] for t in texts]
-        for i, enc in enumerate(self._tokenizer.encode_batch(clipped, add_special_tokens=False)):
+        if len(clipped) == 1:  # a batch of one would wake a pool of threads
+            found = [self._tokenizer.encode(clipped[0], add_special_tokens=False)]
+        else:
+            found = self._tokenizer.encode_batch(clipped, add_special_tokens=False)
+        for i, enc in enumerate(found):
             if enc.ids:
                 out[i] = self._table[enc.ids].mean(axis=0)
         return normalise(out)

@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from agentroute.choosing.catalog import FIELD, make_policy
-from agentroute.choosing.policy import Policy
+from agentroute.choosing.catalog import FIELD
+from agentroute.choosing.policy import Policy, Unlearned
+from agentroute.learning.base import start_policy
 from agentroute.learning.fold import Learner
 from agentroute.learning.snapshots import Snapshots
 from agentroute.learning.sources import WEIGHTS
@@ -39,7 +40,8 @@ class Policies:
 
     ``defaults`` are the settings' ``exploration``, ``abstain_at``, ``margin`` and ``screening``;
     a spec's own keys stand over them. Without a ledger (nothing recorded yet) a policy starts
-    from its prior. Snapshots are kept in the folder of ``states``; without one there are none.
+    from its prior, or from the base in ``states`` that its spec names. Snapshots are kept in the
+    folder of ``states``; without one there are none.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class Policies:
         Only a ``trusted`` spec, from the user's own settings or Python, may name ``module:Class``.
 
         Raises:
-            ConfigError: an unknown router or parameter, or code named by a spec that may not.
+            ConfigError: an unknown router or parameter, code named by a spec that may not, or a
+                router that must be fitted without a state.
+            RouterStateError: the state that is named does not fit.
         """
         full = {**self._defaults, **AgentUse.of(spec, field=FIELD).written()}
         if exploration is not None:
@@ -75,21 +79,25 @@ class Policies:
         return self._made[key][0]
 
     def _make(self, spec: Mapping[str, Any], *, trusted: bool) -> tuple[Policy, Learner | None]:
-        policy = make_policy(spec, embedder=self._embedder, seed=self._seed, trusted=trusted)
+        policy, base = start_policy(
+            spec, embedder=self._embedder, states=self._states, seed=self._seed, trusted=trusted
+        )
         if self._ledger is None:
+            policy.learned = Unlearned(base)
             return policy, None
         learner = Learner(
             policy.router,
             self._ledger,
+            base=base,
             weights=self._weights,
             embedder=self._embedder,
-            snapshots=self._snapshots(self._ledger, policy, spec, base=""),
+            snapshots=self._snapshots(self._ledger, policy, spec, base),
         )
         policy.learned = learner
         return policy, learner
 
     def _snapshots(
-        self, ledger: Ledger, policy: Policy, spec: Mapping[str, Any], *, base: str
+        self, ledger: Ledger, policy: Policy, spec: Mapping[str, Any], base: str
     ) -> Snapshots | None:
         if self._states is None:
             return None

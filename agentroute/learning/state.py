@@ -117,7 +117,7 @@ class StateStore:
                 skipped.append(_stem(candidate))
         raise RouterStateError(
             f"no good version of the state '{name}' is in {self.folder}",
-            hint="agentroute state reset builds it anew from the ledger",
+            hint=f"agentroute state reset {name} sets it aside",
         )
 
     def manifest(self, name: str, number: int) -> dict[str, Any]:
@@ -164,6 +164,24 @@ class StateStore:
         found = self.load(name, number)
         self._point_to(name, number)
         return found
+
+    def reset(self, name: str) -> Path:
+        """Set a state aside, all versions of it, and forget its name; where it was moved to.
+
+        Raises:
+            RouterStateError: there is none.
+        """
+        home = self._home(name)
+        if not home.is_dir():
+            raise RouterStateError(
+                f"no state is called '{name}' in {self.folder}", hint="agentroute state ls"
+            )
+        aside = self.folder / ".reset"
+        aside.mkdir(exist_ok=True)
+        n = 1
+        while (aside / f"{name}-{n}").exists():
+            n += 1
+        return home.rename(aside / f"{name}-{n}")
 
     def _point_to(self, name: str, number: int) -> None:
         pointer = _sealed({"format": _FORMAT, "number": number}, f"state '{name}'")
@@ -291,5 +309,5 @@ def _check_arrays(
         sound = a.dtype.kind != "f" or np.isfinite(a).all()
         if not sound and (np.isinf(a).any() or not free):
             raise RouterStateError(
-                f"{what}: array '{k}' holds NaN or infinity", hint="agentroute state rollback"
+                f"{what}: array '{k}' holds NaN or infinity", hint="agentroute state ls"
             )

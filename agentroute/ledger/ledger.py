@@ -9,10 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from agentroute.errors import LedgerError
+from agentroute.ledger import queries
 from agentroute.ledger.backup import backup
 from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.lease import Lease, take_lease
+from agentroute.ledger.queries import RunSummary
 from agentroute.ledger.reader import Reader, Skip
 from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
@@ -26,7 +28,6 @@ from agentroute.model.outcomes import Feedback, Outcome
 
 if TYPE_CHECKING:
     from agentroute.ledger.explaining.explanation import Explanation
-    from agentroute.ledger.queries import RunSummary
 
 DEFAULT_URL = "sqlite:///agentroute.db"
 _READ_ONLY = LedgerError("the ledger was opened read-only")
@@ -57,10 +58,10 @@ class Ledger:
             SchemaVersionError: written by a newer release.
         """
         path = ledger_path(url)
-        if read_only and not path.exists():
-            raise LedgerError(f"there is no ledger at {path}", hint="give another with --db")
         writer: Writer | None = None
         try:
+            if read_only and not path.exists():
+                raise LedgerError(f"there is no ledger at {path}", hint="give another with --db")
             writer = None if read_only else Writer(path, wait_s)
             return cls(writer, Reader(path, wait_s))
         except Exception as e:
@@ -157,20 +158,14 @@ class Ledger:
         self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None
     ) -> list[RunSummary]:
         """The latest runs, newest first; ``before_seq`` (of the last one seen) pages on."""
-        from agentroute.ledger import queries  # SQLModel takes half a second to import
-
         return queries.runs(self._reader, limit=limit, status=status, before_seq=before_seq)
 
     def run(self, run_id: str) -> RunSummary:
         """What a run came to; ``UnknownRunError`` if there is none."""
-        from agentroute.ledger import queries
-
         return queries.run(self._reader, run_id)
 
     def run_rows(self, run_id: str) -> list[Row]:
         """Everything about a run with times, in order of ``seq``."""
-        from agentroute.ledger import queries
-
         return queries.run_rows(self._reader, run_id)
 
     def rows(

@@ -113,7 +113,8 @@ class FailWhen(Part):
 class Plan(Part):
     """A graph of tasks with the shape it will be run in; data only, JSON round trip.
 
-    What is None is left to the settings: ``router``, ``depth``, ``exploration``, ``refine``.
+    What is None is left to the settings: ``router``, ``depth``, ``exploration``, ``refine``,
+    ``accept_at``.
     """
 
     name: str
@@ -136,6 +137,8 @@ class Plan(Part):
     """The agent that joins the answers."""
     verifiers: tuple[AgentUse, ...] = ()
     """The agents that score the answer, in order."""
+    accept_at: float | None = Field(None, ge=0, le=1)
+    """The verified score from which on the answer is accepted; None: as the settings say."""
     artifact: str | None = None
     """The name of the file that the run is to leave."""
     fail_when: FailWhen | None = None

@@ -24,6 +24,21 @@ class RunUsage(Part):
     """From start to end."""
 
 
+class Verdict(Part):
+    """What the verifiers' scores say of an answer, held against what is asked of it."""
+
+    score: float
+    """The lowest verified score of a task, from 0 to 1."""
+    accept_at: float
+    """The score from which on the answer is accepted."""
+    accepted: bool
+    """Whether it was reached."""
+    tasks: dict[str, float] = {}
+    """Task id to its verified score."""
+    words: str
+    """All of it in one line; the answer starts with it where it was not accepted."""
+
+
 class RunResult(Part):
     """The answer of a run and how it came about."""
 
@@ -34,7 +49,7 @@ class RunResult(Part):
     topology: str
     """The shape it was run in."""
     answer: str
-    """The text."""
+    """The text; one that was not accepted starts with the verdict's words and an empty line."""
     data: Any = None
     """The answer as JSON, where the last agent gave any."""
     degraded: tuple[str, ...] = ()
@@ -49,6 +64,8 @@ class RunResult(Part):
     """Task id to its reply."""
     scores: tuple[dict[str, Any], ...] = ()
     """The verifier's rows."""
+    verdict: Verdict | None = None
+    """Whether the scores suffice; None where nothing was scored."""
     goal_missed: tuple[str, ...] = ()
     """What the graph's ``fail_when`` found."""
     output: Any = None

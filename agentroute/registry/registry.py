@@ -50,7 +50,7 @@ class Registry:
     """
 
     def __init__(self, places: Iterable[Place] = ()) -> None:
-        self._places = list(places)
+        self.places = list(places)
         self._coded: dict[str, Binding] = {}
         self._files: dict[str, Binding] = {}
         self._signature: tuple[Any, ...] | None = None
@@ -74,25 +74,25 @@ class Registry:
     def refresh(self) -> bool:
         """Look at the folders again; whether anything changed."""
         files = list(self._scan())
-        signature = tuple((str(p), s.st_mtime_ns, s.st_size) for _, p, s in files)
+        signature = tuple((str(p), *s) for _, p, s in files)
         if signature == self._signature:
             return False
         self._signature = signature
         before, self._files, self.problems = self._files, {}, []
         for place, path, _ in files:
             self._load(place, path)
+        self._leave_out_loops()
         for name, binding in self._files.items():
             if name in before and binding != before[name]:
                 self.live.reset(name)  # whoever is mended is asked again
         self._cardset = None
         return True
 
-    def _scan(self) -> Iterator[tuple[Place, Path, Any]]:
-        for place in self._places:
-            if place.folder.is_dir():
-                for path in sorted(place.folder.iterdir()):
-                    if path.suffix in SUFFIXES and not _ours(path.name):
-                        yield place, path, path.stat()
+    def _scan(self) -> Iterator[tuple[Place, Path, tuple[int, ...]]]:
+        for place in self.places:
+            for path in _listed(place.folder):
+                if path.suffix in SUFFIXES and not _ours(path.name):
+                    yield place, path, _seen(path)
 
     def _load(self, place: Place, path: Path) -> None:
         try:
@@ -104,10 +104,28 @@ class Registry:
                     hint="rename one of the two cards",
                 )
         except AgentRouteError as e:
-            self.problems.append(e)
-            log.warning("card left out: %s", e)
+            self._refuse(e)
             return
         self._files.setdefault(card.name, Binding(card, path, place.origin))
+
+    def _leave_out_loops(self) -> None:
+        """Cards that refer to one another in a circle have no code between them."""
+        files = dict(self._files)
+        for name, binding in files.items():
+            chain = [name]
+            while (target := stands_for(files.get(chain[-1]))) and target not in chain:
+                chain.append(target)
+            if target:
+                words = " -> ".join([*chain, target])
+                self._refuse(
+                    CardError(f"refers to cards in a circle: {words}", path=str(binding.path),
+                              field="entrypoint", hint="let one of them name a file or a module")
+                )  # fmt: skip
+                del self._files[name]
+
+    def _refuse(self, problem: AgentRouteError) -> None:
+        self.problems.append(problem)
+        log.warning("card left out: %s", problem)
 
     def add(self, card: CapabilityCard, handler: Handler | None = None) -> None:
         """Register a card in code; with ``handler`` it is called in this process.
@@ -193,6 +211,29 @@ class Registry:
             cards = [e.card for e in self.entries.values()]
             self._cardset = build_cardset(cards, embedder)
         return self._cardset
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as e:
+        log.warning("%s cannot be read: %s", folder, e)
+        return []
+
+
+def _seen(path: Path) -> tuple[int, ...]:
+    """What tells a changed file from the one before; nothing of a link that leads nowhere."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size
+
+
+def stands_for(binding: Binding | None) -> str:
+    """The card that a card's entrypoint refers to; '' where it is none of them."""
+    entry = (binding.card.entrypoint or "") if binding is not None else ""
+    return entry.removeprefix("card:") if entry.startswith("card:") else ""
 
 
 def _ours(name: str) -> bool:

@@ -54,7 +54,8 @@ async def test_scores_become_feedback_on_the_last_route_decision(world, plan_of)
     rows = ({"task_id": "a", "score": 0.25, "method": "counted"}, {"task_id": "b", "score": 1})
     world.agent("check", skills=("verify",), reply=scores(*rows))
     world.agent("refiner", skills=("refine",))
-    result = await world.run(plan_of(FAN + "verifier: check\n"))
+    plan = plan_of(FAN + "verifier: check\naccept_at: 0.2\n")
+    result = await world.run(plan)
     said = {f.target_id: f for f in world.ledger.feedback(result.run_id)}
     last = {d.task_id: d for d in result.decisions if d.kind == "route"}
     assert said[last["a"].id].score == 0.25
@@ -65,7 +66,9 @@ async def test_scores_become_feedback_on_the_last_route_decision(world, plan_of)
     (verify,) = [d for d in result.decisions if d.kind == "verify"]
     assert verify.propensity == 1.0
     assert said[last["b"].id].derived_from == verify.id
-    again = await world.run(plan_of(FAN + "verifier: check\n"), run_id=result.run_id)
+    again = await world.run(
+        plan_of(FAN + "verifier: check\naccept_at: 0.2\n"), run_id=result.run_id
+    )
     assert len(world.ledger.feedback(result.run_id)) == 2
     assert again.status == result.status
 

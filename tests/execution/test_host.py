@@ -199,3 +199,24 @@ async def test_a_sync_call_in_the_executors_own_loop_is_a_typed_error(world, pla
         executor.as_graph(plan_of(DIAMOND)).invoke({})
     out = await asyncio.to_thread(executor.as_graph(plan_of(DIAMOND)).invoke, {})
     assert out["output"] == "one(d)"
+
+
+async def test_a_host_is_told_of_low_work_and_gets_the_second_try(world, plan_of):
+    world.agent("bad", reply=lambda c: f"bad({c.task.id})")
+    world.agent("good", reply=lambda c: f"good({c.task.id})")
+    marks = {"bad": 0.1, "good": 0.8}
+
+    def check(call):
+        who = call.inputs["d"].text.partition("(")[0]
+        return {"data": {"scores": [{"task_id": "d", "score": marks[who]}]}}
+
+    world.agent("check", skills=("verify",), reply=check)
+    world.router.script["d"] = "bad"
+    plan = plan_of(DIAMOND + "verifier: check\n")
+    out = await host(world.executor().as_graph(plan)).ainvoke({"task": ""})
+    assert out["output"] == "good(d)"
+    assert out["result"]["verdict"]["accepted"]
+    marks["good"] = 0.2
+    out = await host(world.executors[-1].as_graph(plan)).ainvoke({"task": ""})
+    assert out["output"].startswith("NOT ACCEPTED: the answer is below 0.50: 'd' 0.20 by check\n\n")
+    assert out["result"]["status"] == "degraded"

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import orjson
 
-from agentroute.learning.sources import WEIGHTS, kind_of
+from agentroute.evaluation.statistics.reading import (
+    Call,
+    Choice,
+    Words,
+    calls_of,
+    choices_of,
+    graphs_of,
+    quality_of,
+    words_on,
+)  # fmt: skip
+from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
-from agentroute.ledger.rows.pack import unpack
 from agentroute.model.record import Part
 
 By = Literal["agent", "skill", "graph", "day"]
@@ -62,19 +70,6 @@ class _Tally:
     cost_usd: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """What of a decision's row counts here."""
-
-    id: str
-    run_id: str
-    day: str
-    skills: tuple[str, ...]
-    chosen: tuple[str, ...]
-    candidates: tuple[str, ...]
-    explored: bool | None
-
-
 def statistics(
     ledger: Ledger,
     by: By = "agent",
@@ -88,9 +83,9 @@ def statistics(
     word on a run counts for each of its decisions.
     """
     tallies: dict[str, _Tally] = defaultdict(_Tally)
-    choices = list(_choices(ledger, last))
-    graphs = _graphs(ledger) if by == "graph" else {}
-    calls, said = _calls(ledger, choices), _said(ledger, choices)
+    choices = list(choices_of(ledger, last))
+    graphs = graphs_of(ledger) if by == "graph" else {}
+    calls, said = calls_of(ledger, choices), words_on(ledger, choices)
     for c in choices:
         if by == "agent":
             for agent in c.candidates:
@@ -102,20 +97,20 @@ def statistics(
     return tuple(sorted(rows, key=lambda g: g.name if by == "day" else (-g.choices, g.name)))
 
 
-def _keys(c: _Choice, agent: str, by: By, graphs: Mapping[str, str]) -> tuple[str, ...]:
+def _keys(c: Choice, agent: str, by: By, graphs: Mapping[str, str]) -> tuple[str, ...]:
     if by == "agent":
         return (agent,)
     if by == "skill":
         return c.skills or ("(none asked for)",)
-    return (c.day,) if by == "day" else (graphs.get(c.run_id, "(no graph)"),)
+    return (c.at[:10],) if by == "day" else (graphs.get(c.run_id, "(no graph)"),)
 
 
 def _count(
     t: _Tally,
-    c: _Choice,
+    c: Choice,
     agent: str,
-    calls: Mapping[tuple[str, str], tuple[float, float, int]],
-    said: Mapping[str, list[tuple[str | None, str, float]]],
+    calls: Mapping[tuple[str, str], Call],
+    said: Mapping[str, Words],
     weights: Mapping[str, float],
 ) -> None:
     t.choices += 1
@@ -128,27 +123,9 @@ def _count(
         t.cost_usd += cost
         t.latency_s.append(latency)
         t.failed += failed
-        if failed:
-            t.quality.append(0.0)
-            return
-    words = [*said.get(c.id, ()), *said.get(c.run_id, ())]
-    quality = learned([(s, x) for a, s, x in words if a in (None, agent)], weights)
+    quality = quality_of(c, agent, calls, said, weights)
     if quality is not None:
         t.quality.append(quality)
-
-
-def learned(words: list[tuple[str, float]], weights: Mapping[str, float] = WEIGHTS) -> float | None:
-    """What (source, score) pairs, in order, taught: the first of each kind, by their weights.
-
-    >>> learned([("verifier:v", 1.0), ("user", 0.25), ("user", 1.0)])
-    0.5
-    """
-    first: dict[str, float] = {}
-    for source, score in words:
-        first.setdefault(kind_of(source), score)
-    heard = {kind: score for kind, score in first.items() if weights.get(kind, 0.0) > 0}
-    mass = sum(weights[kind] for kind in heard)
-    return sum(weights[kind] * score for kind, score in heard.items()) / mass if mass else None
 
 
 def _group(name: str, t: _Tally, by: By) -> Group:
@@ -173,63 +150,3 @@ def _group(name: str, t: _Tally, by: By) -> Group:
 def _interval(x: list[float]) -> tuple[float, float]:
     mean, half = float(np.mean(x)), Z95 * float(np.std(x, ddof=1)) / math.sqrt(len(x))
     return max(0.0, mean - half), min(1.0, mean + half)
-
-
-# -- reading -------------------------------------------------------------------------------------
-
-
-def _choices(ledger: Ledger, last: int) -> Iterator[_Choice]:
-    """Route decisions on which agents stood for choice, or one was named."""
-    sql = (
-        "SELECT id, run_id, at, body, packed FROM decisions "
-        "WHERE kind = 'route' AND packed IS NOT NULL ORDER BY seq DESC LIMIT ?"
-    )
-    names: dict[str, list[str]] = {}
-    for decision_id, run_id, at, raw, packed in ledger.query(sql, (last,)):
-        body, arrays = orjson.loads(raw), unpack(packed)
-        blob = body["cardset"]["blob"]
-        if blob not in names:
-            names[blob] = ledger.card_names(blob)
-        candidates = tuple(names[blob][i] for i in arrays["rows"])
-        yield _Choice(
-            id=decision_id,
-            run_id=run_id,
-            day=at[:10],
-            skills=tuple(body["task"].get("skills", ())),
-            chosen=tuple(body["chosen"]),
-            candidates=candidates,
-            explored=_explored(body["chosen"], candidates, arrays),
-        )
-
-
-def _explored(
-    chosen: list[str], candidates: tuple[str, ...], arrays: Mapping[str, Any]
-) -> bool | None:
-    if "mean" not in arrays or not chosen or chosen[0] not in candidates:
-        return None
-    total = np.where(np.isfinite(arrays["mean"]), arrays["mean"] + arrays["bonus"], -np.inf)
-    return bool(total[candidates.index(chosen[0])] < total.max() - 1e-6)
-
-
-def _graphs(ledger: Ledger) -> dict[str, str]:
-    rows = ledger.query("SELECT run_id, body FROM events WHERE type = 'run.started'")
-    return {run_id: orjson.loads(body)["data"].get("name", "") for run_id, body in rows}
-
-
-def _calls(
-    ledger: Ledger, choices: list[_Choice]
-) -> dict[tuple[str, str], tuple[float, float, int]]:
-    wanted = {c.id for c in choices}
-    sql = "SELECT decision_id, agent, cost_usd, latency_s, failed FROM outcomes WHERE NOT shadow"
-    rows = ledger.query(sql)
-    return {(d, a): (cost, s, failed) for d, a, cost, s, failed in rows if d in wanted}
-
-
-def _said(ledger: Ledger, choices: list[_Choice]) -> dict[str, list[tuple[str | None, str, float]]]:
-    wanted = {c.id for c in choices} | {c.run_id for c in choices}
-    out: dict[str, list[tuple[str | None, str, float]]] = defaultdict(list)
-    sql = "SELECT target_id, agent, source, score FROM feedback ORDER BY seq"
-    for target, agent, source, score in ledger.query(sql):
-        if target in wanted:
-            out[target].append((agent, source, score))
-    return out

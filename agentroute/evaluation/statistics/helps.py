@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from agentroute.choosing.catalog import make_policy
 from agentroute.errors import OverlapError
 from agentroute.evaluation.offpolicy.estimators import Estimate, estimate
 from agentroute.evaluation.offpolicy.logged import from_ledger
+from agentroute.learning.base import start_policy
+from agentroute.learning.state import StateStore
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
 from agentroute.model.plans import Spec
@@ -30,12 +31,17 @@ class Helps(Part):
 
 
 async def learning_helps(
-    ledger: Ledger, router: Spec, *, embedder: Embedder, seed: int = 0
+    ledger: Ledger,
+    router: Spec,
+    *,
+    embedder: Embedder,
+    states: StateStore | None = None,
+    seed: int = 0,
 ) -> Helps | str:
     """Off-policy: what the router would have got had it learned nothing; why not, where it cannot
-    be said.
+    be said. A router that starts from a state, one of ``states``, has learned that.
     """
-    policy = make_policy(router, embedder=embedder, seed=seed, trusted=True)
+    policy, _ = start_policy(router, embedder=embedder, states=states, seed=seed, trusted=True)
     try:
         found = await from_ledger(ledger, policy)
         off = estimate(found.rows)

@@ -141,11 +141,13 @@ class HostGraphs:
         }
 
     async def _refine(self, state: State) -> State:
-        """Join, verify, sum up, and write the run's last row."""
+        """Join, verify, try low work once more, sum up, and write the run's last row."""
         run = self._run_of(state)
         try:
             result = await self._executor.finish(run)
-            return {"output": result.answer, "result": result.model_dump(mode="json")}
+            state = _executed(run)
+            state["output"], state["result"] = result.answer, result.model_dump(mode="json")
+            return state
         finally:
             self._runs.pop(run.run_id, None)
 

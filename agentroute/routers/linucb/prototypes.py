@@ -48,12 +48,18 @@ class Prototypes:
 
     # -- serving -----------------------------------------------------------------------------
 
-    def mean(self, request: Request, arms: ArmIndex) -> F64:
-        """(n,) expected quality by card, prototype and similarity, in [0, 1]."""
+    def mean(self, request: Request, arms: ArmIndex, cosines: F64 | None = None) -> F64:
+        """(n,) expected quality by card, prototype and similarity, in [0, 1].
+
+        ``cosines`` (N,) of the text with ``serving(cards)``, where somebody has them already.
+        """
         if self.fixed or silent(request.embedding):
             return self.prior.mean(request)
         c, e = request.candidates, request.embedding
-        cos = serving_cosines(self._matrix(c.cards, arms), c.rows, e)
+        if cosines is None:
+            cos = serving_cosines(self.serving(c.cards, arms), c.rows, e)
+        else:
+            cos = cosines.take(c.rows)
         cos += self.facets.lift(cos, arms.rows(c), e)
         return self._quality(c.prior, cos, self.lexicon.cosines(request, arms) if self.t else None)
 
@@ -155,7 +161,7 @@ class Prototypes:
         cos = float(_unit(p)[0] @ e)
         return cos + self.facets.own_lift(cos, row, e)
 
-    def _matrix(self, cards: CardSet, arms: ArmIndex) -> F32:
+    def serving(self, cards: CardSet, arms: ArmIndex) -> F32:
         """Unit prototypes (N, e) float32 of a card set: derived, kept for the last few sets."""
         matrix = self._serving.get(cards.sha256)
         if matrix is None:

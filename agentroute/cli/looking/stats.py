@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,6 +45,7 @@ def stats(
     from agentroute.evaluation.statistics.groups import By, statistics
     from agentroute.evaluation.statistics.helps import learning_helps
     from agentroute.features.text import make_embedder
+    from agentroute.learning.state import StateStore
 
     if by not in get_args(By):
         raise UsageError(f"--by {by} is not known", hint=did_you_mean(by, get_args(By)))
@@ -53,8 +55,11 @@ def stats(
         found = statistics(ledger, by, last=last, weights=weights)  # type: ignore[arg-type]
         embedder = make_embedder(settings.embedder)
         helps = run_async(
-            learning_helps(ledger, settings.router, embedder=embedder, seed=settings.seed)
-        )
+            learning_helps(
+                ledger, settings.router, embedder=embedder, seed=settings.seed,
+                states=StateStore(Path(settings.state)),
+            )
+        )  # fmt: skip
     if as_json:
         emit({"by": by, "groups": found, "learning": helps})
         return
