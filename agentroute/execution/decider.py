@@ -233,7 +233,7 @@ class Decider:
         return _record(decision, request, who, scores, choice, context)
 
     async def _scores(self, ask: Ask, request: Request, rules: Rules) -> tuple[Scores, str]:
-        """The router's opinion and its version, before the run's deadline; its failure is the task's.
+        """The opinion and its version, before the run's deadline; a failure is the task's.
 
         Raises:
             RoutingError: it was late, or raised.
