@@ -243,11 +243,12 @@ def _answer(out: Any, message: dict[str, Any]) -> None:
 
 
 def _failure(e: BaseException) -> dict[str, Any]:
+    from agentroute.adapters.callables import with_place
     from agentroute.adapters.untrusted import words_of
 
     ours = isinstance(e, AgentRouteError)
     retryable = bool(getattr(e, "retryable", False)) if ours else True
-    frame = {"op": "error", "message": words_of(e)[:2_000], "retryable": retryable}
+    frame = {"op": "error", "message": with_place(words_of(e)[:1_900], e), "retryable": retryable}
     dump = getattr(e.spent, "model_dump", None) if isinstance(e, AgentRouteError) else None
     return frame | {"spent": dump()} if dump is not None else frame
 
@@ -263,7 +264,11 @@ def _run(out: Any, fn: Callable[..., Any], message: dict[str, Any]) -> dict[str,
     def chunk(text: str) -> None:
         _send(out, {"op": "chunk", "text": text} | of_call)
 
-    return as_reply(run_to_end(fn, call, chunk), call.workdir).model_dump(mode="json")
+    try:
+        return as_reply(run_to_end(fn, call, chunk), call.workdir).model_dump(mode="json")
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()  # what it printed is said with its own call
 
 
 def _cpu_s() -> float:

@@ -156,7 +156,7 @@ def _sound(text: str) -> str:
 def _is_deep(value: Any) -> bool:
     """Whether JSON data nests deeper than ``MAX_DEPTH``: other readers of JSON give up at 200."""
     layer = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         inner = [v for v in layer if isinstance(v, dict | list)]
         layer = [w for v in inner for w in (v.values() if isinstance(v, dict) else v)]
         if not layer:

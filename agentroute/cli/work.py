@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from agentroute.cli.parts.common import (
     router_spec,
     run_async,
 )
+
+if TYPE_CHECKING:
+    from agentroute.orchestrator import Orchestrator
 
 WorkArgument = Annotated[
     str, typer.Argument(help="A graph's name, a path to one, or a task in words.")
@@ -46,25 +49,37 @@ PLACE = 50  # where it stands in the help
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (route, plan, run, feedback):
+    for command in (route, outcome, plan, run, feedback):
         app.command()(command)
 
 
 def route(
     text: Annotated[str, typer.Argument(help="The task in words.")],
     skill: Annotated[list[str] | None, typer.Option("--skill", help="A required skill.")] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many agents.")] = 1,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, help="How many agents; else the settings' depth.")
+    ] = None,
     why_not: Annotated[str | None, typer.Option("--why-not", metavar="AGENT")] = None,
     router: RouterName = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the decision down; 'outcome' closes it.")
+    ] = False,
     config: ConfigFile = None,
     agents: AgentsDir = None,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
-    """A dry run of one choice: who, with what probability, and why. Calls and writes nothing."""
+    """A dry run of one choice: who, with what probability, and why. Calls and writes nothing.
+
+    With --record the decision is committed and its id printed: call whom it names yourself, then
+    say what came of it with 'agentroute outcome ID'.
+    """
     from agentroute.cli.parts.views import show_route
 
     orc = orchestrator_of(config, db, agents, router=_spec(router))
+    if record:
+        _recorded(orc, text, skill or [], k, why_not, as_json=as_json)
+        return
 
     async def go() -> Any:
         async with orc.reading():
@@ -75,6 +90,63 @@ def route(
         emit(found)
     else:
         show_route(found, why_not)
+
+
+def _recorded(
+    orc: Orchestrator, text: str, skills: list[str], k: int | None, why_not: str | None,
+    *, as_json: bool,
+) -> None:  # fmt: skip
+    from agentroute.errors import UsageError
+
+    if k is not None or why_not is not None:
+        raise UsageError("--record takes neither -k nor --why-not", hint="set depth: in settings")
+
+    async def go() -> Any:
+        async with orc:
+            return await orc.decide(text, skills=skills)
+
+    made = run_async(go())
+    if as_json:
+        emit(made)
+        return
+    typer.echo(f"{', '.join(made.chosen) or 'nobody'}  ({made.status}, p = {made.propensity:.3f})")
+    typer.echo(f"agentroute outcome {made.id} --quality Q --cost USD --latency S")
+
+
+def outcome(
+    decision: Annotated[str, typer.Argument(help="A decision of route --record, or its start.")],
+    quality: Annotated[float | None, typer.Option("--quality", help="From 0 to 1.")] = None,
+    cost: Annotated[float | None, typer.Option("--cost", help="USD.")] = None,
+    latency: Annotated[float | None, typer.Option("--latency", help="Seconds.")] = None,
+    error: Annotated[str | None, typer.Option("--error", help="What went wrong.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Which one of a team.")] = None,
+    source: Annotated[str, typer.Option("--source", help="user or test.")] = "user",
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Say what came of a decision whose call you made yourself; the routers learn from it."""
+    from agentroute.learning.teaching import find_target
+
+    orc = orchestrator_of(config, db, agents)
+
+    async def go() -> Any:
+        async with orc:
+            return await orc.report(
+                find_target(orc.ledger, decision), quality=quality, cost_usd=cost,
+                latency_s=latency, error=error, agent=agent, source=source,  # type: ignore[arg-type]
+            )  # fmt: skip
+
+    said = run_async(go())
+    if as_json:
+        emit(said)
+        return
+    known = "known already" if said.duplicate else "learned" if said.learned else "stored"
+    what = (
+        f"failed ({said.error})" if said.error else f"${said.cost_usd:.4g}, {said.latency_s:.3g} s"
+    )
+    typer.echo(f"{said.agent}: {what}, {known}")
 
 
 def plan(

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import RoutingError
+from agentroute.execution.answer.teams import DEFAULT_REFINER, join_team
 from agentroute.execution.calls.asking import Asking
 from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.decider import Ask, Decider, Ruling
 from agentroute.execution.history import APPROVAL_NEEDED, stored_reply
 from agentroute.execution.moves import PATIENCE_S, Move, next_move
 from agentroute.execution.progress import Assignment, Run
-from agentroute.execution.results import TaskOutcome, join_team
+from agentroute.execution.results import TaskOutcome
 from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import Decision
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Outcome
+from agentroute.model.plans import AgentUse
 from agentroute.registry.registry import Registry
 
 
@@ -33,10 +35,18 @@ class Waiting:
 class Attempts:
     """Runs one task to its end. Agents' failures come back as outcomes, never as exceptions."""
 
-    def __init__(self, decider: Decider, caller: Caller, registry: Registry) -> None:
+    def __init__(
+        self, decider: Decider, caller: Caller, registry: Registry, refine: AgentUse | None = None
+    ) -> None:
         self._decider, self._registry = decider, registry
+        self._refine = refine or DEFAULT_REFINER
         self._ask = Asking(caller, registry, decider.ledger)
         self.beside: set[asyncio.Task[None]] = set()
+
+    @property
+    def decider(self) -> Decider:
+        """Who writes decisions down."""
+        return self._decider
 
     async def __call__(self, run: Run, work: Assignment) -> TaskOutcome | Waiting:
         """The task's outcome, or ``Waiting`` for a human.
@@ -132,7 +142,7 @@ class Attempts:
         if work.kind != "route":
             agent = move.only or ""
             decision = await self._decider.record(
-                run.history, work.kind, (agent,), attempt=attempt,
+                run.history, work.kind, (agent,), task_id=work.about, attempt=attempt,
                 policy=move.policy, reason=move.reason,
             )  # fmt: skip
             return Ruling(decision)
@@ -217,7 +227,12 @@ class Attempts:
         self, run: Run, work: Assignment, decision: Decision, good: dict[str, AgentReply],
         failed: list[list[Called]], said: list[str],
     ) -> TaskOutcome:  # fmt: skip
-        reply = join_team(good)
+        reply = next(iter(good.values()))
+        if len(good) > 1:
+            use = run.plan.refine or self._refine
+            there = use if use.name in self._registry else None
+            reply, more = await join_team(self, run, work, decision, good, there)
+            said = [*said, *more]
         if decision.attempt > work.attempt and set(good) == {c.agent for c in failed[-1]}:
             said = []  # the same agent did it at another try: nothing is missing from the answer
         elif failed:

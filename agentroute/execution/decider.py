@@ -20,13 +20,15 @@ from agentroute.choosing.depth import Depth, Fixed
 from agentroute.choosing.policy import Policy
 from agentroute.errors import AgentRouteError, NoCandidateError, RoutingError
 from agentroute.execution.history import History
+from agentroute.features.text import encoded
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
+from agentroute.model.calls import Usage
 from agentroute.model.candidates import CardSet, Request
 from agentroute.model.decisions import Decision, DecisionRecord, Kind
 from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.objective import Objective
-from agentroute.model.outcomes import ROUTERS, Outcome
+from agentroute.model.outcomes import EMBEDDERS, ROUTERS, Outcome
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
@@ -113,7 +115,7 @@ class Decider:
             return Ruling(known, known=True)
         while True:
             who = self._eligible(ask)
-            request = self._request(ask, who, rules.objective)
+            request = await self._request(ask, who, rules.objective)
             if ask.only is not None:
                 record = self._forced(ask, request, who, rules, history.run_id)
             else:
@@ -133,13 +135,25 @@ class Decider:
         return Ruling(decision, tuple(map(str, shadows)), cost_usd=cost_usd)
 
     def _book(self, record: DecisionRecord, history: History) -> float:
-        """An outcome of the decision for what its router's own model calls used; the dollars."""
-        usage = record.scores.usage if record.scores is not None else None
-        if usage is None:
-            return 0.0
+        """Outcomes of the decision for what its router's model calls and a remote embedder used.
+
+        The dollars. An embedder's use is booked with the next decision, whichever it was for.
+        """
+        took = getattr(self._embedder, "take_usage", None)
+        scores, policy = record.scores, record.decision.policy
+        used = {f"{ROUTERS}{policy}": scores.usage if scores is not None else None}
+        if took is not None:
+            used[f"{EMBEDDERS}{self._embedder.id}"] = took()
+        return sum(
+            self._booked(record.decision.id, who, usage, history)
+            for who, usage in used.items()
+            if usage is not None and (usage.tokens or usage.cost_usd)
+        )
+
+    def _booked(self, decision_id: str, who: str, usage: Usage, history: History) -> float:
         outcome = Outcome(
-            decision_id=record.decision.id, agent=f"{ROUTERS}{record.decision.policy}",
-            cost_usd=usage.cost_usd or 0.0, tokens=usage.tokens,
+            decision_id=decision_id, agent=who, cost_usd=usage.cost_usd or 0.0,
+            tokens=usage.tokens,
         )  # fmt: skip
         self.ledger.append(outcome)
         history.finished(outcome)
@@ -192,13 +206,13 @@ class Decider:
             raise NoCandidateError(ask.task.id, who.excluded())
         return who
 
-    def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
+    async def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
         if objective.cost or objective.latency:
             bounds = self._registry.live.bounds(who.candidates.cards)
             objective = replace(objective, bounds=bounds)
         return Request(
             task=ask.task,
-            embedding=self._embedder.encode([ask.task.prompt])[0],
+            embedding=(await encoded(self._embedder, [ask.task.prompt]))[0],
             candidates=who.candidates,
             objective=objective,
             upstream=ask.upstream,

@@ -7,10 +7,12 @@ from dataclasses import replace
 from time import time
 
 from agentroute.adapters.client import endpoint_configured
+from agentroute.choosing.decide import Choice
 from agentroute.choosing.policy import Policy
 from agentroute.errors import NoCandidateError
 from agentroute.execution.decider import Rules
 from agentroute.execution.found import RouteFound, route_found
+from agentroute.features.text import encoded
 from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import Request
 from agentroute.model.decisions import Decision, DecisionRecord
@@ -28,12 +30,12 @@ async def dry_runs(
     policy: Policy,
     rules: Rules,
     *,
-    k: int = 1,
+    k: int | None = None,
     top: int | None = None,
 ) -> list[RouteFound]:
     """Who would be asked for each task, scored together; calls and records nothing.
 
-    ``top`` of the ranked are listed, None for all.
+    ``k`` agents each, None as ``rules.depth`` says. ``top`` of the ranked are listed, None for all.
 
     Raises:
         NoCandidateError: nobody is eligible for one of them; says why.
@@ -46,7 +48,7 @@ async def dry_runs(
     for task, w in zip(tasks, who, strict=True):
         if not len(w.candidates):
             raise NoCandidateError(task.id, w.excluded())
-    embedded = embedder.encode([t.prompt for t in tasks])
+    embedded = await encoded(embedder, [t.prompt for t in tasks])
     objective = rules.objective
     if objective.cost or objective.latency:
         objective = replace(objective, bounds=registry.live.bounds(cards))
@@ -69,12 +71,19 @@ def _found(
     policy: Policy,
     rules: Rules,
     who: Eligible,
-    k: int,
+    k: int | None,
     top: int | None,
 ) -> RouteFound:
     task = request.task
-    rng = keyed_rng(rules.seed, "dry run", task.id, "route", 1)
-    choice = policy.decide(request, scores, k=k, rng=rng)
+
+    def draw(k: int) -> Choice:
+        rng = keyed_rng(rules.seed, "dry run", task.id, "route", 1)
+        return policy.decide(request, scores, k=k, rng=rng)
+
+    choice, why = draw(k or 1), ""
+    if k is None:
+        k, why = rules.depth.how_many(scores, choice)
+        choice = choice if k == 1 or not choice.positions else draw(k)
     decision = Decision(
         id=uuid7(),
         run_id="dry run",
@@ -85,7 +94,7 @@ def _found(
         status=choice.status,
         chosen=tuple(str(request.candidates.names[i]) for i in choice.positions),
         propensity=choice.propensity,
-        reason=scores.reason,
+        reason="; ".join(filter(None, (scores.reason, why))),
         seed=rules.seed,
     )
     record = DecisionRecord(decision, request, scores, choice.propensities)

@@ -31,7 +31,8 @@ class Assignment:
     """One task as it is handed to the loop.
 
     ``agent`` is a fixed one (pinned, refiner, verifier); ``attempt`` the number of the first
-    attempt; ``exclude`` agents that a lead wants left out.
+    attempt; ``exclude`` agents that a lead wants left out; ``about`` the task whose team is joined,
+    '' for the run's own refining and verifying.
     """
 
     task: Task
@@ -44,11 +45,12 @@ class Assignment:
     attempt: int = 1
     exclude: tuple[str, ...] = ()
     reason: str = ""
+    about: str = ""
 
     @property
     def row(self) -> str:
         """The task id of its decisions; '' for the run's own kinds."""
-        return self.task.id if self.kind == "route" else ""
+        return self.task.id if self.kind == "route" else self.about
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.acceptance import Acceptance, Judged
 from agentroute.execution.answer.output import named, writable
 from agentroute.execution.answer.summary import summarise
+from agentroute.execution.answer.teams import DEFAULT_REFINER
 from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Caller, ChatFactory
 from agentroute.execution.calls.pool import WorkerPool
 from agentroute.execution.decider import Decider, Rules
-from agentroute.execution.ending import DEFAULT_REFINER, Ending, Finisher
+from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.history import History, answer
 from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.host import HostGraphs
@@ -59,7 +60,7 @@ class Executor:
         self._make_rules, self._bounds = make_rules, bounds or RunLimits()
         self._workroot, self._accept_at = workroot, accept_at
         self.pool = pool or WorkerPool()
-        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry)
+        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry, refine)
         self.runner = Runner(self._attempts)
         finisher = Finisher(self._attempts, registry, ledger, refine=refine or DEFAULT_REFINER)
         self._acceptance = Acceptance(self.runner, finisher, registry)
@@ -145,7 +146,7 @@ class Executor:
             data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
             self._note(run, "run.started", data)
             await self._decider.record(
-                run.history, "plan", (plan.name,), policy="graph", wait=False,
+                run.history, "plan", (plan.name,), policy=plan.planner or "graph", wait=False,
                 reason=f"{len(plan.tasks)} tasks", context={"plan": sha},
             )  # fmt: skip
             await self._decider.record(

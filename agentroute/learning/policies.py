@@ -9,10 +9,13 @@ from typing import Any
 
 import orjson
 
-from agentroute.choosing.catalog import FIELD
+from agentroute.choosing.catalog import FIELD, own_router, policy_of
 from agentroute.choosing.policy import Policy, Unlearned
-from agentroute.learning.base import start_policy
+from agentroute.choosing.protocol import Router
+from agentroute.config.plugins import is_object
+from agentroute.learning.base import start_policy, take_base
 from agentroute.learning.fold import Learner
+from agentroute.learning.own import OwnRouters
 from agentroute.learning.snapshots import Snapshots
 from agentroute.learning.sources import WEIGHTS
 from agentroute.learning.state import StateStore
@@ -53,14 +56,20 @@ class Policies:
         defaults: Mapping[str, Any] | None = None,
         weights: Mapping[str, float] = WEIGHTS,
         states: StateStore | None = None,
+        own: OwnRouters | None = None,
     ) -> None:
+        self._own, self._of_objects = own or OwnRouters(), dict[int, Learner]()
         self._ledger, self._embedder, self._seed = ledger, embedder, seed
         self._defaults = {k: v for k, v in (defaults or {}).items() if v is not None}
         self._weights, self._states = weights, states
         self._made: dict[bytes, tuple[Policy, Learner | None]] = {}
 
-    def get(self, spec: Spec, *, exploration: float | None = None, trusted: bool = False) -> Policy:
-        """The policy of a spec, as far as it has come: ``learned.catch_up`` folds to the head.
+    def get(
+        self, spec: Spec | Router, *, exploration: float | None = None, trusted: bool = False
+    ) -> Policy:
+        """The policy of a spec or of a router object, as far as it has come.
+
+        ``learned.catch_up`` folds to the head.
 
         Only a ``trusted`` spec, from the user's own settings or Python, may name ``module:Class``.
 
@@ -69,6 +78,8 @@ class Policies:
                 router that must be fitted without a state.
             RouterStateError: the state that is named does not fit.
         """
+        if is_object(spec):
+            return self._of_object(own_router(spec), exploration)
         full = {**self._defaults, **AgentUse.of(spec, field=FIELD).written()}
         if exploration is not None:
             full["exploration"] = exploration
@@ -78,6 +89,24 @@ class Policies:
             self._made[key] = self._make(full, trusted=trusted)
         return self._made[key][0]
 
+    def _of_object(self, router: Router, exploration: float | None) -> Policy:
+        """One learner an object, however many policies explore with it; no snapshots of it.
+
+        What it was made with is its maker's, so that nobody could say whether a snapshot fits.
+        """
+        key = b"object %d %r" % (id(router), exploration)
+        if key not in self._made:
+            take_base(router, router.name, {}, None, self._embedder.id)  # unfitted: said now
+            learner = self._of_objects.get(id(router))
+            if learner is None and self._ledger is not None:
+                base = self._own.start(router).sha256
+                learner = self._learner(self._ledger, router, base)
+                self._of_objects[id(router)] = learner
+            policy = policy_of(router, self._defaults, exploration=exploration)
+            policy.learned = learner or Unlearned()
+            self._made[key] = (policy, learner)
+        return self._made[key][0]
+
     def _make(self, spec: Mapping[str, Any], *, trusted: bool) -> tuple[Policy, Learner | None]:
         policy, base = start_policy(
             spec, embedder=self._embedder, states=self._states, seed=self._seed, trusted=trusted
@@ -85,16 +114,17 @@ class Policies:
         if self._ledger is None:
             policy.learned = Unlearned(base)
             return policy, None
-        learner = Learner(
-            policy.router,
-            self._ledger,
-            base=base,
-            weights=self._weights,
-            embedder=self._embedder,
-            snapshots=self._snapshots(self._ledger, policy, spec, base),
-        )
-        policy.learned = learner
+        kept = self._snapshots(self._ledger, policy, spec, base)
+        policy.learned = learner = self._learner(self._ledger, policy.router, base, kept)
         return policy, learner
+
+    def _learner(
+        self, ledger: Ledger, router: Router, base: str, kept: Snapshots | None = None
+    ) -> Learner:
+        return Learner(
+            router, ledger, base=base, weights=self._weights, embedder=self._embedder,
+            snapshots=kept,
+        )  # fmt: skip
 
     def _snapshots(
         self, ledger: Ledger, policy: Policy, spec: Mapping[str, Any], base: str

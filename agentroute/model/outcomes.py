@@ -10,6 +10,7 @@ from pydantic import Field
 from agentroute.model.candidates import Request
 from agentroute.model.record import Part
 
+EMBEDDERS = "embedder:"  # in front of an embedder's id: an outcome of what it used
 ROUTERS = "router:"  # in front of a policy's name: an outcome of its own model calls
 
 

@@ -7,11 +7,19 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
+
+from pydantic import ValidationError
 
 from agentroute.adapters.kinds import adapter_of
 from agentroute.config.paths import Place
-from agentroute.errors import AgentRouteError, CardError, DuplicateAgentError, UnknownAgentError
+from agentroute.errors import (
+    AgentRouteError,
+    CardError,
+    DuplicateAgentError,
+    UnknownAgentError,
+    did_you_mean,
+)
 from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import CardSet
 from agentroute.model.cards import CapabilityCard, Pricing, Skill
@@ -144,34 +152,58 @@ class Registry:
         self._coded[card.name] = Binding(card, None, "code", handler)
         self._cardset = None
 
+    @overload
+    def agent(self, fn: F, /) -> F: ...
+
+    @overload
     def agent(
         self,
+        fn: None = None,
+        /,
         *,
         skills: Sequence[str] = (),
         name: str | None = None,
         description: str | None = None,
         cost_usd: float | None = None,
         **card: Any,
-    ) -> Callable[[F], F]:
+    ) -> Callable[[F], F]: ...
+
+    def agent(
+        self,
+        fn: Any = None,
+        /,
+        *,
+        skills: Sequence[str] = (),
+        name: str | None = None,
+        description: str | None = None,
+        cost_usd: float | None = None,
+        **card: Any,
+    ) -> Any:
         """Decorator: the card is made from the function's name, docstring and these arguments.
 
-        Further keywords are fields of ``CapabilityCard``.
+        ``@registry.agent`` and ``@registry.agent(...)``; further keywords are fields of
+        ``CapabilityCard``.
+
+        Raises:
+            CardError: an argument that no card takes, or what is decorated has no name.
         """
 
         def register(fn: F) -> F:
-            words = (name or fn.__name__).replace("_", " ")
+            called = name or getattr(fn, "__name__", None)
+            if not isinstance(called, str):
+                raise CardError(f"a {type(fn).__name__} has no name", hint="agent(name=...)")
             price = Pricing(call_usd=cost_usd or 0.0, expected_usd=cost_usd)
             made = {
-                "name": name or fn.__name__,
-                "description": description or inspect.getdoc(fn) or words,
+                "name": called,
+                "description": description or inspect.getdoc(fn) or called.replace("_", " "),
                 "skills": tuple(Skill(id=s) for s in skills),
                 "pricing": price,
                 **card,
             }
-            self.add(CapabilityCard.model_validate(made), fn)
+            self.add(_card_of(made), fn)
             return fn
 
-        return register
+        return register if fn is None else register(fn)
 
     def remove(self, name: str) -> None:
         """Forget an agent registered in code.
@@ -234,6 +266,17 @@ def stands_for(binding: Binding | None) -> str:
     """The card that a card's entrypoint refers to; '' where it is none of them."""
     entry = (binding.card.entrypoint or "") if binding is not None else ""
     return entry.removeprefix("card:") if entry.startswith("card:") else ""
+
+
+def _card_of(made: dict[str, Any]) -> CapabilityCard:
+    try:
+        return CapabilityCard.model_validate(made)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        hint = did_you_mean(where, CapabilityCard.model_fields) if "extra" in first["type"] else ""
+        said = first["msg"].removeprefix("Value error, ")
+        raise CardError(f"{made['name']}: {said}", field=where or None, hint=hint) from None
 
 
 def _ours(name: str) -> bool:

@@ -81,7 +81,8 @@ def opened(here, spec, **more):
 
 
 def state_of(orc, spec):
-    policy, version = orc._session.policies.get(spec)
+    policy = orc._session.policies.get(spec)
+    version = policy.learned.version()
     return version, policy.router.state_dict()
 
 

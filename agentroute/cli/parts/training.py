@@ -21,7 +21,7 @@ from agentroute.errors import TableError, UsageError
 from agentroute.evaluation.offpolicy.astable import ledger_table, require_overlap
 from agentroute.evaluation.tables.outcomes import OutcomeTable
 from agentroute.evaluation.tables.reading import load_table
-from agentroute.features.text import make_embedder
+from agentroute.features.text import embedder_of
 from agentroute.learning.state import Snapshot
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder, Ints
@@ -40,7 +40,7 @@ def train(
     settings, use = settings_of(config), AgentUse.of(spec, field="router")
     if ablate and use.name != "gnn":
         raise UsageError(f"--ablate takes parts of the gnn away, not of {use.name}", hint="gnn")
-    embedder = make_embedder(settings.embedder)
+    embedder = embedder_of(settings)
     seed = settings.seed if seed is None else seed
     examples = taught.table.examples(taught.rows, embedder)
     with _working(use.name, examples, quiet=quiet):
@@ -159,7 +159,7 @@ def pheromones(config: Path | None, db: str | None, task: str | None) -> dict[st
 
     settings = settings_of(config, db)
     named = AgentUse.of(settings.router, field="router").name == "pheromone"
-    embedder = make_embedder(settings.embedder)
+    embedder = embedder_of(settings)
     spec = settings.router if named else "pheromone"  # what a run uses, where one does
     policy, _ = start_policy(
         spec, embedder=embedder, states=StateStore(Path(settings.state)), seed=settings.seed

@@ -9,7 +9,7 @@ from agentroute.execution.answer.stamping import stamped
 from agentroute.execution.ending import Ending, broke, status_of, terminal
 from agentroute.execution.progress import Run
 from agentroute.model.calls import Artifact
-from agentroute.model.runs import RunResult, RunUsage
+from agentroute.model.runs import RunResult, RunUsage, TaskEnd
 
 
 def summarise(run: Run, judged: Judged) -> RunResult:
@@ -48,6 +48,10 @@ def summarise(run: Run, judged: Judged) -> RunResult:
         replies={v: o.reply for v, o in run.outcomes.items() if o.reply is not None},
         scores=judged.scores,
         verdict=verdict,
+        tasks={
+            o.task_id: TaskEnd(status=o.status, agents=o.agents, tried=o.tried, said=o.said)
+            for o in run.in_order
+        },
         goal_missed=(failed_when,) if failed_when else (),
     )
 

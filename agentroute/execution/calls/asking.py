@@ -135,4 +135,5 @@ class Asking:
             run.emit("agent.failed", work.task.id, c.agent, error=c.error)
         else:
             run.emit("agent.finished", work.task.id, c.agent, latency_s=c.latency_s,
-                     cost_usd=c.cost_usd, tokens=c.tokens)  # fmt: skip
+                     cost_usd=c.cost_usd, tokens=c.tokens,
+                     text=c.reply.text if c.reply is not None else "")  # fmt: skip

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from agentroute.adapters.callables import with_place
 from agentroute.adapters.kinds import adapter_of
 from agentroute.adapters.loading import entry_of, load
 from agentroute.adapters.replies import as_reply
@@ -199,7 +200,7 @@ def _failed(agent: str, e: Exception, took: float, pricing: Pricing) -> Called:
     return Called(
         agent=agent,
         reply=None,
-        error=text[:1_000] or type(e).__name__,
+        error=with_place(text[:900] or type(e).__name__, e),
         latency_s=took,
         cost_usd=cost_usd,
         tokens=tokens,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import signal
@@ -15,8 +16,11 @@ from typing import Any
 from agentroute.adapters.child import MARK, keep_private, kill_family
 from agentroute.adapters.frames import pack, read_frame
 from agentroute.adapters.loading import command
+from agentroute.adapters.untrusted import one_line
 from agentroute.errors import AgentFailedError
 from agentroute.model.calls import OnChunk
+
+log = logging.getLogger("agentroute.agents")
 
 LAST_WORDS = 2_000
 START_S = 60.0
@@ -72,7 +76,7 @@ class Worker:
         self._pipes = pipes
         self._words = bytearray()
         self._listener = asyncio.create_task(self._listen())
-        self._calls = 0
+        self._calls, self._name = 0, "agent"
         self._guard = ""  # a child of the process that is none of an agent's
 
     @classmethod
@@ -124,6 +128,7 @@ class Worker:
             AgentFailedError: the process ended, or sent what is not a frame. Kill it then.
         """
         self._calls += 1
+        self._name = Path(entry.get("file") or entry.get("module") or "agent").name
         of_call = {"id": self._calls, "nonce": secrets.token_hex(8)}
         with contextlib.suppress(ConnectionError):
             message = {"op": "call", "entry": entry, "call": call, "limits": dict(limits)}
@@ -153,9 +158,20 @@ class Worker:
 
     async def _listen(self) -> None:
         assert self._process.stderr is not None
+        line = b""
         while piece := await self._process.stderr.read(4096):
             self._words += piece
             del self._words[:-LAST_WORDS]
+            *lines, line = (line + piece).split(b"\n")
+            self._log(lines)
+            line = line[-LAST_WORDS:]
+        self._log([line])
+
+    def _log(self, lines: list[bytes]) -> None:
+        """What agents print and write to standard error: ``--debug`` shows it."""
+        if log.isEnabledFor(logging.INFO):
+            for line in filter(None, lines):
+                log.info("%s: %s", self._name, one_line(line.decode(errors="replace"), 1_000))
 
     def left_behind(self) -> bool:
         """Whether processes of a call are still there after it, also ended ones nobody waited for.

@@ -14,6 +14,7 @@ from agentroute.routers.linucb.lexicon import Lexicon
 from agentroute.routers.parts.index import ArmIndex
 
 CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4
+NOTHING = 1e-6  # a cosine that says nothing: of an empty card, or rounding of 0
 DOUBT, FAILURE = 1.0, 0.1
 
 
@@ -85,8 +86,9 @@ class Prototypes:
         shift += self.delta - self.slope * self.prior.centre
         if words is not None:
             shift += self.t * words
-        if np.count_nonzero(cos) < len(cos):
-            shift *= cos != 0.0
+        known = np.abs(cos) > NOTHING
+        if not known.all():
+            shift *= known
         return unit_interval(prior + shift)
 
     # -- learning ----------------------------------------------------------------------------
@@ -98,7 +100,7 @@ class Prototypes:
         self._reach(row, len(one.embedding))
         self.lexicon.read(one, row, weight)
         cos = self._cosine(one, row)
-        if cos:
+        if abs(cos) > NOTHING:
             u = np.array([1.0, cos - self.prior.centre, self.lexicon.own(one, row)])
             self.G += weight * np.outer(u, u)
             self.g += weight * (quality - float(one.candidates.prior[0])) * u
