@@ -35,7 +35,6 @@ PLAIN_BASES = {"Generic", "Protocol", "BaseModel", "ABC", "Exception", "object",
 # needs it, and what for.
 WAITING: dict[str, str] = {
     "adapters.writer.card_writer": "issue 9: agents add has a model write the card",
-    "bench.opening.bench_opening": "issue 9: bench ledger prints what opening costs",
     "choosing.sets.recall_at": "issue 10: how much of a wanted set the first m keep",
     "choosing.sets.set_reward": "issue 10: what a chosen set is worth",
     "execution.calls.pool.WorkerPool.pids": "issue 9: who runs, so that it can be killed",
