@@ -17,10 +17,18 @@ from agentroute.model.calls import Usage
 from agentroute.model.cards import Pricing
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import APIError, APIStatusError, AsyncOpenAI
 
 MAX_REPLY_CHARS = 1_000_000
 DEFAULT_MAX_TOKENS = 1024
+
+INCOMPLETE = {
+    "length": "it was cut off at the token limit",
+    "content_filter": "the endpoint's content filter cut it off",
+}
+
+# What older endpoints call it; '' means that they do without.
+_OLDER = {"max_completion_tokens": "max_tokens", "stream_options": ""}
 
 ChatMessage = Mapping[str, str]
 
@@ -49,6 +57,11 @@ class ChatReply:
     finish: str = "stop"
     refusal: str = ""
 
+    @property
+    def incomplete(self) -> str:
+        """Why the answer is not whole, in words; '' where it is."""
+        return INCOMPLETE.get(self.finish, "")
+
 
 @dataclass(frozen=True)
 class ChatClient:
@@ -57,7 +70,8 @@ class ChatClient:
     ``model`` None means ``OPENAI_MODEL``; ``base_url`` and ``api_key`` None mean the environment.
     ``timeout_s`` bounds a whole call, the last byte included. ``temperature`` None leaves the
     server's own. Connections are not kept alive between calls: a client may be dropped, and used
-    from several event loops one after the other, without one being left open.
+    from several event loops one after the other, without one being left open. The environment is
+    read at each call, so a key that was changed is used from the next call on.
     """
 
     model: str | None = None
@@ -68,9 +82,10 @@ class ChatClient:
     max_tokens: int = DEFAULT_MAX_TOKENS
     temperature: float | None = None
     env: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    _clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = field(
-        default_factory=weakref.WeakKeyDictionary, repr=False, compare=False
-    )
+    _clients: weakref.WeakKeyDictionary[
+        asyncio.AbstractEventLoop, tuple[tuple[str, str], AsyncOpenAI]
+    ] = field(default_factory=weakref.WeakKeyDictionary, repr=False, compare=False)
+    _unknown: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def model_id(self) -> str:
@@ -106,7 +121,7 @@ class ChatClient:
         body = self._body(messages, response_format, max_tokens)
         with _typed_errors(self.model_id, wait_s):
             async with asyncio.timeout(wait_s):
-                reply = await self._client().chat.completions.create(timeout=wait_s, **body)
+                reply = await self._create(body, wait_s)
         return self._reply(reply)
 
     async def stream(
@@ -118,18 +133,20 @@ class ChatClient:
     ) -> AsyncIterator[str | ChatReply]:
         """Chunks of text as they come, then the whole as a ``ChatReply``; raises as ``ask``."""
         parts: list[str] = []
-        size, finish, usage, model = 0, "", None, self.model_id
+        size, finish, usage, model, refusal = 0, "", None, self.model_id, ""
         async for chunk in self._chunks(messages, timeout_s, max_tokens):
-            usage, model = chunk.usage or usage, chunk.model or model
-            for choice in chunk.choices[:1]:
-                finish = choice.finish_reason or finish
-                if text := choice.delta.content:
-                    size = _checked_size(size + len(text))
-                    parts.append(text)
-                    yield text
+            usage, model = getattr(chunk, "usage", None) or usage, chunk.model or model
+            choice = _first_choice(chunk)
+            finish = getattr(choice, "finish_reason", None) or finish
+            delta = getattr(choice, "delta", None)
+            refusal += _text_of(getattr(delta, "refusal", None))
+            if text := _text_of(getattr(delta, "content", None)):
+                size = _checked_size(size + len(text))
+                parts.append(text)
+                yield text
         if not finish:
             raise ModelReplyError(f"model '{model}' stopped in the middle of its answer")
-        yield ChatReply("".join(parts), self._usage(usage), model, finish)
+        yield ChatReply("".join(parts), self._usage(usage), model, finish, refusal)
 
     async def _chunks(
         self, messages: Sequence[ChatMessage], timeout_s: float | None, max_tokens: int | None
@@ -141,7 +158,7 @@ class ChatClient:
         end = asyncio.get_running_loop().time() + wait_s
         with _typed_errors(self.model_id, wait_s):
             async with asyncio.timeout_at(end):
-                chunks = await self._client().chat.completions.create(timeout=wait_s, **body)
+                chunks = await self._create(body, wait_s)
             async with chunks:
                 while True:
                     async with asyncio.timeout_at(end):
@@ -149,6 +166,22 @@ class ChatClient:
                     if chunk is None:
                         return
                     yield chunk
+
+    async def _create(self, body: dict[str, Any], wait_s: float) -> Any:
+        """The raw answer. Parameters that an older endpoint refuses by name are put its own way."""
+        import openai
+
+        for _ in range(len(_OLDER) + 1):
+            sent = {_OLDER[k] if k in self._unknown else k: v for k, v in body.items()}
+            sent.pop("", None)
+            try:
+                return await self._client().chat.completions.create(timeout=wait_s, **sent)
+            except openai.APIStatusError as e:
+                named = {k for k in _OLDER if k in sent and k in _endpoint_words(e)}
+                if e.status_code not in (400, 422) or not named:
+                    raise
+                self._unknown.update(named)
+        raise AssertionError("unreachable: each turn makes one parameter older")
 
     def _body(
         self,
@@ -169,16 +202,18 @@ class ChatClient:
 
     def _client(self) -> AsyncOpenAI:
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            self._clients[loop] = self._connect()
-        return self._clients[loop]
+        url = self.base_url or self.env.get("OPENAI_BASE_URL") or ""
+        key = self.api_key or self.env.get("OPENAI_API_KEY") or ""
+        made_for, client = self._clients.get(loop, (None, None))
+        if client is None or made_for != (url, key):
+            client = self._connect(url, key)
+            self._clients[loop] = (url, key), client
+        return client
 
-    def _connect(self) -> AsyncOpenAI:
+    def _connect(self, url: str, key: str) -> AsyncOpenAI:
         import httpx2
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        url = self.base_url or self.env.get("OPENAI_BASE_URL") or None
-        key = self.api_key or self.env.get("OPENAI_API_KEY")
         if not (key or url):
             raise ConfigError(
                 "no chat endpoint is configured", hint="set OPENAI_BASE_URL or OPENAI_API_KEY"
@@ -193,18 +228,18 @@ class ChatClient:
         )
 
     def _reply(self, raw: Any) -> ChatReply:
-        choices = getattr(raw, "choices", None) or [None]
-        message = getattr(choices[0], "message", None)
+        choice = _first_choice(raw)
+        message = getattr(choice, "message", None)
         if message is None:
             raise ModelReplyError(f"model '{self.model_id}' sent no chat completion")
-        text = message.content or ""
+        text = _text_of(message.content)
         _checked_size(len(text))
         return ChatReply(
             text,
             self._usage(raw.usage),
             raw.model or self.model_id,
-            choices[0].finish_reason or "stop",
-            getattr(message, "refusal", None) or "",
+            getattr(choice, "finish_reason", None) or "stop",
+            _text_of(getattr(message, "refusal", None)),
         )
 
     def _usage(self, raw: Any) -> Usage:
@@ -212,6 +247,22 @@ class ChatClient:
         return Usage(
             input_tokens=sent, output_tokens=got, cost_usd=cost_usd(self.pricing, sent, got)
         )
+
+
+def _first_choice(raw: Any) -> Any:
+    """The first choice of a completion or a chunk; None where an endpoint sent none."""
+    choices = getattr(raw, "choices", None)
+    return choices[0] if isinstance(choices, list) and choices else None
+
+
+def _text_of(content: Any) -> str:
+    """Text, also where an endpoint sends it as a list of parts; nothing else is text."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = (p.get("text") if isinstance(p, Mapping) else getattr(p, "text", None) for p in content)
+    return "".join(p for p in parts if isinstance(p, str))
 
 
 def _checked_size(chars: int) -> int:
@@ -236,7 +287,9 @@ def _typed_errors(model: str, timeout_s: float) -> Iterator[None]:
             f"the endpoint of model '{model}' cannot be reached", hint="check OPENAI_BASE_URL"
         ) from e
     except openai.APIError as e:
-        raise AgentFailedError(f"the endpoint of model '{model}' broke off its answer") from e
+        raise AgentFailedError(
+            f"the endpoint of model '{model}' broke off its answer{_endpoint_words(e)}"
+        ) from e
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
         raise ModelReplyError(f"the endpoint of model '{model}' sent JSON that is cut off") from e
 
@@ -247,13 +300,24 @@ class RequestRefusedError(AgentFailedError):
 
 def _status_error(model: str, e: APIStatusError) -> AgentFailedError:
     status = e.status_code
-    said = f"the endpoint of model '{model}' answered {status}"
+    said = f"the endpoint of model '{model}' answered {status}{_endpoint_words(e)}"
     if status in (401, 403):
         return AgentFailedError(said, hint="check OPENAI_API_KEY", retryable=False)
     if status in (400, 404, 422):
-        detail = one_line(str(e.message), 200)
-        return RequestRefusedError(f"{said}: {detail}", hint="check model:", retryable=False)
+        return RequestRefusedError(said, hint="check model:", retryable=False)
     return AgentFailedError(said, retry_after_s=_retry_after_s(e.response.headers))
+
+
+def _endpoint_words(e: APIError) -> str:
+    """``: `` and what the endpoint itself said, on one line; '' where it said nothing."""
+    body = e.body
+    for key in ("error", "message", "detail"):  # OpenAI's form, and those of common servers
+        if isinstance(body, Mapping):
+            body = body.get(key, body)
+    if body is None:
+        body = getattr(getattr(e, "response", None), "text", "")
+    words = one_line(body if isinstance(body, str) else json.dumps(body, default=str), 300)
+    return f": {words}" if words else ""
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -217,6 +217,11 @@ class Attempts:
             said = []  # the same agent did it at another try: nothing is missing from the answer
         elif failed:
             said.append(f"task '{work.task.id}': {', '.join(good)} answered instead")
+        said += [
+            f"task '{work.task.id}': the answer of {agent} is not whole: {r.incomplete}"
+            for agent, r in good.items()
+            if r.incomplete
+        ]
         return TaskOutcome(
             task_id=work.task.id,
             status="abstained" if reply.abstained else "ok",

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentroute.adapters.client import ChatClient
-from agentroute.adapters.schema import check, strict
-from agentroute.adapters.structured import Form, ask_json, decode
+from agentroute.adapters.schema import conform, strict
+from agentroute.adapters.structured import Form, ask_json, read_json
 from agentroute.adapters.untrusted import fence, neutralise
 from agentroute.errors import AgentFailedError, AgentTimeoutError, ConfigError, ModelReplyError
 from agentroute.testing.chat import Say, ScriptedChatServer
@@ -20,8 +20,7 @@ ASK = [{"role": "user", "content": "pick one"}]
 
 
 def parse(value):
-    check(value, SCHEMA)
-    return value["pick"]
+    return conform(value, SCHEMA)["pick"]
 
 
 PICK = Form("pick", SCHEMA, parse)
@@ -115,18 +114,18 @@ def test_a_fence_cannot_be_closed_from_inside(text):
 
 def test_schema_check_names_the_place():
     deep = strict({"type": "object", "properties": {"xs": {"type": "array", "items": SCHEMA}}})
-    check({"xs": [{"pick": "a"}]}, deep)
+    conform({"xs": [{"pick": "a"}]}, deep)
     with pytest.raises(ValueError, match=r"\$\.xs\[1\]\.pick must be one of"):
-        check({"xs": [{"pick": "a"}, {"pick": "c"}]}, deep)
+        conform({"xs": [{"pick": "a"}, {"pick": "c"}]}, deep)
     with pytest.raises(ValueError, match="lacks 'xs'"):
-        check({}, deep)
+        conform({}, deep)
     with pytest.raises(ValueError, match="unknown property 'y'"):
-        check({"xs": [], "y": 1}, deep)
+        conform({"xs": [], "y": 1}, deep)
     with pytest.raises(ConfigError, match="oneOf"):
         strict({"type": "object", "oneOf": []})
 
 
-def test_decode_takes_fences_but_no_prose():
-    assert decode('```json\n{"a": 1}\n```') == {"a": 1}
+def test_prose_about_code_is_bounded_work():
+    """Each brace could begin an object: not one start in 64 is tried to its end and again."""
     with pytest.raises(ValueError, match="not valid JSON"):
-        decode('Here you are: {"a": 1}')
+        read_json("so: " + '{"a": [' * 100_000, lambda value: value)
