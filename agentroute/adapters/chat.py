@@ -9,7 +9,7 @@ from typing import Any
 from agentroute.adapters.client import ChatClient, ChatMessage, ChatReply, endpoint_configured
 from agentroute.adapters.schema import conform, strict
 from agentroute.adapters.structured import Form, ModelRefusedError, ask_json
-from agentroute.adapters.untrusted import TASK_CHARS, fence, neutralise
+from agentroute.adapters.untrusted import TASK_CHARS, as_typed, fence, neutralise
 from agentroute.errors import BudgetExceededError, CardError, ModelReplyError
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.model.cards import CapabilityCard, Pricing
@@ -108,7 +108,7 @@ def _messages(card: CapabilityCard, call: AgentCall) -> list[ChatMessage]:
     """The card's own prompt as system; history, inputs, transcript and task as fenced data."""
     system = f"{card.prompt}\n\n{_RULES}"
     turns = [
-        {"role": m.role, "content": neutralise(m.text, TASK_CHARS)}
+        {"role": m.role, "content": as_typed(m.text, TASK_CHARS)}
         for m in call.task.history[-HISTORY_TURNS:]
     ]
     return [{"role": "system", "content": system}, *turns, _question(call)]

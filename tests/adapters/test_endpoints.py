@@ -18,8 +18,8 @@ SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}}
 def chat(**more) -> Registry:
     registry = Registry()
     card = CapabilityCard(
-        name="helper", description="answers anything", skills=(Skill(id="answer"),), entrypoint="chat",
-        prompt="You answer.", model="m", limits=Limits(max_attempts=1, timeout_s=20), **more,
+        name="helper", description="answers anything", skills=(Skill(id="answer"),),
+        entrypoint="chat", prompt="You answer.", model="m", limits=Limits(max_attempts=1, timeout_s=20), **more,
     )  # fmt: skip
     registry.add(card)
     return registry
@@ -231,3 +231,12 @@ async def test_a_rotated_key_is_used_from_the_next_call_on(tmp_path, endpoint, m
             monkeypatch.setenv("OPENAI_API_KEY", "new")
             await orc.run("b")
     assert server.keys == ["old", "new"]
+
+
+async def test_a_prompt_arrives_as_it_was_typed(tmp_path, endpoint):
+    prompt = "Is 2³ < 3²? Show it in <b>HTML</b>: 👩\u200d💻"
+    with ScriptedChatServer(["fine"]) as server:
+        endpoint(server)
+        async with opened(tmp_path, chat()) as orc:
+            await orc.run(prompt)
+    assert f"<task>\n{prompt}\n</task>" in server.requests[0]["messages"][-1]["content"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from agentroute.adapters.client import ChatClient
 from agentroute.adapters.schema import conform, strict
 from agentroute.adapters.structured import Form, ask_json, read_json
-from agentroute.adapters.untrusted import fence, neutralise
+from agentroute.adapters.untrusted import as_typed, fence, neutralise
 from agentroute.errors import AgentFailedError, AgentTimeoutError, ConfigError, ModelReplyError
 from agentroute.testing.chat import Say, ScriptedChatServer
 
@@ -106,10 +107,38 @@ def test_neutralised_text_is_short_visible_and_stable(text, limit):
     assert neutralise(clean, limit) == clean
 
 
-@given(st.text(alphabet="<>/ab \n", max_size=100))
-def test_a_fence_cannot_be_closed_from_inside(text):
-    block = fence("task", text, 1000)
-    assert block.count("<") == 2 and block.count(">") == 2
+@given(st.text(max_size=300), st.integers(10, 100))
+def test_text_as_typed_is_short_visible_and_stable(text, limit):
+    clean = as_typed(text, limit)
+    assert len(clean) <= limit
+    assert not any(c in clean for c in "\x00\x1b\u200b\u200e\u202a\u202e\u2066\ufeff\U000e0041")
+    assert as_typed(clean, limit) == clean
+
+
+BRACKETS = st.lists(
+    st.sampled_from(["<", ">", "/", " ", "task", "TASK", "input_1", "system", "|im_start|", "\n"])
+)
+
+
+@given(BRACKETS)
+def test_a_fence_cannot_be_closed_or_opened_from_inside(parts):
+    inner = fence("task", "".join(parts), 1000).removeprefix("<task>").removesuffix("</task>")
+    assert not re.search(r"<\s*/?\s*(task|input|system)\b|<\s*\||\|>", inner, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2³ = ½ of x²",
+        "if a < b and b > c: d = List<int>",
+        "<div class='task'>&lt;</div>",
+        "میخواهم\u200cها",
+        "👩\u200d💻 family",
+        "ﬁne print，full width",
+    ],
+)
+def test_text_arrives_as_it_was_typed(text):
+    assert fence("task", text, 1000) == f"<task>\n{text}\n</task>"
 
 
 def test_schema_check_names_the_place():
