@@ -19,7 +19,8 @@ def chat(**more) -> Registry:
     registry = Registry()
     card = CapabilityCard(
         name="helper", description="answers anything", skills=(Skill(id="answer"),),
-        entrypoint="chat", prompt="You answer.", model="m", limits=Limits(max_attempts=1, timeout_s=20), **more,
+        entrypoint="chat", prompt="You answer.", model="m",
+        limits=Limits(max_attempts=1, timeout_s=20), **more,
     )  # fmt: skip
     registry.add(card)
     return registry
