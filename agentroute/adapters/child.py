@@ -150,7 +150,9 @@ def _answer(out: Any, message: dict[str, Any]) -> None:
     of_call = {"id": message["id"], "nonce": message["nonce"]}
     try:
         from agentroute.adapters.loading import load
+        from agentroute.adapters.spawned import announce
 
+        announce(message["entry"].get("file", ""))
         fn = load(message["entry"])
         began = _cpu_s()
         reply = _run(out, fn, message)

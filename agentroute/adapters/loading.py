@@ -11,13 +11,13 @@ import importlib.util
 import json
 import os
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from agentroute.adapters.spawned import module_name
 from agentroute.errors import CardError
 
 Target = dict[str, str]
@@ -104,8 +104,7 @@ def _module(name: str, folder: str) -> Any:
 
 
 def _file(path: Path) -> Any:
-    # Two folders may have a file of one name: each is a module of its own.
-    name = f"agentroute_agent_{path.stem}_{zlib.crc32(os.fsencode(path)):08x}"
+    name = module_name(path)
     found = sys.modules.get(name)
     if found is not None:
         return found

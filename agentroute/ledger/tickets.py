@@ -86,7 +86,7 @@ class Ticket:
 
 
 def renew_lock() -> None:
-    """In a forked child: a thread of the parent may have held the lock, and nobody gives it back."""
+    """In a forked child: a thread of the parent may hold the lock, which nobody gives back here."""
     global _lock
     _lock = threading.Lock()
 
