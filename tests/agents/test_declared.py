@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from agentroute.cli.app import app
+from agentroute.errors import UsageError
 from agentroute.toolbox.declared import declarations, package_of
 
 APP = "import requests\nimport click\nimport yaml\n"
@@ -129,11 +129,23 @@ def test_what_is_not_read_is_said(tmp_path, files, note):
 
 
 def audited(root, tmp_path, *more):
+    """The whole graph, by the command line."""
     done = CliRunner().invoke(app, [
         "run", "audit_project", "-i", f"path={root}", *more, "--json",
         "--db", f"sqlite:///{tmp_path}/a.db", "--out", str(tmp_path / "out"),
     ])  # fmt: skip
     return json.loads(done.stdout)["replies"]
+
+
+def steps(run, root, **params):
+    """The graph's steps that this page is about, one after the other."""
+    r = {"files": run("file_lister", path=str(root))}
+    r["project"] = run("project_reader", r)
+    r["imports"] = run("imports_ast", r)
+    r["installed"] = run("installed_packages", r, **params)
+    r["dependencies"] = run("dependency_check", r)
+    r["conflicts"] = run("version_conflicts", r)
+    return r | {"licences": run("licence_reporter", r)}
 
 
 def environment(root, **packages):
@@ -146,22 +158,21 @@ def environment(root, **packages):
         })  # fmt: skip
 
 
-@pytest.mark.parametrize("requirements", [THREE.encode("utf-16"), b"\xef\xbb\xbf" + THREE.encode()])
-def test_an_audit_reads_files_as_pip_does(tmp_path, requirements):
-    root = project(tmp_path / "p", {"requirements.txt": requirements, "app.py": APP})
+def test_an_audit_reads_files_as_pip_does(tmp_path):
+    root = project(tmp_path / "p", {"requirements.txt": THREE.encode("utf-16"), "app.py": APP})
     replies = audited(root, tmp_path)
     assert [d["name"] for d in replies["project"]["data"]["declared"]] == THREE.split()
     assert replies["dependencies"]["text"] == "0 undeclared, 0 unused, 0 not installed."
 
 
-def test_an_import_name_is_matched_with_the_package_that_was_declared(tmp_path):
+def test_an_import_name_is_matched_with_the_package_that_was_declared(run, tmp_path):
     """python-dotenv gives dotenv, also where it is installed nowhere here."""
     pairs = {"python-dotenv": "dotenv", "PyYAML": "yaml", "opencv-python-headless": "cv2",
              "scikit-learn": "sklearn", "Pillow": "PIL", "psycopg2-binary": "psycopg2",
              "beautifulsoup4": "bs4", "python-dateutil": "dateutil", "PyJWT": "jwt"}  # fmt: skip
     lines = "".join(f"import {m}\n" for m in pairs.values()) + "import undeclared_thing\n"
     root = project(tmp_path / "p", {"requirements.txt": "\n".join(pairs), "app.py": lines})
-    data = audited(root, tmp_path)["dependencies"]["data"]
+    data = steps(run, root)["dependencies"].data
     assert [u["package"] for u in data["undeclared"]] == ["undeclared-thing"]
     assert (data["unused"], data["missing"]) == ([], [])
 
@@ -169,22 +180,20 @@ def test_an_import_name_is_matched_with_the_package_that_was_declared(tmp_path):
 PROSE = '"""Loads what is needed\nfrom the file, or\nimport a name\nfrom here.\n"""\nimport click\n'
 
 
-def test_prose_is_no_import(tmp_path):
-    """Neither scanner takes a sentence for one; a verifier makes each invented package count."""
-    root = project(tmp_path / "p", {"requirements.txt": "click\n", "app.py": PROSE})
-    for agent in ("imports_ast", "imports_regex"):
-        graph = tmp_path / f"{agent}.yaml"
-        graph.write_text(
-            "name: scan\ndescription: scans\ntasks:\n"
-            "  - {id: files, prompt: list, skills: [list_files], params: {path: "
-            + str(root)
-            + "}}\n"
-            f"  - {{id: imports, prompt: scan, agent: {agent}, depends_on: [files]}}\n"
-        )
-        done = CliRunner().invoke(app, ["run", str(graph), "--json", "--out", str(tmp_path / "o"),
-                                        "--db", f"sqlite:///{tmp_path}/{agent}.db"])  # fmt: skip
-        found = json.loads(done.stdout)["replies"]["imports"]["data"]["imports"]["app.py"]
-        assert found == [[6, "click"]], agent
+@pytest.mark.parametrize("agent", ["imports_ast", "imports_regex"])
+def test_prose_is_no_import(run, tmp_path, agent):
+    root = project(tmp_path / "p", {"app.py": PROSE})
+    r = {"files": run("file_lister", path=str(root))}
+    assert run(agent, r).data["imports"] == {"app.py": [[6, "click"]]}
+
+
+def test_what_is_an_import_is_still_found_line_by_line(run, tmp_path):
+    lines = ["import a", "import b.c as d", "import e, f", "from g.h import (", "    i,", ")",
+             "    import j  # why", "import k; x = 1", "from . import l", "from m import n"]  # fmt: skip
+    root = project(tmp_path / "p", {"app.py": "\n".join(lines)})
+    r = {"files": run("file_lister", path=str(root))}
+    found = run("imports_regex", r).data["imports"]["app.py"]
+    assert found == [[1, "a"], [2, "b"], [3, "e"], [4, "g"], [7, "j"], [8, "k"], [10, "m"]]
 
 
 def test_an_invented_package_costs_more_than_its_line(run, tmp_path):
@@ -197,21 +206,21 @@ def test_an_invented_package_costs_more_than_its_line(run, tmp_path):
     assert run("verify_imports", r).data["scores"][0]["score"] == pytest.approx(2 / 3)
 
 
-def test_versions_and_licences_are_those_of_the_projects_environment(tmp_path):
+def test_versions_and_licences_are_those_of_the_projects_environment(run, tmp_path):
     root = project(tmp_path / "p", {"requirements.txt": "alpha\nbeta\n", "app.py": "import alp\n"})
     environment(
         root,
         alpha=("1.0", "alp", "License-Expression: MIT\nRequires-Dist: beta>=2\n"),
         beta=("1.5", "beta", "License-Expression: GPL-3.0-only\n"),
     )
-    r = audited(root, tmp_path)
-    assert sorted(r["installed"]["data"]["packages"]) == ["alpha", "beta"]
-    assert r["installed"]["text"] == "2 packages in .venv."
-    assert [x["family"] for x in r["licences"]["data"]["licences"]] == ["copyleft", "permissive"]
-    conflicts = r["conflicts"]["data"]["conflicts"]
+    r = steps(run, root)
+    assert sorted(r["installed"].data["packages"]) == ["alpha", "beta"]
+    assert r["installed"].text == "2 packages in .venv."
+    assert [x["family"] for x in r["licences"].data["licences"]] == ["copyleft", "permissive"]
+    conflicts = r["conflicts"].data["conflicts"]
     assert conflicts == [{"package": "alpha", "needs": "beta>=2", "found": "1.5"}]
-    assert r["dependencies"]["data"]["unused"] == ["beta"]
-    assert r["dependencies"]["data"]["undeclared"] == []
+    assert r["dependencies"].data["unused"] == ["beta"]
+    assert r["dependencies"].data["undeclared"] == []
 
 
 UV = """
@@ -231,12 +240,12 @@ PIPENV = '{"default": {"alpha": {"version": "==1.0"}}, "develop": {"beta": {"ver
     ("name", "text"),
     [("uv.lock", UV), ("poetry.lock", POETRY_LOCK), ("Pipfile.lock", PIPENV)],
 )
-def test_a_lock_file_says_which_versions(tmp_path, name, text):
+def test_a_lock_file_says_which_versions(run, tmp_path, name, text):
     root = project(tmp_path / "p", {name: text, "app.py": "import alpha\n"})
-    r = audited(root, tmp_path)
-    assert r["installed"]["text"] == f"2 packages in {name}."
-    assert r["installed"]["data"]["packages"]["alpha"]["version"] == "1.0"
-    assert "not checked" in r["licences"]["text"]
+    r = steps(run, root)
+    assert r["installed"].text == f"2 packages in {name}."
+    assert r["installed"].data["packages"]["alpha"]["version"] == "1.0"
+    assert "not checked" in r["licences"].text
 
 
 def test_where_nothing_is_known_that_is_said_and_ours_is_not_shown(tmp_path):
@@ -249,18 +258,17 @@ def test_where_nothing_is_known_that_is_said_and_ours_is_not_shown(tmp_path):
     assert "no environment of the project" in report and "pydantic" not in report
 
 
-def test_the_running_environment_is_read_where_it_is_asked_for(tmp_path):
+def test_the_running_environment_is_read_where_it_is_asked_for(run, tmp_path):
     root = project(tmp_path / "p", {"requirements.txt": THREE, "app.py": APP})
-    r = audited(root, tmp_path, "-i", "environment=running")
-    assert "pydantic" in r["installed"]["data"]["packages"]
-    assert "in the running environment" in r["installed"]["text"]
-    other = audited(root, tmp_path, "-i", f"environment={tmp_path / 'nowhere'}")
-    assert other.get("installed") is None
+    r = steps(run, root, environment="running")
+    assert "pydantic" in r["installed"].data["packages"]
+    assert "in the running environment" in r["installed"].text
+    with pytest.raises(UsageError, match="holds no environment"):
+        steps(run, root, environment=str(tmp_path / "nowhere"))
 
 
 @pytest.mark.slow
-def test_a_true_virtual_environment_is_found(tmp_path):
+def test_a_true_virtual_environment_is_found(run, tmp_path):
     root = project(tmp_path / "p", {"requirements.txt": THREE, "app.py": APP})
     subprocess.run([sys.executable, "-m", "venv", str(root / ".venv")], check=True)
-    assert "pip" in audited(root, tmp_path)["installed"]["data"]["packages"]
-    assert Path(root / ".venv").is_dir()
+    assert "pip" in steps(run, root)["installed"].data["packages"]
