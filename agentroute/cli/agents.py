@@ -140,10 +140,18 @@ def add(
 
 
 @agents_app.command("rm")
-def rm(name: Name, into: Into = Path("agents")) -> None:
+def rm(name: Name, into: Into = Path("agents"), config: ConfigFile = None) -> None:
     """Remove an agent's card (and its own code) from the catalogue folder."""
-    from agentroute.registry.onboard import offboard
+    from agentroute.errors import UsageError
+    from agentroute.registry.onboard import holds, offboard
 
+    known = registry_of(settings_of(config), None)
+    if not holds(into, name) and name in known:
+        entry = known[name]
+        raise UsageError(
+            f"'{name}' is not in {into} but in {entry.path} ({entry.origin})",
+            hint=f"agentroute agents promote {name} retired takes it out of every choice",
+        )
     for path in offboard(name, into):
         typer.echo(f"removed {path}")
 

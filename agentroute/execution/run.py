@@ -20,7 +20,7 @@ from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.host import HostGraphs
 from agentroute.execution.output import named, writable
 from agentroute.execution.progress import Run, RunLimits
-from agentroute.execution.runner import Runner
+from agentroute.execution.runner import Runner, told
 from agentroute.execution.summary import summarise
 from agentroute.ledger import Ledger
 from agentroute.model.events import Emit, Note
@@ -153,7 +153,7 @@ class Executor:
 
     async def finish(self, run: Run) -> RunResult:
         """Join, verify, sum up; the run's last row, unless it waits for a human."""
-        run.said = [line for o in run.in_order for line in o.said]
+        run.said = told(run)
         waits = bool(run.pending)
         ending = Ending(None) if waits else await self._finisher.join(run)
         run.said += ending.said

@@ -24,7 +24,7 @@ def summarise(run: Run, ending: Ending, scores: tuple[dict[str, Any], ...]) -> R
     failed_when = broke(run.plan.fail_when, ending.reply)
     if failed_when:
         run.said.append(failed_when)
-    if ending.reply is None and not run.pending:
+    if ending.reply is None and not run.pending and not run.said:
         run.said.append("there is no answer: no task that it needs has a reply")
     reply = ending.reply
     return RunResult(
@@ -39,6 +39,7 @@ def summarise(run: Run, ending: Ending, scores: tuple[dict[str, Any], ...]) -> R
         artifacts=artifacts,
         replies={v: o.reply for v, o in run.outcomes.items() if o.reply is not None},
         scores=scores,
+        waiting={str(q["task_id"]): tuple(q["agents"]) for q in run.pending.values()},
         goal_missed=(failed_when,) if failed_when else (),
     )
 

@@ -19,13 +19,14 @@ from agentroute.ledger.reader import Reader
 from agentroute.ledger.rows.decode import Row, decode_row
 from agentroute.ledger.tables import DecisionRow, EventRow, FeedbackRow, OutcomeRow
 
-UNFINISHED = "unfinished"
+UNFINISHED, WAITING = "unfinished", "waiting"
 _PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A line of ``runs ls``. ``status`` is ``unfinished`` until a note ``run.finished`` says more.
+    """A line of ``runs ls``. ``status`` is ``unfinished`` until a note ``run.finished`` says more,
+    or ``waiting`` where somebody must answer first.
 
     ``score`` is the mean of all feedback on the run and its decisions, None where there is none;
     ``about`` is the data of the note ``run.started``.
@@ -125,13 +126,15 @@ def _summaries(s: Session, first: dict[str, int]) -> list[RunSummary]:
     began = _times(s, list(first.values()))
     started, finished = _notes(s, ids, "run.started"), _notes(s, ids, "run.finished")
     decisions, calls, scores = _decisions(s, ids), _calls(s, ids), _scores(s, ids)
+    waiting = _waiting(s, [i for i in ids if i not in finished])
     out = []
     for run_id, seq in first.items():
         start, end, did = started.get(run_id), finished.get(run_id), calls.get(run_id, [])
         out.append(RunSummary(
             run_id=run_id, seq=seq, started_at=start[0] if start else began[seq],
             finished_at=end[0] if end else None,
-            status=end[1].get("status", "finished") if end else UNFINISHED,
+            status=end[1].get("status", "finished") if end
+            else WAITING if run_id in waiting else UNFINISHED,
             decisions=decisions.get(run_id, 0), calls=sum(c.n for c in did),
             failed=sum(c.failed for c in did), cost_usd=sum((c.cost for c in did), 0.0),
             tokens=sum(c.tokens for c in did), score=scores.get(run_id),
@@ -202,6 +205,19 @@ def _notes(s: Session, ids: list[str], kind: str) -> dict[str, tuple[str, dict[s
     )
     rows = s.exec(query.order_by(col(EventRow.seq)))
     return {run_id: (at, orjson.loads(body)["data"]) for run_id, at, body in rows}
+
+
+def _waiting(s: Session, ids: list[str]) -> set[str]:
+    """The runs that asked for an approval which nobody has given or refused."""
+    kinds = ("approval.needed", "approval.answered")
+    query = select(EventRow.run_id, EventRow.type, EventRow.body).where(
+        col(EventRow.type).in_(kinds), col(EventRow.run_id).in_(ids)
+    )
+    open_: dict[tuple[str, str], None] = {}
+    for run_id, kind, body in s.exec(query.order_by(col(EventRow.seq))):
+        key = (run_id, str(orjson.loads(body)["data"]["approval_id"]))
+        open_.update({key: None}) if kind == kinds[0] else open_.pop(key, None)
+    return {run_id for run_id, _ in open_}
 
 
 def _decision_ids(run_id: str) -> Any:

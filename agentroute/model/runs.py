@@ -49,6 +49,8 @@ class RunResult(Part):
     """Task id to its reply."""
     scores: tuple[dict[str, Any], ...] = ()
     """The verifier's rows."""
+    waiting: dict[str, tuple[str, ...]] = {}
+    """Task id to the agents that wait for an approval."""
     goal_missed: tuple[str, ...] = ()
     """What the graph's ``fail_when`` found."""
     output: Any = None

@@ -80,7 +80,10 @@ tasks:
     )
     assert set(result.replies) == {"y", "both"}
     assert result.status == "degraded"
-    assert any("'only_x': skipped" in line for line in result.degraded)
+    assert [line for line in result.degraded if "only_x" in line] == [
+        "task 'x': bad failed (ValueError: bad is broken); nobody else can do it; "
+        "not done without it: only_x"
+    ]
 
 
 async def test_a_pinned_agent_is_the_only_one_asked(world):
