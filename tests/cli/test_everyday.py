@@ -164,3 +164,41 @@ def test_a_reader_that_goes_away_is_no_error(here):
     child = started("agents", "ls", err=here / "err")
     child.stdout.close()
     assert (child.wait(20), (here / "err").read_text()) == (0, "")
+
+
+def refused(cli, here, text):
+    (here / "agents" / "bad.yaml").write_text(text)
+    return cli("agents", "check", here / "agents" / "bad.yaml", code=3).err
+
+
+def test_a_misspelt_key_is_named_and_not_the_one_it_leaves_out(here, cli):
+    err = refused(cli, here, "name: bad\ndescripton: x\nskills: [a]\nentrypoint: one.py:agent\n")
+    assert "bad.yaml:2: descripton: is not a known key (did you mean 'description'?)" in err
+    assert "missing" not in err
+
+
+def test_all_errors_of_a_card_are_said_at_once(here, cli):
+    err = refused(
+        cli, here, "name: bad\nskills: x, y\nlimits: {timeout_s: soon, max_attempts: 99}\n"
+    )
+    assert "line 2: skills: must be a list (for example [x, y])" in err
+    assert "line 3: limits.timeout_s: must be a number" in err
+    assert "line 3: limits.max_attempts: Input should be less than or equal to 10" in err
+    assert "bad.yaml:1: description: is missing (add this key)" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_word_that_is_none_of_the_choices_gets_the_nearest(here, cli):
+    (here / "g.yaml").write_text(
+        "name: g\ntopology: paralel\ntasks: [{id: a, prompt: x, skills: a}]\n"
+    )
+    err = cli("plan", "g.yaml", code=3).err
+    assert "g.yaml:2: topology: must be one of auto, single, parallel" in err
+    assert "line 3: tasks[0].skills: must be a list" in err
+    assert "did you mean 'parallel'?" in err
+
+
+def test_weights_that_are_all_zero_are_a_configuration_error(here, cli):
+    (here / "agentroute.yaml").write_text("objective: {quality: 0, cost: 0}\n")
+    err = cli("run", "shout", code=3).err
+    assert "agentroute.yaml:1: objective: one of quality, cost and latency must be above 0" in err
