@@ -59,4 +59,4 @@ def _home() -> None:
 
 if __name__ == "__mp_main__":
     _home()
-    sys.meta_path.append(_AgentsFile)  # type: ignore[arg-type]
+    sys.meta_path.append(_AgentsFile)

@@ -202,3 +202,31 @@ def test_weights_that_are_all_zero_are_a_configuration_error(here, cli):
     (here / "agentroute.yaml").write_text("objective: {quality: 0, cost: 0}\n")
     err = cli("run", "shout", code=3).err
     assert "agentroute.yaml:1: objective: one of quality, cost and latency must be above 0" in err
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("nothere.py:agent", "nothere.py does not exist"),
+        ("one.py:agnet", "one.py has no function 'agnet' (did you mean 'agent'?)"),
+        ("os:nothere", "os has no function 'nothere'"),
+        ("no_such_module.part:agent", "no module is called 'no_such_module.part'"),
+        ("sys:nothere", None),
+        ("os:getcwd", None),
+        ("json.decoder:scanstring", None),
+    ],
+)
+def test_a_card_whose_code_is_not_there_is_refused_by_check(here, cli, entry, says):
+    text = f"name: bad\ndescription: x\nskills: [a]\nentrypoint: {entry}\n"
+    if says:
+        assert says in refused(cli, here, text)
+        assert says in cli("agents", "check", code=3).err
+    else:
+        (here / "agents" / "bad.yaml").write_text(text)
+        cli("agents", "check", here / "agents" / "bad.yaml")
+
+
+def test_code_is_looked_at_and_not_run(here, cli):
+    (here / "agents" / "one.py").write_text(f"open({str(here / 'ran')!r}, 'w')\n" + FAILS)
+    cli("agents", "check")
+    assert not (here / "ran").exists()
