@@ -188,8 +188,8 @@ def test_prose_is_no_import(run, tmp_path, agent):
 
 
 def test_what_is_an_import_is_still_found_line_by_line(run, tmp_path):
-    lines = ["import a", "import b.c as d", "import e, f", "from g.h import (", "    i,", ")",
-             "    import j  # why", "import k; x = 1", "from . import l", "from m import n"]  # fmt: skip
+    lines = "import a|import b.c as d|import e, f|from g.h import (|    i,|)|    import j  # why"
+    lines = f"{lines}|import k; x = 1|from . import l|from m import n".split("|")
     root = project(tmp_path / "p", {"app.py": "\n".join(lines)})
     r = {"files": run("file_lister", path=str(root))}
     found = run("imports_regex", r).data["imports"]["app.py"]
