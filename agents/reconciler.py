@@ -100,7 +100,7 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     writer.writerow(names)
     for r in rows:
         cells = ["; ".join(r[k]) if isinstance(r[k], list) else str(r[k]) for k in names]
-        writer.writerow(["'" + c if c[:1] in "=+@" else c for c in cells])
+        writer.writerow(["'" + c if c.startswith(("=", "+", "@")) else c for c in cells])
     return out.getvalue()
 
 

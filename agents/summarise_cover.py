@@ -38,7 +38,8 @@ def agent(call: AgentCall) -> AgentReply:
 
 def candidates(found: tuple[Passage, ...]) -> list[Passage]:
     """Sentences that read as sentences; where there are none, whatever there is."""
-    out = [p._replace(text=s) for p in found for s in sentences(p.text)]
+    prose = [p for p in found if p.prose] or found
+    out = [p._replace(text=s) for p in prose for s in sentences(p.text)]
     plain = [p for p in out if len(terms(p.text)) >= 6 and len(p.text) <= 400]
     return [p for p in plain if p.text[0].isalnum()] or plain or out
 

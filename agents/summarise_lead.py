@@ -15,7 +15,8 @@ def agent(call: AgentCall) -> AgentReply:
     listed = data_with(call, "root", "files")
     n = int(call.params.get("sentences", 8))
     by_file: dict[str, list[Passage]] = {}
-    for p in passages_of(Path(listed["root"]), listed["files"]):
+    found = passages_of(Path(listed["root"]), listed["files"])
+    for p in [p for p in found if p.prose] or found:
         opening = by_file.setdefault(p.source, [])
         if len(opening) < n:
             opening += [p._replace(text=s) for s in sentences(p.text)]

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import csv
 import re
+from datetime import UTC, datetime
 from typing import Any
 
+from agentroute.errors import UsageError
 from agentroute.model.calls import AgentCall, AgentReply, Artifact
 from agentroute.toolbox.handover import data_with, file_of
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "--", "?", "missing", "#n/a", "nil"}
-NUMBER = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,2})?$")
-GROUPED = re.compile(r"^[-+]?\d{1,3}(,\d{3})+(\.\d+)?$")
-DATE = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
+NUMBER = re.compile(r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,2})?$")
+GROUPED = re.compile(r"^[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$")
+EUROPEAN = re.compile(r"^[-+]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?$")
+IDENTIFIER = re.compile(r"^[-+]?0[0-9]")  # a number would lose the zero: zip codes, article numbers
+CODE = re.compile(r"^[A-Z]{2}$")
+UNITS = "$€£¥%"
+ISO = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
+DATES = (
+    "%Y/%m/%d", "%d.%m.%Y", "%b %d %Y", "%b %d, %Y", "%d %b %Y", "%B %d %Y", "%B %d, %Y",
+    "%d %B %Y", "%d-%b-%Y",
+)  # fmt: skip
+EITHER = ("%d/%m/%Y", "%m/%d/%Y")
 TRUTH = {"true", "false", "yes", "no"}
 Column = list[str]
 
@@ -25,6 +36,8 @@ def agent(call: AgentCall) -> AgentReply:
     rows, changes = repeated(rows, drop=bool(call.params.get("drop_repeated", False)))
     columns = [tidy([r[i] for r in rows]) for i in range(len(header))]
     kept = [(h, c, t) for h, (c, t) in zip(header, columns, strict=True) if t != "empty"]
+    if not kept:
+        raise UsageError("no column of the table has a value", hint="is it the right file?")
     if dropped := len(header) - len(kept):
         changes.append(f"{dropped} columns without any value were left out")
     out = call.workdir / "clean.csv"
@@ -56,7 +69,8 @@ def repeated(rows: list[list[str]], *, drop: bool) -> tuple[list[list[str]], lis
 def tidy(column: Column) -> tuple[Column, str]:
     """The values in one form (missing is '', numbers without signs of thousands), and the type."""
     plain = [v.strip() for v in column]
-    plain = ["" if v.lower() in MISSING else v for v in plain]
+    missing = MISSING - ({"na"} if codes({v for v in plain if v != "NA"}) else set())
+    plain = ["" if v.lower() in missing else v for v in plain]
     distinct = {v for v in plain if v}
     if not distinct:
         return plain, "empty"
@@ -64,18 +78,58 @@ def tidy(column: Column) -> tuple[Column, str]:
         return [distinct_numbers.get(v, "") for v in plain], "number"
     if {v.lower() for v in distinct} <= TRUTH:
         return [v.lower() for v in plain], "truth"
-    return plain, "date" if all(DATE.match(v) for v in distinct) else "text"
+    days = dates(distinct)
+    return ([days.get(v, "") for v in plain], "date") if days else (plain, "text")
+
+
+def codes(values: set[str]) -> bool:
+    """Whether these are codes of two capitals, as of countries, where NA is Namibia."""
+    known = {v for v in values if v}
+    return len(known) >= 3 and all(CODE.match(v) for v in known)
 
 
 def numbers(values: set[str]) -> dict[str, str] | None:
-    """Value -> plain number, where all of them are numbers; else None."""
+    """Value -> plain number, where all are numbers of one unit, written one way; else None.
+
+    A decimal comma is taken for one only where the values cannot be read otherwise: 1,234 alone is
+    a thousand.
+    """
+    bare = {v: v.replace("\u2212", "-").strip(UNITS).strip() for v in values}
+    units = {c for v in values for c in v if c in UNITS}
+    if len(units) > 1 or any(len(b) > 40 or is_identifier(b) for b in bare.values()):
+        return None
+    if all(NUMBER.match(b) or GROUPED.match(b) for b in bare.values()):
+        return {v: b.replace(",", "") for v, b in bare.items()}
+    if all(EUROPEAN.match(b) for b in bare.values()):
+        return {v: b.replace(".", "").replace(",", ".") for v, b in bare.items()}
+    return None
+
+
+def is_identifier(bare: str) -> bool:
+    """Whether digits are a name and not a quantity: a zero stands before them."""
+    return bool(IDENTIFIER.match(bare)) and "." not in bare and "," not in bare
+
+
+def dates(values: set[str]) -> dict[str, str] | None:
+    """Value -> ISO date, where all are dates of one form; unchanged where two readings fit."""
+    if all(ISO.match(v) for v in values):
+        return {v: v for v in values}
+    for form in DATES:
+        if found := read_as(form, values):
+            return found
+    fits = [found for form in EITHER if (found := read_as(form, values))]
+    return fits[0] if len(fits) == 1 else {v: v for v in values} if fits else None
+
+
+def read_as(form: str, values: set[str]) -> dict[str, str] | None:
+    """Value -> ISO date by one form of ``strptime``; None where one does not fit."""
     out = {}
     for v in values:
-        bare = v.removeprefix("$").removeprefix("€").removesuffix("%").strip()
-        bare = bare.replace(",", "") if GROUPED.match(bare) else bare
-        if len(bare) > 40 or not NUMBER.match(bare):
+        try:
+            day = datetime.strptime(v, form).replace(tzinfo=UTC)  # of a day, no zone matters
+        except ValueError:
             return None
-        out[v] = bare
+        out[v] = day.date().isoformat()
     return out
 
 

@@ -19,7 +19,9 @@ from agentroute.toolbox.handover import locate
 
 Row = list[str]
 MAX_BYTES = 64 * 1024 * 1024
-NUMBER = re.compile(r"^\s*[-+]?[\d.,]+([eE][-+]?\d+)?\s*%?\s*$")
+NUMBER = re.compile(r"^\s*[-+\u2212]?[\d.,]*\d[\d.,]*([eE][-+]?\d+)?\s*%?\s*$")
+YEAR = re.compile(r"^(1[5-9]|20|21)\d\d$")
+SEPARATOR = re.compile(r"\ufeff?sep=(.)\r?\n", re.IGNORECASE)
 
 
 def agent(call: AgentCall) -> AgentReply:
@@ -27,8 +29,9 @@ def agent(call: AgentCall) -> AgentReply:
     path = locate(str(call.params["path"]), "table")
     max_rows, max_s = int(call.params.get("max_rows", 200_000)), float(call.params.get("max_s", 2))
     text, encoding = decode(path)
-    if path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
-        rows, how = json_rows(text, max_rows), {"format": "JSON lines"}
+    rows: Iterator[Row]
+    if (records := json_records(text, path, max_rows)) is not None:
+        rows, how = table_of(records), {"format": "JSON"}
     else:
         rows, how = csv_rows(text)
     header, body, ragged, capped = squared(rows, max_rows, max_s)
@@ -72,19 +75,40 @@ def decode(path: Path) -> tuple[str, str]:
 def csv_rows(text: str) -> tuple[Iterator[Row], dict[str, Any]]:
     """Rows, the header first (empty where the file has none), and the dialect that was found."""
     csv.field_size_limit(10_000_000)
-    sample = text[:20_000]
-    try:
-        delimiter = csv.Sniffer().sniff(sample, ",;\t|").delimiter
-    except csv.Error:
-        delimiter = max(",;\t|", key=sample.count)
-    lines = csv.reader(io.StringIO(text.replace("\x00", ""), newline=""), delimiter=delimiter)
+    stated = SEPARATOR.match(text)
+    text = text[stated.end() :] if stated else text
+    delimiter = stated[1] if stated else delimiter_of(text[:20_000])
+    closed = text.count('"') % 2 == 0
+    lines = (parsed if closed else line_by_line)(text.replace("\x00", ""), delimiter)
     rows = (r for r in lines if any(c.strip() for c in r))
     first = next((r for r in rows if not r[0].startswith("#")), [])
     second = next(rows, [])
     headed = has_header(first, second)
     start = [first, second] if headed else [[], first, second]
-    how = {"delimiter": delimiter, "header": headed, "format": "delimited text"}
+    how = {"delimiter": delimiter, "header": headed, "format": "delimited text", "quoted": closed}
     return (r for part in (filter_second(start), rows) for r in part), how
+
+
+def delimiter_of(sample: str) -> str:
+    """The delimiter of a sample of lines."""
+    try:
+        return csv.Sniffer().sniff(sample, ",;\t|").delimiter
+    except csv.Error:
+        return max(",;\t|", key=sample.count)
+
+
+def parsed(text: str, delimiter: str) -> Iterator[Row]:
+    """Rows as the csv module reads them."""
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+
+
+def line_by_line(text: str, delimiter: str) -> Iterator[Row]:
+    """Rows where some quote is never closed: each line by itself, so that it swallows no other."""
+    for line in text.splitlines():
+        if line.count('"') % 2:
+            yield from csv.reader([line], delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        else:
+            yield from csv.reader([line], delimiter=delimiter)
 
 
 def filter_second(start: list[Row]) -> list[Row]:
@@ -93,22 +117,67 @@ def filter_second(start: list[Row]) -> list[Row]:
 
 
 def has_header(first: Row, second: Row) -> bool:
-    """A header has no numbers, or has words where the next row has numbers; names differ."""
-    if not first or len(set(first)) < len(first):
+    """A header has no numbers but years, or words where the next row has numbers.
+
+    Names that repeat are a header only where the next row has numbers.
+    """
+    if not first:
         return False
     numbers = [bool(NUMBER.match(c)) for c in first]
     below = [bool(NUMBER.match(c)) for c in second]
-    return not any(numbers) or sum(below) > sum(numbers) + len(first) // 2
+    if years(first, second, numbers):
+        return True
+    repeats = len(set(first)) < len(first)
+    return (not any(numbers) and not (repeats and not any(below))) or (
+        sum(below) > sum(numbers) + len(first) // 2
+    )
 
 
-def json_rows(text: str, limit: int) -> Iterator[Row]:
-    """JSON lines as rows; nested objects become ``a.b`` columns, other lines are empty."""
-    flat = []
-    for line in text.splitlines()[: limit + 1]:
-        try:
-            flat.append(dict(flatten(json.loads(line))))
-        except (json.JSONDecodeError, RecursionError):
-            flat.append({})
+def years(first: Row, second: Row, numbers: list[bool]) -> bool:
+    """Whether the numbers of a first row are years over a row that has none there, beside words."""
+    at = [i for i, is_number in enumerate(numbers) if is_number]
+    named = {first[i].strip() for i in at}
+    below = [second[i].strip() for i in at if i < len(second)]
+    return (
+        0 < len(at) < len(first)
+        and len(named) == len(at)
+        and all(YEAR.match(v) for v in named)
+        and not any(YEAR.match(v) for v in below)
+    )
+
+
+def json_records(text: str, path: Path, limit: int) -> list[Any] | None:
+    """The records of a JSON array, of the one array in an object, or of JSON lines; else None.
+
+    What a file holds says so, and not its name: an array is often called ``.json`` or ``.csv``.
+    """
+    lines = path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson"))
+    if not lines and text.lstrip()[:1] not in ("[", "{"):
+        return None
+    whole = None if lines else json_of(text)
+    if isinstance(whole, dict):
+        arrays = [v for v in whole.values() if isinstance(v, list) and v]
+        whole = arrays[0] if len(arrays) == 1 and isinstance(arrays[0][0], dict) else [whole]
+    if isinstance(whole, list):
+        return whole[: limit + 1]
+    records = [json_of(line) for line in text.splitlines()[: limit + 1]]
+    return records if lines or isinstance(records[0], dict) else None
+
+
+def json_of(text: str) -> Any:
+    """A JSON value; None where it is none."""
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return None
+
+
+def table_of(records: list[Any]) -> Iterator[Row]:
+    """Records as rows; nested objects become ``a.b`` columns, arrays of arrays have a header."""
+    if records and all(isinstance(r, list) for r in records):
+        yield from ([dict(flatten(v)).get("value", "") for v in r] for r in records)
+        return
+    flat = [{} if r is None else dict(flatten(r)) for r in records]
     header = list(dict.fromkeys(k for r in flat for k in r))
     yield header
     for r in flat:
@@ -137,8 +206,11 @@ def squared(rows: Iterable[Row], max_rows: int, max_s: float) -> tuple[Row, list
             break
         body.append(row)
     wide = max([len(header), *(len(r) for r in body)], default=0)
-    if not wide:
-        raise UsageError("the table is empty", hint="it needs at least one row")
+    if not wide or not body:
+        raise UsageError(
+            "the table has a header and no rows" if wide else "the table is empty",
+            hint="it needs at least one row",
+        )
     ragged = sum(len(r) != (len(header) or wide) for r in body)
     body = [r + [""] * (wide - len(r)) for r in body]
     return named(header, wide), body, ragged, capped
@@ -163,6 +235,8 @@ def remarks(
     items = [f"{path.name}, {how['format']}, {encoding}"]
     if not how.get("header", True):
         items.append("the file has no header row; columns were numbered")
+    if not how.get("quoted", True):
+        items.append("a quote is never closed; every line was read by itself")
     if ragged:
         items.append(f"{ragged:,} rows had too few or too many fields and were padded")
     if path.stat().st_size > MAX_BYTES:

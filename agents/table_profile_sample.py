@@ -15,9 +15,14 @@ TOP = 8
 
 
 def agent(call: AgentCall) -> AgentReply:
-    """As ``table_profile_sql``, from the first ``params.sample`` rows; counts are scaled up."""
+    """As ``table_profile_sql``, from the first ``params.sample`` rows; counts are scaled up.
+
+    A table of at most ``params.whole`` rows is read whole.
+    """
     table = data_with(call, "columns", "rows", "changes")
     rows, sample = int(table["rows"]), int(call.params.get("sample", 400))
+    if rows <= int(call.params.get("whole", 1_000)):
+        sample = rows  # a sample would save nothing
     with file_of(call, "clean.csv").open(encoding="utf-8", newline="") as f:
         head = list(islice(csv.reader(f), 1, sample + 1))
     scale = rows / max(len(head), 1)

@@ -1,21 +1,23 @@
-"""Scores answers: against what was expected, else by looking up what they cite."""
+"""Scores answers: against what was expected, else by what the passages that they cite speak of."""
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal, InvalidOperation
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from agentroute.model.calls import AgentCall, AgentReply, Citation
 from agentroute.refining.extract import normal, numbers
 from agentroute.toolbox.handover import locate
-from agentroute.toolbox.passages import read
+from agentroute.toolbox.passages import STOP, read
 
 INDEX = re.compile(r"\[(\d+)\]$")
 
 
 def agent(call: AgentCall) -> AgentReply:
-    """``data.scores``: one row a question and agent; 1 right, 0 wrong.
+    """``data.scores``: 1 right, 0 wrong for a question and agent; none where nothing can be said.
 
     ``params``: ``questions`` (with ``expect`` where known; null means that nobody can know),
     ``data``, the folder that citations refer to, and ``agents``, task id -> who was asked.
@@ -35,7 +37,7 @@ def agent(call: AgentCall) -> AgentReply:
                 row: dict[str, Any] = {"task_id": task_id, "score": judged[0], "method": judged[1]}
                 scores.append(row | ({"agent": name} if name else {}))
     right = sum(s["score"] for s in scores)
-    text = f"{right:g} of {len(scores)} answers hold"
+    text = f"{right:g} of {len(scores)} answers hold" if scores else "nothing to verify"
     return AgentReply(text=text, data={"scores": scores})
 
 
@@ -59,19 +61,68 @@ def judge(item: dict[str, Any], reply: AgentReply, root: Path) -> tuple[float, s
         return float(reply.abstained), "nobody can know"
     if "expect" in item:
         return float(not reply.abstained and holds(reply, item["expect"])), "expected answer"
-    if reply.abstained or not reply.citations:
+    quoting = [c for c in reply.citations if c.quote]
+    if reply.abstained or not quoting:
         return None
-    found = [quoted(c, root) for c in reply.citations if c.quote]
-    return (sum(found) / len(found), "citations looked up") if found else None
+    if not all(quoted(c, root) for c in quoting):
+        return 0.0, "a quotation is not in the file that is cited"
+    return bearing(str(item.get("question", "")), quoting)
+
+
+def bearing(question: str, cited: list[Citation]) -> tuple[float, str] | None:
+    """How much of the question the cited passages speak of: the share of its words of content.
+
+    That a quotation exists is no merit. Half of the words or more are their share; none of two or
+    more is 0; what lies between, and a question of one word that is not there, cannot be judged.
+    """
+    asked = content(question)
+    spoken = content(" ".join(f"{c.source} {c.quote}" for c in cited))
+    hits = sum(any(alike(a, b) for b in spoken) for a in asked)
+    share = hits / len(asked) if asked else 0.0
+    if share < 0.5 and (hits or len(asked) < 2):
+        return None
+    return share, f"{hits} of {len(asked)} words of the question in the cited passage"
+
+
+def content(text: str) -> set[str]:
+    """The words of a text that carry meaning, without a plural s."""
+    return {w.removesuffix("s") for w in normal(text).split() if w not in STOP and len(w) > 1}
+
+
+def alike(a: str, b: str) -> bool:
+    """The same word, or two forms of one: six letters or more in common, up to three left over."""
+    pairs = takewhile(lambda xy: xy[0] == xy[1], zip(a, b, strict=False))
+    same = sum(1 for _ in pairs)
+    return a == b or (same >= 6 and max(len(a), len(b)) - same <= 3)
 
 
 def holds(reply: AgentReply, expect: Any) -> bool:
-    """Whether the answer is the expected number (to 1e-4 of it), or holds the expected words."""
-    if isinstance(expect, (int, float)) and not isinstance(expect, bool):
-        value = reply.data.get("value") if isinstance(reply.data, dict) else None
-        said = [value] if isinstance(value, (int, float)) else numbers(reply.text)
-        return any(abs(x - expect) <= 1e-9 + 1e-4 * abs(expect) for x in said)
-    return normal(str(expect)) in normal(reply.text)
+    """Whether the answer is the expected number, or has the expected words in it.
+
+    A number that is written with decimals is right where the answer rounds to it; a whole one is
+    exact (to 1e-4 of it).
+    """
+    number = as_number(expect)
+    if number is None:
+        return f" {normal(str(expect))} " in f" {normal(reply.text)} "
+    right, within = number
+    value = reply.data.get("value") if isinstance(reply.data, dict) else None
+    said = [value] if isinstance(value, (int, float)) else numbers(reply.text)
+    return any(abs(x - right) <= max(within, 1e-9 + 1e-4 * abs(right)) for x in said)
+
+
+def as_number(expect: Any) -> tuple[float, float] | None:
+    """An expected number and how far off an answer may be: half a unit of its last decimal."""
+    if isinstance(expect, bool) or not isinstance(expect, (int, float, str)):
+        return None
+    try:
+        exact = Decimal(str(expect).strip())
+    except InvalidOperation:
+        return None
+    places = exact.as_tuple().exponent
+    if not exact.is_finite() or not isinstance(places, int):
+        return None
+    return float(exact), 0.5 * 10.0**places * (1 + 1e-9) if places < 0 else 0.0
 
 
 def quoted(c: Citation, root: Path) -> bool:

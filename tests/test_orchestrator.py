@@ -439,3 +439,26 @@ async def test_a_router_of_ones_own_is_named_by_the_user_and_never_by_a_graph(
     async with Orchestrator(registry, ledger=db, embedder="hashing") as orc:
         again = await orc.run("do the work", router=mine)
         assert next(d for d in again.decisions if d.kind == "route").policy == mine
+
+
+async def test_many_tasks_are_routed_as_one_by_one(registry, tmp_path):
+    texts = ["refund my order", "explain this invoice", "write a mail", "mail the customer", "hm"]
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with Orchestrator(registry, ledger=url, out=tmp_path, embedder="hashing") as orc:
+        for text in texts:
+            run = await orc.run(Task(id="t", prompt=text, skills=("refunds",)))
+            await orc.feedback(run.run_id, score=0.8)
+        work = [Task(id=f"t{i}", prompt=text) for i, text in enumerate(texts)]
+        alone = [await orc.route(t) for t in work]
+        many = await orc.route_many(work)
+        assert [f.chosen for f in many] == [f.chosen for f in alone]
+        assert [[r.agent for r in f.ranked] for f in many] == [
+            [r.agent for r in f.ranked] for f in alone
+        ]
+        (few,) = await orc.route_many(["refund my order"], top=1)
+        assert len(few.ranked) <= 2 and few.candidates == 3
+        left_out = ({"billing", "helpdesk", "writer"} - {r.agent for r in few.ranked}).pop()
+        assert "not among" in few.why_not(left_out)
+        with pytest.raises(NoCandidateError):
+            await orc.route_many([*work, Task(id="x", prompt="x", skills=("nobody",))])
+        assert await orc.route_many([]) == []

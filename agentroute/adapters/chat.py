@@ -6,7 +6,13 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from agentroute.adapters.client import ChatClient, ChatMessage, ChatReply, endpoint_configured
+from agentroute.adapters.client import (
+    CHARS_A_TOKEN,
+    ChatClient,
+    ChatMessage,
+    ChatReply,
+    endpoint_configured,
+)
 from agentroute.adapters.schema import conform, strict
 from agentroute.adapters.structured import Form, ModelRefusedError, ask_json
 from agentroute.adapters.untrusted import TASK_CHARS, as_typed, fence, neutralise
@@ -25,7 +31,6 @@ __all__ = [
 ]
 
 HISTORY_TURNS = 20
-CHARS_A_TOKEN = 4  # a rule of thumb, used only to reserve budget before a call
 
 ChatHandler = Callable[[AgentCall], Awaitable[AgentReply]]
 ChatStream = Callable[[AgentCall], AsyncIterator[str | AgentReply]]
@@ -176,5 +181,7 @@ def _checked(said: ChatReply) -> AgentReply:
         return AgentReply(text=text, usage=said.usage, abstained=True)
     if not said.text.strip():
         why = f": {said.incomplete}" if said.incomplete else ""
-        raise ModelReplyError(f"the model sent an empty answer{why}")
+        error = ModelReplyError(f"the model sent an empty answer{why}")
+        error.spent = said.usage
+        raise error
     return AgentReply(text=said.text, usage=said.usage, incomplete=said.incomplete)

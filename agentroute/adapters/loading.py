@@ -11,16 +11,18 @@ import importlib.util
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from agentroute.adapters.spawned import module_name
 from agentroute.errors import CardError
 
 Target = dict[str, str]
+AGENTS_FILE = "_AGENTROUTE_FILE"
+_SPAWNED = Path(__file__).parents[1] / "execution" / "calls" / "spawned.py"
 # Our own package by its folder and not by a search, so that nothing else can be taken for it.
 _BOOT = """
 import importlib.util, json, os, sys
@@ -101,6 +103,17 @@ def _module(name: str, folder: str) -> Any:
     if folder and importlib.util.find_spec(name.partition(".")[0]) is None:
         sys.path.append(folder)
     return importlib.import_module(name)
+
+
+def module_name(path: Path) -> str:
+    """The name of the module that an agent's file is: two folders may have a file of one name."""
+    return f"agentroute_agent_{path.stem}_{zlib.crc32(os.fsencode(path)):08x}"
+
+
+def announce(entry: Mapping[str, str]) -> None:
+    """In a worker, before it loads an agent: the processes that it spawns are to find its file."""
+    os.environ[AGENTS_FILE] = entry.get("file", "")
+    sys.modules["__main__"].__file__ = str(_SPAWNED)
 
 
 def _file(path: Path) -> Any:

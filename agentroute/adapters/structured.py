@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Generic, Literal, TypeVar
 
-from agentroute.adapters.client import ChatClient, ChatMessage, ChatReply, RequestRefusedError
+from agentroute.adapters.client import ChatClient, ChatMessage, ChatReply
 from agentroute.adapters.untrusted import one_line
-from agentroute.errors import ModelReplyError
-from agentroute.model.calls import Usage
+from agentroute.adapters.wire import RequestRefusedError
+from agentroute.errors import AgentRouteError, ModelReplyError
+from agentroute.model.calls import UNSENT, Usage
 
 T = TypeVar("T")
 Format = Literal["json_schema", "json_object", "text"]
@@ -130,22 +131,32 @@ async def ask_json(
 
     Raises:
         ModelReplyError: no acceptable answer; ``ModelRefusedError`` where it was a refusal.
-        AgentTimeoutError, AgentFailedError: the call itself failed, see ``ChatClient.ask``.
+        AgentTimeoutError, AgentFailedError: the call itself failed, see ``ChatClient.ask``. What
+            the turns before had used is in the error's ``spent``.
     """
     ask = _Asker(client, shape, timeout_s, max_tokens)
+    try:
+        return await _ask(ask, messages, shape, repairs)
+    except AgentRouteError as e:
+        e.spent = ask.used if ask.used is not None else e.spent
+        raise
+
+
+async def _ask(
+    ask: _Asker, messages: Sequence[ChatMessage], shape: Form[T], repairs: int
+) -> Answer[T]:
     mode, turns, reply = await _first(ask, messages)
-    usage = reply.usage
     for turn in range(1, repairs + 2):
         try:
-            value = read_json(_usable(reply, usage), shape.parse)
-            return Answer(value, reply.text, usage, reply.model, mode, turn)
+            assert ask.used is not None
+            value = read_json(_usable(reply, ask.used), shape.parse)
+            return Answer(value, reply.text, ask.used, reply.model, mode, turn)
         except ValueError as e:
             fault = one_line(str(e), 300)
         if turn > repairs:
             break
         turns += [{"role": "assistant", "content": reply.text[:4000]}, _repair(fault)]
         reply = await ask(turns, mode)
-        usage = add_usage(usage, reply.usage)
     raise ModelReplyError(f"the answer of model '{reply.model}' cannot be used: {fault}")
 
 
@@ -165,21 +176,32 @@ def _usable(reply: ChatReply, usage: Usage) -> str:
 
 
 class _Asker:
-    """One deadline over several calls."""
+    """One deadline over several calls; ``used`` is what those that were answered came to."""
 
     def __init__(
         self, client: ChatClient, shape: Form[Any], timeout_s: float | None, max_tokens: int | None
     ) -> None:
         self.client, self.shape, self.max_tokens = client, shape, max_tokens
         self.end = monotonic() + (client.timeout_s if timeout_s is None else timeout_s)
+        self.used: Usage | None = None
 
     async def __call__(self, turns: Sequence[ChatMessage], mode: Format) -> ChatReply:
-        return await self.client.ask(
-            turns,
-            response_format=_format(mode, self.shape),
-            timeout_s=max(0.0, self.end - monotonic()),
-            max_tokens=self.max_tokens,
-        )
+        try:
+            reply = await self.client.ask(
+                turns,
+                response_format=_format(mode, self.shape),
+                timeout_s=max(0.0, self.end - monotonic()),
+                max_tokens=self.max_tokens,
+            )
+        except AgentRouteError as e:
+            self._add(e.spent)
+            raise
+        self._add(reply.usage)
+        return reply
+
+    def _add(self, usage: object) -> None:
+        if isinstance(usage, Usage) and usage is not UNSENT:
+            self.used = usage if self.used is None else add_usage(self.used, usage)
 
 
 async def _first(

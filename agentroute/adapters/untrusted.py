@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from agentroute.errors import AgentRouteError
+
 CARD_CHARS = 512
 TASK_CHARS = 20_000
 
@@ -49,6 +51,20 @@ def neutralise(text: str, limit: int) -> str:
 def one_line(text: str, limit: int) -> str:
     """``neutralise`` with every run of white space made one blank."""
     return " ".join(neutralise(text, limit).split())
+
+
+def words_of(e: BaseException) -> str:
+    """An exception in one line: ours speaks for itself, another has its type in front.
+
+    Whatever its ``str()`` does, that is not raised.
+    """
+    kind = type(e).__name__
+    try:
+        said = " ".join(str(e).split())
+    except Exception:
+        return f"{kind} (its words cannot be read)"
+    said = said.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be stored
+    return said if isinstance(e, AgentRouteError) and said else f"{kind}: {said}"
 
 
 def fence(label: str, text: str, limit: int) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from agentroute.choosing.decide import Choice, decide
 from agentroute.choosing.exploration import DEFAULT, Exploration
-from agentroute.choosing.protocol import Router
+from agentroute.choosing.protocol import BatchRouter, Router
 from agentroute.choosing.screening import Screening
 from agentroute.model.arrays import F64
 from agentroute.model.candidates import Request
@@ -45,6 +46,12 @@ class Policy:
         return replace(
             some, mean=_spread(some.mean, keep, n), bonus=_spread(some.bonus, keep, n), terms=terms
         )
+
+    async def scores_many(self, requests: Sequence[Request]) -> list[Scores]:
+        """``scores`` of each; together where the router can and nothing is screened."""
+        if self.screening is None and isinstance(self.router, BatchRouter):
+            return await self.router.score_many(requests)
+        return [await self.scores(r) for r in requests]
 
     async def choose(
         self, request: Request, *, k: int = 1, rng: np.random.Generator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from agentroute.model.candidates import Examples, Request
@@ -52,8 +53,20 @@ class Router(Protocol):
 
 
 @runtime_checkable
+class BatchRouter(Router, Protocol):
+    """A router that scores many requests in less time than one after the other."""
+
+    async def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        """As ``score`` of each, up to rounding: nobody's scores depend on the other requests."""
+
+
+@runtime_checkable
 class FittableRouter(Router, Protocol):
-    """A router that can also be fitted on labelled outcomes (offline, all arms known or partly)."""
+    """A router that can also be fitted on labelled outcomes (offline, all arms known or partly).
+
+    One that cannot score before it was fitted has a property ``is_fitted`` besides; without one it
+    is taken to be able to.
+    """
 
     def fit(self, examples: Examples, *, seed: int = 0) -> None:
         """Fit on labels, from scratch. Deterministic for a seed; validates inside ``examples``."""

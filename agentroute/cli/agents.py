@@ -14,6 +14,7 @@ from agentroute.cli.parts.common import (
     Json,
     emit,
     registry_of,
+    remark,
     settings_of,
     shut_out,
     table,
@@ -43,6 +44,7 @@ def ls(
 ) -> None:
     """Every agent: skills, status, price, circuit breaker and the folder it comes from."""
     registry = registry_of(settings_of(config, db), agents)
+    remark(registry)
     shut = shut_out(settings_of(config, db), registry)
     rows: list[dict[str, Any]] = [
         {
@@ -129,11 +131,11 @@ def check(
             typer.echo(f"{file}: ok, agent '{card.name}'")
         return
     registry = registry_of(settings_of(config), agents)
+    remark(registry)
     found = [p for e in registry.entries.values() if e.path and (p := _problem(e.card, e.path))]
     for problem in found:
-        typer.echo(
-            f"agentroute: {problem}" + (f" ({problem.hint})" if problem.hint else ""), err=True
-        )
+        hint = f" ({problem.hint})" if problem.hint else ""
+        typer.echo(f"agentroute: {problem}{hint}", err=True)
     if registry.problems or found:
         raise typer.Exit(3)
     typer.echo(f"{len(registry)} cards ok")

@@ -15,7 +15,11 @@ from typing import Any
 import typer
 
 from agentroute import cli
+from agentroute.adapters.untrusted import words_of
+from agentroute.cli.parts.terminal import shown_only
 from agentroute.errors import AgentRouteError
+
+PARTS = f"{cli.__name__}.parts"
 
 app = typer.Typer(
     name="agentroute",
@@ -50,10 +54,11 @@ def _root(
 
 
 def _commands() -> list[ModuleType]:
-    """The files beside this one that have commands to register, in the order of the help."""
-    files = (m.name for m in pkgutil.iter_modules(cli.__path__) if m.name != "app" and not m.ispkg)
-    found = [importlib.import_module(f"agentroute.cli.{name}") for name in files]
-    return sorted(found, key=lambda module: module.PLACE)
+    """The files in this folder and its folders that have commands, in the order of the help."""
+    names = (m.name for m in pkgutil.walk_packages(cli.__path__, f"{cli.__name__}."))
+    files = (name for name in names if name != __name__ and not name.startswith(PARTS))
+    found = (importlib.import_module(name) for name in files)
+    return sorted((f for f in found if hasattr(f, "register")), key=lambda module: module.PLACE)
 
 
 for module in _commands():
@@ -64,7 +69,11 @@ def run(argv: list[str] | None = None) -> int:
     """Run one command line; the exit code. 0 done, 1 failed, 2 usage, 3 configuration, 4 ledger."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    with shown_only():
+        return _run(argv, debug="--debug" in (sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str] | None, *, debug: bool) -> int:
     try:
         code = typer.main.get_command(app).main(argv, "agentroute", standalone_mode=False)
         if code == STOPPED:  # typer's way to say that Ctrl-C was pressed
@@ -92,8 +101,8 @@ def run(argv: list[str] | None = None) -> int:
         return e.code if isinstance(e.code, int) else 1
     except Exception as e:
         if debug:
-            raise
-        _say(f"{type(e).__name__}: {e}", "a bug of agentroute's own; --debug shows where")
+            traceback.print_exc()
+        _say(words_of(e), "a bug of agentroute's own; --debug shows where")
         return 1
 
 

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agentroute.cli.parts.common import ConfigFile, Db, Json, emit
+from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, router_spec
 
-train_app = typer.Typer(help="Fit a router on labelled outcomes.", no_args_is_help=True)
 pheromone_app = typer.Typer(help="The trails of the pheromone router.", no_args_is_help=True)
 
 
@@ -18,26 +17,46 @@ PLACE = 70  # where it stands in the help
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    app.add_typer(train_app, name="train")
+    app.command()(train)
     app.add_typer(pheromone_app, name="pheromone")
 
 
-@train_app.command("gnn")
-def train_gnn(
-    data: Annotated[Path, typer.Argument(help="An outcome table.", metavar="DIR")],
-    out: Annotated[Path, typer.Option("--out", help="Where the state goes.")] = Path("gnn-state"),
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+def train(
+    router: Annotated[
+        str,
+        typer.Argument(help="linear, knn, gnn, ensemble or one of your own; '{name: knn, k: 5}'."),
+    ],
+    data: Annotated[Path | None, typer.Argument(help="An outcome table.", metavar="TABLE")] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option("--from-ledger", help="Learn from your own runs instead.", metavar="URL"),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Of the state; by default the router's.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="By default the settings'.")
+    ] = None,
     ablate: Annotated[
-        bool, typer.Option("--ablate", help="Also train the four ablations.")
+        bool, typer.Option("--ablate", help="Of gnn: also train its four ablations.")
     ] = False,
+    config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Train the knowledge-graph router; shows progress, writes arrays and a manifest."""
-    from agentroute.cli.parts.training import train
+    """Fit a router on labelled outcomes and keep it as a state that a router can start from.
 
-    report = train(data, out, seed=seed, ablate=ablate, quiet=as_json)
+    Rows of a table's test split are left out. From a ledger all judged decisions are learned
+    from, each weighted by 1 / its probability. The state goes into the folder `state` of the
+    settings; serve it with router: {name: linear, state: NAME}.
+    """
+    from agentroute.cli.parts.training import lessons
+    from agentroute.cli.parts.training import train as fit
+
+    spec = router_spec(router)
+    taught = lessons(data, ledger, config)
+    report = fit(spec, taught, name, config, seed=seed, ablate=ablate, quiet=as_json)
     if as_json:
-        emit(report)
+        emit({k: v for k, v in report.items() if k != "lines"})
     else:
         for line in report["lines"]:
             typer.echo(line)

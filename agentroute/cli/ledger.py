@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger
+from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger, settings_of
 
 ledger_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 
@@ -18,13 +21,128 @@ def register(app: typer.Typer) -> None:
 
 
 @ledger_app.command("verify")
-def verify(config: ConfigFile = None, db: Db = None, as_json: Json = False) -> None:
-    """Recompute the hash chain and compare every indexed column; exit 4 at the first bad row."""
+def verify(
+    anchor: Annotated[
+        Path | None,
+        typer.Option("--anchor", help="What `ledger anchor` wrote before.", metavar="FILE"),
+    ] = None,
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Recompute the hash chain and compare every indexed column; exit 4 at the first bad row.
+
+    With --anchor it also finds rows that were cut off at the end, and a chain written anew.
+    """
+    from agentroute.ledger.chain import Anchor
+
+    known = None if anchor is None else Anchor.parse(_text(anchor))
     with open_ledger(config, db) as ledger:
-        report = ledger.verify()
+        report = ledger.verify(known)
     if as_json:
         emit(report)
     else:
         typer.echo(report.words())
     if not report.ok:
         raise typer.Exit(4)
+
+
+@ledger_app.command("anchor")
+def anchor(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A file outside of this machine.", metavar="FILE")
+    ] = None,
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Size and hash of the chain now, in one line: keep it elsewhere for `verify --anchor`."""
+    with open_ledger(config, db) as ledger:
+        found = ledger.anchor()
+    if out is not None:
+        _write(out, f"{found}\n")
+    if as_json:
+        emit(found)
+    else:
+        typer.echo(f"{found}")
+
+
+@ledger_app.command("backup")
+def backup(
+    target: Annotated[Path, typer.Argument(help="A new file.", metavar="FILE")],
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Copy the ledger while it is in use into one new file, and say the copy's anchor."""
+    with open_ledger(config, db) as ledger:
+        found = ledger.backup(target)
+    if as_json:
+        emit({"file": str(target), "anchor": found})
+    else:
+        typer.echo(f"{target}: {found.seq:,} rows, anchor {found}")
+
+
+@ledger_app.command("erase")
+def erase(
+    sha: Annotated[str, typer.Argument(help="SHA-256 of a text or artefact.", metavar="SHA256")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")],
+    config: ConfigFile = None,
+    db: Db = None,
+) -> None:
+    """Erase a stored text or artefact for good. Its hash and an event that says why remain."""
+    from agentroute.ledger import Ledger
+
+    open_ledger(config, db).close()  # says so where there is none, and makes none
+    with Ledger.open(settings_of(config, db).db) as ledger:
+        seq = ledger.erase(sha, reason=reason).wait(30)
+    typer.echo(f"erased {sha}, recorded as row {seq}; its embedding remains")
+
+
+@ledger_app.command("export")
+def export(
+    folder: Annotated[
+        Path, typer.Option("--table", help="Where the table goes: a new folder.", metavar="DIR")
+    ],
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Write what was chosen and how it was judged as an outcome table that eval and train read.
+
+    One row a sampled decision that was judged: its prompt in clear, who could have been chosen
+    with which probability, and what the chosen agent scored. The last fifth in time is the test
+    split.
+    """
+    from agentroute.cli.parts.exporting import export_table
+
+    weights = settings_of(config, db).feedback_weights.model_dump()
+    with open_ledger(config, db) as ledger:
+        report = export_table(ledger, folder, weights)
+    if as_json:
+        emit(report)
+        return
+    typer.echo(
+        f"{folder}: {report['rows']} rows, {len(report['agents'])} agents, "
+        f"effective sample size {report['effective']:.1f}"
+    )
+    for why, n in report["left_out"].items():
+        typer.echo(f"{n} left out ({why})")
+
+
+def _text(file: Path) -> str:
+    from agentroute.errors import UsageError
+
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError(f"{file} cannot be read: {e}", hint="agentroute ledger anchor") from e
+
+
+def _write(file: Path, text: str) -> None:
+    from agentroute.errors import UsageError
+
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as e:
+        raise UsageError(f"{file} cannot be written: {e}") from e

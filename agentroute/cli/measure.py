@@ -58,6 +58,22 @@ def routing(as_json: Json = False) -> None:
     show("routing", goals(bench_routing, bench_gnn, bench_pheromone), as_json=as_json)
 
 
+@bench_app.command("orchestration")
+def orchestration(as_json: Json = False) -> None:
+    """Fan, chain and diamond of 100 tasks that do nothing, and makespans, beside LangGraph."""
+    from agentroute.bench.orchestration import bench_orchestration
+
+    show("orchestration", goals(bench_orchestration), as_json=as_json)
+
+
+@bench_app.command("ledger")
+def ledger(as_json: Json = False) -> None:
+    """A row alone and in a group, and its bytes, beside raw SQLite, SQLModel and LangGraph."""
+    from agentroute.bench.ledger import bench_ledger
+
+    show("ledger", goals(bench_ledger), as_json=as_json)
+
+
 @bench_app.command("recruiting")
 def recruiting(
     data: Annotated[Path, typer.Argument(metavar="DIR", help="An outcome table.")],

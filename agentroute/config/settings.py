@@ -67,8 +67,8 @@ class Settings(Part):
     """Folder for artefacts."""
     state: str = "agentroute-state"
     """Folder for learned state: fitted routers and snapshots."""
-    embedder: str = "wordllama"
-    """What turns text into vectors, by name."""
+    embedder: Written = "wordllama"
+    """What turns text into vectors: a name, or a mapping with ``name`` and parameters."""
     router: Written = "default"
     """A name, or a mapping with ``name`` and parameters."""
     exploration: float = Field(0.05, ge=0, le=1)
@@ -83,6 +83,10 @@ class Settings(Part):
     """How many agents for a task: a name, or a mapping."""
     refine: Written = "refiner"
     """Who joins the answers: an agent's name, or a mapping."""
+    accept_at: float = Field(0.5, ge=0, le=1)
+    """A verified answer below this is tried once more, then handed over as degraded; 0: never."""
+    planner: Written = "one"
+    """Who splits words into tasks: ``one`` task, or your own as ``module:NAME``."""
     feedback_weights: FeedbackWeights = FeedbackWeights()
     """How much a word of each kind of source weighs in learning."""
     objective: ObjectiveSettings = ObjectiveSettings()
@@ -102,6 +106,20 @@ class Settings(Part):
         except LedgerError as e:
             raise ValueError(f"{e}; {e.hint}") from None
         return value
+
+
+def settings_of(**values: Any) -> Settings:
+    """Settings of values that somebody gave in Python.
+
+    Raises:
+        ConfigError: a name or number that is not accepted; names the field.
+    """
+    try:
+        return Settings(**values)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(first["msg"].removeprefix("Value error, "), field=where) from None
 
 
 class Origin(Part):

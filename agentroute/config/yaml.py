@@ -8,7 +8,9 @@ documents.
 from __future__ import annotations
 
 import math
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,24 +66,30 @@ def load_yaml(path: Path | str, *, error: type[ConfigError] = ConfigError) -> Do
 
 
 def read_capped(path: Path | str, *, error: type[ConfigError] = ConfigError) -> bytes:
-    """A file's bytes, at most 256 KiB of them.
+    """A file's bytes, at most 256 KiB of them; no more is read, and nothing is waited for.
 
     Raises:
-        ConfigError (or ``error``): unreadable or too large.
+        ConfigError (or ``error``): unreadable, too large, or not an ordinary file (a pipe, a
+            device, a folder).
     """
-    file = Path(path)
     try:
-        size = file.stat().st_size
-        raw = file.read_bytes() if size <= MAX_BYTES else b""
-    except OSError as e:
-        raise error(
-            f"cannot be read: {e.strerror or e}", path=str(path), hint="check the path"
-        ) from None
-    if size > MAX_BYTES:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise error("is not an ordinary file", path=str(path), hint="check the path")
+            raw = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as e:
+        says = getattr(e, "strerror", None) or e
+        raise error(f"cannot be read: {says}", path=str(path), hint="check the path") from None
+    if len(raw) > MAX_BYTES:
         raise error(
             f"is larger than {MAX_BYTES // 1024} KiB", path=str(path), hint="split the file"
         )
     return raw
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe that nobody writes to is opened at once, and then found to be one."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
 
 
 def parse_yaml(
@@ -197,7 +205,10 @@ class _Builder:
         if kind == "int":
             clean = text.replace("_", "")
             base = {"0x": 16, "0o": 8, "0b": 2}.get(clean.lstrip("+-")[:2].lower(), 10)
-            return int(clean, base)
+            whole = int(clean, base)
+            if not -(2**63) <= whole < 2**63:
+                raise self._refusal(event, f"{text[:40]} is beyond a 64-bit number", "quote it")
+            return whole
         if kind == "float":
             number = float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
             if not math.isfinite(number):

@@ -44,7 +44,7 @@ def factories(
     functions that make routers of the user's own. ``exploration`` overrides every epsilon.
 
     Raises:
-        UsageError: a name twice.
+        UsageError: a name twice, or a state: what it was fitted on may be among the test rows.
         ConfigError: an unknown router or parameter (from the catalogue).
     """
     if isinstance(routers, Mapping):
@@ -53,6 +53,11 @@ def factories(
     for spec in routers:
         written = AgentUse.of(spec, field=FIELD).written()
         label = str(written.pop("label", written["name"]))
+        if "state" in written:
+            raise UsageError(
+                f"'{label}' names a state: here routers learn from the train rows alone",
+                hint="leave state out",
+            )
         if label in out:
             raise UsageError(f"the router '{label}' is given twice", hint="add a label")
         out[label] = _from_catalog(written, embedder, exploration)
@@ -87,9 +92,10 @@ async def learn_full(
     seq = 0
     for i in keyed_rng(seed, "order").permutation(rows):
         request = stream.request(i)
-        for j in range(len(stream.candidates)):
+        for j in stream.known(i):
             seq += 1
-            router.update(stream.observation(request, i, j, seq))
+            p = 1.0 if stream.table.propensity is None else float(stream.table.propensity[i, j])
+            router.update(stream.observation(request, i, j, seq, p))
 
 
 async def learn_bandit(
@@ -119,7 +125,7 @@ async def play_frozen(
         start = time.perf_counter()
         scores = await policy.scores(request)
         if scores.out_of_scope < policy.abstain_at:
-            chosen[t] = argmax(scores.mean, rng)
+            chosen[t] = request.candidates.rows[argmax(scores.mean, rng)]
         us[t] = 1e6 * (time.perf_counter() - start)
     return Picks(chosen, us)
 

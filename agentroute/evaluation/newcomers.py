@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentroute.choosing.policy import Policy
 from agentroute.errors import UsageError
 from agentroute.evaluation.contestants import factories
-from agentroute.evaluation.runner import EvalSpec, make_cuts
+from agentroute.evaluation.runner import EvalSpec, make_cuts, refuse_partial
 from agentroute.evaluation.stream import Stream
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder, make_embedder
@@ -69,12 +69,14 @@ def learned_first(spec: EvalSpec) -> tuple[Cut, Embedder]:
     """The first cut and the embedder of a spec whose routers learn before they are asked.
 
     Raises:
-        UsageError: bandit mode; or see ``make_cuts``.
+        UsageError: bandit mode, or a partial table; or see ``make_cuts``.
     """
     if spec.mode != "full":
         raise UsageError("this is measured after learning, in full mode", hint="--mode full")
     embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
-    return make_cuts(spec)[0], embedder
+    cuts = make_cuts(spec)
+    refuse_partial(cuts, "sets and newcomers are measured where all outcomes are known")
+    return cuts[0], embedder
 
 
 def draw_hidden(cut: Cut, withhold: int, seed: int) -> Ints:

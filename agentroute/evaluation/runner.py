@@ -102,6 +102,8 @@ async def evaluate_cuts(spec: EvalSpec, cuts: Sequence[Cut]) -> EvalResult:
     makers = factories(spec.routers, embedder, exploration=spec.exploration)
     done = []
     for c, cut in enumerate(cuts):
+        if spec.mode == "bandit":
+            refuse_partial([cut], "a bandit has to be told what its own choice earned")
         problem = make_problem(cut, embedder)
         references = baseline_scores(problem, spec.baselines, keyed_rng(spec.first_seed, "base", c))
         for s in range(repetitions_of(spec)):
@@ -134,6 +136,17 @@ def make_cuts(spec: EvalSpec) -> list[Cut]:
             train_split=spec.train_split, test_split=spec.test_split,
         )
     ]  # fmt: skip
+
+
+def refuse_partial(cuts: Sequence[Cut], why: str) -> None:
+    """Refuse tables of which only the chosen outcomes are known.
+
+    Raises:
+        UsageError: one of the tables is partial; ``why`` says what needs all outcomes.
+    """
+    partial = [t.name for cut in cuts for t in (cut.train, cut.test) if t.partial]
+    if partial:
+        raise UsageError(f"{partial[0]} is a partial table: {why}", hint="--mode full alone")
 
 
 def repetitions_of(spec: EvalSpec) -> int:

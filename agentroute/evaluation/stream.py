@@ -31,7 +31,10 @@ def _percentiles(measured: F64 | None, rows: Ints, by_card: F64) -> tuple[float,
 
 
 class Stream:
-    """Row i of a table as a ``Request``, and its cell (i, j) as an ``Observation``."""
+    """Row i of a table as a ``Request``, and its cell (i, j) as an ``Observation``.
+
+    On a row of a partial table the candidates are those who could have been chosen.
+    """
 
     def __init__(self, table: OutcomeTable, embedder: Embedder, objective: Objective) -> None:
         self.table, self.objective = table, objective
@@ -43,9 +46,17 @@ class Stream:
         return Request(
             task=self.table.tasks[i],
             embedding=self._embedding[i],
-            candidates=self.candidates,
+            candidates=self._of_row(i),
             objective=self.objective,
         )
+
+    def _of_row(self, i: int) -> Candidates:
+        p = self.table.propensity
+        return self.candidates if p is None else self.candidates.take(np.flatnonzero(p[i] > 0))
+
+    def known(self, i: int) -> Ints:
+        """The arms whose outcome on row i is known."""
+        return np.flatnonzero(~np.isnan(self.table.scores[i]))
 
     def observation(
         self, request: Request, i: int, j: int, seq: int, propensity: float = 1.0

@@ -138,7 +138,12 @@ def _mean_cost(done: Sequence[Repetition], name: str) -> float | None:
 
 
 def _notes(problem: Problem) -> tuple[str, ...]:
-    table, notes = problem.cut.test, []
+    table, notes = problem.cut.test, list[str]()
+    if table.partial:
+        notes.append(
+            "one outcome a row is known: scores are doubly robust estimates, among those who could "
+            "have been chosen"
+        )
     empty = sum(not p.strip() for p in table.prompts)
     if empty:
         notes.append(f"{empty} of {len(table)} prompts are empty: their embedding is zeros")

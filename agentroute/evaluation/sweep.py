@@ -15,7 +15,7 @@ import numpy as np
 from agentroute.choosing.policy import Policy
 from agentroute.errors import TableError
 from agentroute.evaluation.contestants import factories, learn_bandit, learn_full, play_frozen
-from agentroute.evaluation.runner import EvalSpec, make_cuts
+from agentroute.evaluation.runner import EvalSpec, make_cuts, refuse_partial
 from agentroute.evaluation.stream import Stream, objective_bounds
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder, make_embedder
@@ -80,9 +80,12 @@ def cost_sweep(spec: EvalSpec, weights: Sequence[float] = WEIGHTS) -> list[Sweep
 
     Raises:
         TableError: the scored rows have no measured cost; or see ``evaluate``.
+        UsageError: a partial table.
     """
     embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
-    cuts = [replace(cut, test_rows=_measured(cut)) for cut in make_cuts(spec)]
+    whole = make_cuts(spec)
+    refuse_partial(whole, "a sweep needs what every arm costs on every row")
+    cuts = [replace(cut, test_rows=_measured(cut)) for cut in whole]
     makers = factories(spec.routers, embedder, exploration=spec.exploration)
     arms = _mean([_single_arms(cut) for cut in cuts])
     rows = sum(len(cut.test_rows) for cut in cuts)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import UnknownAgentError
+from agentroute.execution.answer.teams import DEFAULT_REFINER
 from agentroute.execution.attempts import Attempts, Waiting
+from agentroute.execution.judging import sheet
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.runner import ALL, sinks
@@ -20,9 +23,10 @@ from agentroute.model.outcomes import Feedback
 from agentroute.model.plans import AgentUse, FailWhen
 from agentroute.model.runs import RunStatus
 from agentroute.model.tasks import Task
+from agentroute.refining.joining import by_item, join
 from agentroute.registry.registry import Registry
 
-DEFAULT_REFINER = AgentUse(name="refiner")
+_ITEM = re.compile(r"(.+)\[\d+\]")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,11 @@ class Finisher:
         self._refine = refine
 
     async def join(self, run: Run) -> Ending:
-        """The answer: a single terminal reply passes through, several go to the refiner."""
+        """The answer: a single terminal reply passes through, several go to the refiner.
+
+        Items of one ``foreach`` are listed in order, unless the graph or the settings name another
+        refiner: they answer different questions. Where there is no ``refiner``, its rules join.
+        """
         ends = terminal(run)
         replies = {v: o.reply for v, o in ends.items() if o.reply is not None}
         if not replies:
@@ -62,15 +70,30 @@ class Finisher:
         if len(ends) == 1:
             return Ending(next(iter(replies.values())))
         use = run.plan.refine or self._refine
+        brief = self._brief(run, ends)
+        if run.plan.refine is None and use == DEFAULT_REFINER:
+            joined = _listed_by_item(replies, brief)
+            if joined is None and use.name not in self._registry:
+                joined = join(replies, prompts=brief["prompts"]), "no agent is called 'refiner'"
+            if joined is not None:
+                return await self._ruled(run, *joined)
         if use.name not in self._registry:
             words = f"no agent is called '{use.name}': the replies are listed, not joined"
             return Ending(listed(replies), (words,))
-        out = await self._special(run, "refine", use, replies, self._brief(run, ends))
+        out = await self._special(run, "refine", use, replies, brief)
         said = out.said
         if out.reply is None:
             return Ending(listed(replies), (*said, "the replies are listed, not joined"))
         run.emit("refine.finished", agent=use.name)
         return Ending(out.reply, said)
+
+    async def _ruled(self, run: Run, reply: AgentReply, why: str) -> Ending:
+        """Joined by rule, without a call: the row says so."""
+        await self._attempts.decider.record(
+            run.history, "refine", (), policy="rule", reason=f"joined by rule: {why}", wait=False
+        )
+        run.emit("refine.finished", rule=why)
+        return Ending(reply)
 
     def _brief(self, run: Run, ends: Mapping[str, TaskOutcome]) -> dict[str, Any]:
         """What a refiner is told besides the replies: who made them, what is missing."""
@@ -91,8 +114,7 @@ class Finisher:
     ) -> TaskOutcome:
         goal = run.plan.description or run.plan.tasks[0].prompt[:2_000]
         task = Task(id=kind, prompt=f"{goal}", params={**params, **use.params})
-        last = run.history.last("", kind) if kind == "verify" else None
-        first = _first_attempt(run, kind, use.name, last.attempt if last else 0)
+        first = _first_attempt(run, kind, use.name)
         out = await self._attempts(
             run, Assignment(task=task, inputs=inputs, kind=kind, agent=use.name, attempt=first)
         )
@@ -101,7 +123,10 @@ class Finisher:
         return out
 
     async def verify(self, run: Run, answer: AgentReply | None) -> tuple[dict[str, Any], ...]:
-        """Call each verifier; its scores become feedback on the tasks' last route decisions."""
+        """Call each verifier; its scores become feedback on the tasks' last route decisions.
+
+        A chat agent is shown questions and answers without names; one with code gets every reply.
+        """
         rows: list[dict[str, Any]] = []
         inputs = {v: o.reply for v, o in run.outcomes.items() if o.reply is not None}
         if answer is not None:
@@ -109,62 +134,71 @@ class Finisher:
         for use in run.plan.verifiers:
             if use.name not in self._registry:
                 raise UnknownAgentError(use.name)
-            out = await self._special(run, "verify", use, inputs, self._who(run))
+            judged = self._registry.card(use.name).entrypoint == "chat"
+            blind = sheet(run, use.params) if judged else None
+            given, told = (blind.inputs, {}) if blind else (inputs, self._who(run))
+            out = await self._special(run, "verify", use, given, told)
             run.said += out.said
             if out.reply is not None:
-                rows += self._scores(run, use.name, out)
+                data = blind.scores(out.reply.data) if blind else out.reply.data
+                rows += self._scores(run, use.name, out, data)
             run.emit("verify.finished", agent=use.name, scores=len(rows))
         return tuple(rows)
 
     def _who(self, run: Run) -> dict[str, Any]:
         return {"agents": {v: list(o.agents) for v, o in run.outcomes.items()}}
 
-    def _scores(self, run: Run, verifier: str, out: TaskOutcome) -> list[dict[str, Any]]:
-        data = out.reply.data if out.reply is not None else None
+    def _scores(self, run: Run, verifier: str, out: TaskOutcome, data: Any) -> list[dict[str, Any]]:
         found = data.get("scores") if isinstance(data, dict) else None
         if not isinstance(found, list):
             run.said.append(f"verifier '{verifier}': its reply has no data.scores")
             return []
         good = []
         for row in found:
-            problem = self._feedback(run, verifier, out, row)
-            if problem:
+            try:
+                good.append(self._feedback(run, verifier, out, row))
+            except ValueError as problem:
                 run.said.append(f"verifier '{verifier}': {problem}")
-            else:
-                good.append({**row, "verifier": verifier})
         return good
 
-    def _feedback(self, run: Run, verifier: str, out: TaskOutcome, row: Any) -> str:
-        """One score as a feedback row; the problem in words where it cannot be used."""
+    def _feedback(self, run: Run, verifier: str, out: TaskOutcome, row: Any) -> dict[str, Any]:
+        """One score as a feedback row; returned with whose it is and who gave it.
+
+        Raises:
+            ValueError: it cannot be used, and why.
+        """
         if not isinstance(row, dict) or not _is_score(row.get("score")):
-            return f"a score must be a number from 0 to 1: {row!r:.200}"
+            raise ValueError(f"a score must be a number from 0 to 1: {row!r:.200}")
         task_id, agent = row.get("task_id"), row.get("agent")
         if ALL in run.outcomes:
             task_id = ALL
         decision = run.history.last(str(task_id), "route")
         outcome = run.outcomes.get(str(task_id))
         if decision is None or outcome is None:
-            return f"there is no decision for task '{task_id}'"
+            raise ValueError(f"there is no decision for task '{task_id}'")
         if agent == verifier:
-            return "it may not score itself"
+            raise ValueError("it may not score itself")
         if agent is None and len(outcome.agents) == 1:
             agent = outcome.agents[0]
         if agent is not None and agent not in outcome.tried:
-            return f"'{agent}' did not do task '{task_id}'"
+            raise ValueError(f"'{agent}' did not do task '{task_id}'")
+        target = self._decision_of(run, str(task_id), agent, decision.id)
         self._ledger.append(
             Feedback(
                 id=uuid7(),
                 target="decision",
-                target_id=self._decision_of(run, str(task_id), agent, decision.id),
+                target_id=target,
                 agent=agent,
                 score=float(row["score"]),
                 source=f"verifier:{verifier}",
                 method=str(row.get("method", ""))[:500],
                 derived_from=out.decision_id,
-                idempotency_key=f"{run.run_id}:{verifier}:{task_id}:{agent or ''}",
+                idempotency_key=f"{target}:{verifier}:{agent or ''}",
             )
         )
-        return ""
+        of = {} if agent is None else {"agent": agent}
+        whose = {"task_id": str(task_id), "verifier": verifier, "decision_id": target}
+        return {**row, **whose, **of}
 
     def _decision_of(self, run: Run, task_id: str, agent: str | None, last: str) -> str:
         """The latest decision of the task that chose ``agent``."""
@@ -176,13 +210,33 @@ class Finisher:
         return max(rows, key=lambda d: d.attempt).id if rows else last
 
 
-def _first_attempt(run: Run, kind: Any, agent: str, last: int) -> int:
-    """Where this agent's attempts begin: at its row of an earlier life, else after the last."""
-    for n in range(1, last + 1):
-        d = run.history.decision("", kind, n)
-        if d is not None and agent in d.chosen and d.policy == "named":
-            return n
-    return last + 1
+def _listed_by_item(
+    replies: Mapping[str, AgentReply], brief: Mapping[str, Any]
+) -> tuple[AgentReply, str] | None:
+    """The items of one ``foreach`` as a list, and why; None where these are no such items."""
+    found = {v: _ITEM.fullmatch(v) for v in brief["agents"]}
+    names = {m[1] for m in found.values() if m}
+    if len(names) != 1 or not all(found.values()):
+        return None
+    reply = by_item(replies, brief["prompts"], missing=brief["missing"])
+    return reply, f"each item of '{names.pop()}' is a question of its own"
+
+
+def _first_attempt(run: Run, kind: Any, agent: str) -> int:
+    """Where this use of the agent begins: at its row of an earlier life, else after the last.
+
+    A use begins with a row of policy ``named``; retries and fallbacks follow it. This life's n-th
+    use of the agent is the earlier one's n-th.
+    """
+    run.uses[kind, agent] += 1
+    last = run.history.last("", kind)
+    n = run.uses[kind, agent]
+    for attempt in range(1, (last.attempt if last else 0) + 1):
+        d = run.history.decision("", kind, attempt)
+        n -= d is not None and agent in d.chosen and d.policy == "named"
+        if n == 0:
+            return attempt
+    return last.attempt + 1 if last else 1
 
 
 def _is_score(value: Any) -> bool:
@@ -203,7 +257,7 @@ def listed(replies: Mapping[str, AgentReply]) -> AgentReply:
 
 
 def status_of(run: Run, ending: Ending, failed_when: str) -> RunStatus:
-    """The run's status in one word."""
+    """The run's status in one word; ``run.said`` is what went wrong."""
     ends = terminal(run).values()
     if run.pending:
         return "waiting"

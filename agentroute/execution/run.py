@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.errors import UnknownAgentError
+from agentroute.execution.answer.acceptance import Acceptance, Judged
+from agentroute.execution.answer.output import named, writable
+from agentroute.execution.answer.summary import summarise
+from agentroute.execution.answer.teams import DEFAULT_REFINER
 from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Caller, ChatFactory
 from agentroute.execution.calls.pool import WorkerPool
 from agentroute.execution.decider import Decider, Rules
-from agentroute.execution.ending import DEFAULT_REFINER, Ending, Finisher
+from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.history import History, answer
 from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.host import HostGraphs
-from agentroute.execution.output import named, writable
 from agentroute.execution.progress import Run, RunLimits
-from agentroute.execution.runner import Runner, told
-from agentroute.execution.summary import summarise
+from agentroute.execution.runner import Runner
 from agentroute.ledger import Ledger
 from agentroute.model.events import Emit, Note
 from agentroute.model.ids import uuid7
@@ -35,7 +37,8 @@ class Executor:
     """Carries plans out. ``aclose`` (or ``close``, without a loop) ends its processes.
 
     ``make_rules(plan)`` says how a run chooses where nobody else says it; ``refine`` is the refiner
-    for plans that name none; ``workroot`` is where calls get their folders.
+    for plans that name none, ``accept_at`` what is asked of verified answers where a plan does not
+    say; ``workroot`` is where calls get their folders.
     """
 
     def __init__(
@@ -48,19 +51,19 @@ class Executor:
         pool: WorkerPool | None = None,
         chat: ChatFactory | None = None,
         refine: AgentUse | None = None,
+        accept_at: float = 0.5,
         bounds: RunLimits | None = None,
         workroot: Path | None = None,
         planner: Callable[[str], Plan] | None = None,
     ) -> None:
         self._decider, self._registry, self._ledger = decider, registry, ledger
         self._make_rules, self._bounds = make_rules, bounds or RunLimits()
-        self._workroot = workroot
+        self._workroot, self._accept_at = workroot, accept_at
         self.pool = pool or WorkerPool()
-        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry)
+        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry, refine)
         self.runner = Runner(self._attempts)
-        self._finisher = Finisher(
-            self._attempts, registry, ledger, refine=refine or DEFAULT_REFINER
-        )
+        finisher = Finisher(self._attempts, registry, ledger, refine=refine or DEFAULT_REFINER)
+        self._acceptance = Acceptance(self.runner, finisher, registry)
         self._home_loop = HomeLoop()
         self._graphs = HostGraphs(self, decider, self._home_loop, planner)
 
@@ -119,7 +122,7 @@ class Executor:
         spent, made = history.spent_usd, len(history.all_outcomes)
         if self._workroot is None:
             self._workroot = Path(tempfile.mkdtemp(prefix="agentroute-"))
-        writable(self._workroot / run_id)
+        writable(self._workroot)
         return Run(
             run_id=run_id,
             plan=plan,
@@ -128,6 +131,7 @@ class Executor:
             bounds=bounds,
             workroot=self._workroot.absolute(),
             budget=Budget(bounds.usd, bounds.calls, spent_usd=spent, made=made),
+            accept_at=self._accept_at if plan.accept_at is None else plan.accept_at,
         )
 
     async def start(self, run: Run) -> None:
@@ -138,7 +142,7 @@ class Executor:
             data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
             self._note(run, "run.started", data)
             await self._decider.record(
-                run.history, "plan", (plan.name,), policy="graph", wait=False,
+                run.history, "plan", (plan.name,), policy=plan.planner or "graph", wait=False,
                 reason=f"{len(plan.tasks)} tasks", context={"plan": sha},
             )  # fmt: skip
             await self._decider.record(
@@ -146,26 +150,26 @@ class Executor:
                 reason=c.reason, context=c.model_dump(mode="json"),
             )  # fmt: skip
         run.emit("run.started", name=plan.name, tasks=len(plan.tasks))
+        if not run.listeners:
+            return  # nobody looks: the picture of the plan is not drawn
         run.emit(
             "plan.created", tasks=list(run.graph.order), topology=c.topology.value,
             reason=c.reason, mermaid=mermaid(plan),
         )  # fmt: skip
 
     async def finish(self, run: Run) -> RunResult:
-        """Join, verify, sum up; the run's last row, unless it waits for a human."""
-        run.said = told(run)
+        """Join, verify, try low work once more; the run's last row, unless it waits for a human."""
         waits = bool(run.pending)
-        ending = Ending(None) if waits else await self._finisher.join(run)
-        run.said += ending.said
-        scores: tuple[dict[str, Any], ...] = ()
-        if run.verify and ending.reply is not None:
-            scores = await self._finisher.verify(run, ending.reply)
-        result = summarise(run, ending, scores)
+        judged = Judged(Ending(None)) if waits else await self._acceptance.close(run)
+        result = summarise(run, judged)
         if not waits:
             sha = self._ledger.put_text(result.answer) if result.answer else None
             data = {"status": result.status, "degraded": list(result.degraded), "answer": sha,
                     "usage": result.usage.model_dump()}  # fmt: skip
+            if result.verdict is not None:
+                data["verdict"] = result.verdict.model_dump()
             await self._note(run, "run.finished", data)
+            await run.recorded()
         run.emit("run.finished", status=result.status)
         return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -44,10 +44,11 @@ class Runner:
     async def execute(self, run: Run) -> None:
         """All that can be done without a human: every task, or round by round under a lead.
 
-        Fills ``run.outcomes`` and ``run.pending``.
+        Fills ``run.outcomes`` and ``run.pending``; what was done is on the disk when it returns.
         """
         if not shape_of(run.plan.topology).led:
             await self._gated(run, run_shape(run.plan), {})
+            await run.recorded()
             return
         while not run.pending and (orders := next_orders(run)):
             await self.execute_round(run, orders)
@@ -56,6 +57,35 @@ class Runner:
         """HIERARCHICAL: the tasks a lead issued, side by side."""
         nodes = tuple(v for v in run.graph.order if v in orders)
         await self._gated(run, Wiring(nodes), orders)
+        await run.recorded()
+
+    async def again(
+        self, run: Run, orders: Mapping[str, Order], without: Collection[str] = ()
+    ) -> bool:
+        """Ended tasks once more: those of ``orders``, then whatever used one that has a new reply.
+
+        The agents ``without`` are left out of both. False where nothing new came of it, or where
+        a task that used a new reply could not be done again: then the outcomes do not fit together
+        and are as they were before.
+        """
+        before = dict(run.outcomes)
+        await self._gated(run, Wiring(tuple(orders)), orders)
+        new = {v for v in orders if run.outcomes[v].decision_id != before[v].decision_id}
+        after = used_by(run, new)
+        if after:
+            order = Order("", tuple(sorted(without)), "what it uses was done again")
+            edges = [e for e in run_shape(run.plan).edges if set(e) <= set(after)]
+            await self._gated(run, Wiring(after, tuple(edges)), dict.fromkeys(after, order))
+        stale = [
+            v for v in after
+            if before[v].reply is not None
+            and run.outcomes[v].decision_id == before[v].decision_id
+        ]  # fmt: skip
+        if new and not stale and not run.pending:
+            return True
+        run.pending.clear()
+        run.outcomes = before
+        return False
 
     async def _gated(self, run: Run, shape: Wiring, orders: Mapping[str, Order]) -> None:
         done = {v: o for v, o in run.outcomes.items() if v not in orders}
@@ -127,6 +157,18 @@ def _work(
         exclude=order.exclude if order is not None else (),
         reason=order.reason if order is not None and before is not None else "",
     )
+
+
+def used_by(run: Run, changed: Collection[str]) -> tuple[str, ...]:
+    """Ended tasks that saw or heard one of ``changed``, directly or not, in the plan's order."""
+    graph, shape, found = run.graph, shape_of(run.plan.topology), set(changed)
+    after = []
+    for v in graph.order:
+        known = {*graph.parents(v), *shape.sees(graph, v), *shape.heard(graph, v)}
+        if known & found and v in run.outcomes:
+            found.add(v)
+            after.append(v)
+    return tuple(after)
 
 
 def _stage(run: Run, v: str) -> int:

@@ -28,16 +28,18 @@ def colour(i: int) -> str:
     return f"var(--c{i % 8})"
 
 
-def _svg(body: str, title: str, width: int = W, height: int = H) -> Markup:
+def svg(body: str, title: str, width: int = W, height: int = H) -> Markup:
+    """A picture with its words for who cannot see it."""
     return Markup(
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{body}</svg>"
     )
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start", extra: str = "") -> str:
+def text(x: float, y: float, words: str, anchor: str = "start", extra: str = "") -> str:
+    """Escaped words at a place."""
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {extra}>{escape(str(text))}</text>'
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {extra}>{escape(str(words))}</text>'
     )
 
 
@@ -63,12 +65,12 @@ def _axes(x: tuple[float, float], y: tuple[float, float], xlabel: str, ylabel: s
     for v in ticks(*y):
         py = _py(v, y)
         out.append(f'<line class="grid" x1="{LEFT}" x2="{W - RIGHT}" y1="{py:.1f}" y2="{py:.1f}"/>')
-        out.append(_text(LEFT - 6, py + 4, _number(v), "end"))
+        out.append(text(LEFT - 6, py + 4, _number(v), "end"))
     for v in ticks(*x):
         px = _px(v, x)
-        out.append(_text(px, H - BOTTOM + 16, _number(v), "middle"))
-    out.append(_text((LEFT + W - RIGHT) / 2, H - 4, xlabel, "middle", 'class="dim"'))
-    out.append(_text(LEFT, TOP - 3, ylabel, "start", 'class="dim"'))
+        out.append(text(px, H - BOTTOM + 16, _number(v), "middle"))
+    out.append(text((LEFT + W - RIGHT) / 2, H - 4, xlabel, "middle", 'class="dim"'))
+    out.append(text(LEFT, TOP - 3, ylabel, "start", 'class="dim"'))
     return "".join(out)
 
 
@@ -108,8 +110,8 @@ def lines(
         body.append(f'<polyline class="line" style="stroke:{colour(i)}" points="{path}"/>')
         ends.append((points[-1][1] + 4, name, i))
     for at, name, i in _spread(ends):
-        body.append(_text(W - RIGHT + 6, at, name[:20], "start", f'style="fill:{colour(i)}"'))
-    return _svg("".join(body), title)
+        body.append(text(W - RIGHT + 6, at, name[:20], "start", f'style="fill:{colour(i)}"'))
+    return svg("".join(body), title)
 
 
 def _px(v: float, r: tuple[float, float]) -> float:
@@ -146,11 +148,11 @@ def scatter(
                 f"<title>{tip}</title></circle>"
             )
             if name not in joined:
-                body.append(_text(a + 6, b + 4, label[:22], "start", 'class="dim"'))
+                body.append(text(a + 6, b + 4, label[:22], "start", 'class="dim"'))
         body.append(
-            _text(W - RIGHT + 6, TOP + 12 + 14 * i, name[:20], "start", f'style="fill:{colour(i)}"')
+            text(W - RIGHT + 6, TOP + 12 + 14 * i, name[:20], "start", f'style="fill:{colour(i)}"')
         )
-    return _svg("".join(body), title)
+    return svg("".join(body), title)
 
 
 def bars(
@@ -172,7 +174,7 @@ def bars(
         y = 6 + i * step
         c = colour(0 if name in marked else 7)
         w = max(0.0, value / hi * width)
-        body.append(_text(left - 8, y + 15, name[:28], "end"))
+        body.append(text(left - 8, y + 15, name[:28], "end"))
         body.append(
             f'<rect x="{left}" y="{y + 3}" width="{w:.1f}" height="{step - 8}" rx="2" '
             f'style="fill:{c}"/>'
@@ -183,8 +185,8 @@ def bars(
             mid = y + step / 2 - 1
             body.append(f'<line class="whisker" x1="{a:.1f}" x2="{b:.1f}" y1="{mid}" y2="{mid}"/>')
             end = max(end, b)
-        body.append(_text(end + 6, y + 15, _number(value), "start", 'class="dim"'))
-    return _svg("".join(body), title, W, height)
+        body.append(text(end + 6, y + 15, _number(value), "start", 'class="dim"'))
+    return svg("".join(body), title, W, height)
 
 
 def dag(
@@ -209,7 +211,7 @@ def dag(
             place[node] = (c * cell_w + 10, offset + r * cell_h + 6)
         if len(generation) > most:
             y = offset + most * cell_h + 26
-            body.append(_text(c * cell_w + 20, y, f"and {len(generation) - most} more"))
+            body.append(text(c * cell_w + 20, y, f"and {len(generation) - most} more"))
     for a, b in edges:
         if a in place and b in place:
             (x1, y1), (x2, y2) = place[a], place[b]
@@ -224,7 +226,7 @@ def dag(
         body.append(
             f'<rect class="node{extra}" x="{x:.0f}" y="{y:.0f}" width="150" height="40" rx="6"/>'
         )
-        body.append(_text(x + 8, y + 17, node[:22]))
-        body.append(_text(x + 8, y + 32, notes.get(node, "")[:24], "start", 'class="dim"'))
+        body.append(text(x + 8, y + 17, node[:22]))
+        body.append(text(x + 8, y + 32, notes.get(node, "")[:24], "start", 'class="dim"'))
     width = max(W, len(generations) * cell_w)
-    return _svg("".join(body), title, width, int(height))
+    return svg("".join(body), title, width, int(height))

@@ -36,7 +36,10 @@ _UNSEEN = re.compile(r"(?:^|[./:])(?:costs\.base|quality)$")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """State with where it came from. ``skipped`` names newer versions that were found damaged."""
+    """State with where it came from. ``skipped`` names newer versions that were found damaged.
+
+    ``provenance`` is JSON that says more: of a snapshot, what it depends on and what was counted.
+    """
 
     name: str
     number: int
@@ -46,6 +49,7 @@ class Snapshot:
     folded: int = 0
     ledger_hash: str = ""
     skipped: tuple[str, ...] = field(default=())
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 class StateStore:
@@ -55,7 +59,14 @@ class StateStore:
         self.folder = folder
 
     def save(
-        self, name: str, state: StateDict, *, base: str = "", folded: int = 0, ledger_hash: str = ""
+        self,
+        name: str,
+        state: StateDict,
+        *,
+        base: str = "",
+        folded: int = 0,
+        ledger_hash: str = "",
+        provenance: Mapping[str, Any] | None = None,
     ) -> Snapshot:
         """Write a new version and make it the current one; durable when this returns.
 
@@ -68,17 +79,20 @@ class StateStore:
         home.mkdir(parents=True, exist_ok=True)
         number = max(self.versions(name), default=0) + 1
         data = _npz(state.arrays)
-        about = {
+        about: dict[str, Any] = {
             "format": _FORMAT, "name": name, "kind": state.kind, "version": state.version,
             "meta": state.meta, "base": base, "folded": folded, "ledger_hash": ledger_hash,
             "arrays": {k: [a.dtype.str, list(a.shape)] for k, a in state.arrays.items()},
-            "data_sha256": sha256(data),
+            "data_sha256": sha256(data), "provenance": dict(provenance or {}),
         }  # fmt: skip
         manifest = _sealed(about, f"state '{name}'")
         write_synced(home / f"{_stem(number)}.npz", data)
         write_synced(home / f"{_stem(number)}.json", manifest)
         self._point_to(name, number)
-        return Snapshot(name, number, sha256(manifest), state, base, folded, ledger_hash)
+        return Snapshot(
+            name, number, sha256(manifest), state, base, folded, ledger_hash,
+            provenance=about["provenance"],
+        )  # fmt: skip
 
     def load(self, name: str, number: int | None = None) -> Snapshot:
         """A version; by default the current one, or the last good one before it.
@@ -98,7 +112,7 @@ class StateStore:
                 skipped.append(_stem(candidate))
         raise RouterStateError(
             f"no good version of the state '{name}' is in {self.folder}",
-            hint="agentroute state reset builds it anew from the ledger",
+            hint=f"agentroute state reset {name} sets it aside",
         )
 
     def versions(self, name: str) -> list[int]:
@@ -129,6 +143,24 @@ class StateStore:
         self._point_to(name, number)
         return found
 
+    def reset(self, name: str) -> Path:
+        """Set a state aside, all versions of it, and forget its name; where it was moved to.
+
+        Raises:
+            RouterStateError: there is none.
+        """
+        home = self._home(name)
+        if not home.is_dir():
+            raise RouterStateError(
+                f"no state is called '{name}' in {self.folder}", hint="agentroute state ls"
+            )
+        aside = self.folder / ".reset"
+        aside.mkdir(exist_ok=True)
+        n = 1
+        while (aside / f"{name}-{n}").exists():
+            n += 1
+        return home.rename(aside / f"{name}-{n}")
+
     def _point_to(self, name: str, number: int) -> None:
         pointer = _sealed({"format": _FORMAT, "number": number}, f"state '{name}'")
         write_synced(self._home(name) / "current.json", pointer)
@@ -154,7 +186,7 @@ class StateStore:
         state = StateDict(about["kind"], about["version"], about["meta"], arrays)
         return Snapshot(
             name, number, sha256(sealed), state, about["base"], about["folded"],
-            about["ledger_hash"], skipped,
+            about["ledger_hash"], skipped, about.get("provenance", {}),
         )  # fmt: skip
 
 
@@ -231,5 +263,5 @@ def _check_arrays(
         free = k in meta.get("may_be_nan", ()) or _UNSEEN.search(k) is not None
         if a.dtype.kind == "f" and (np.isinf(a).any() or (np.isnan(a).any() and not free)):
             raise RouterStateError(
-                f"{what}: array '{k}' holds NaN or infinity", hint="agentroute state rollback"
+                f"{what}: array '{k}' holds NaN or infinity", hint="agentroute state ls"
             )

@@ -18,6 +18,8 @@ from agentroute.config.paths import database_file
 from agentroute.errors import LedgerBusyError, LedgerError
 
 _POLL_S = 0.005
+CHECKPOINT_PAGES = 8_000  # 32 MB: a checkpoint costs a commit two syncs more
+CLOSING_MS = 200
 _FORK_WAIT_S = 5.0
 
 
@@ -79,12 +81,15 @@ def ledger_path(url: str) -> Path:
         LedgerError: see ``database_file``; or a folder that is not there.
     """
     path = database_file(url).absolute()
-    if not path.parent.is_dir():
-        raise LedgerError(
-            f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
-        )
-    if path.is_dir():
-        raise LedgerError(f"{path} is a folder", hint="name a file in it")
+    try:
+        if not path.parent.is_dir():
+            raise LedgerError(
+                f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
+            )
+        if path.is_dir():
+            raise LedgerError(f"{path} is a folder", hint="name a file in it")
+    except OSError as e:  # a name that no file can have
+        raise LedgerError(f"{path.name[:60]}: {e.strerror or e}", hint="check the path") from None
     return path
 
 
@@ -94,7 +99,18 @@ def open_writer(path: Path, wait_s: float) -> sqlite3.Connection:
     con.execute("PRAGMA journal_mode = WAL")
     con.execute("PRAGMA synchronous = FULL")
     con.execute("PRAGMA secure_delete = ON")
+    con.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     return con
+
+
+def checkpoint(con: sqlite3.Connection) -> None:
+    """Move all of the WAL into the file, so that the file alone is whole.
+
+    A reader of another process may be in the way: it is waited for a little, and then left to
+    whoever closes last.
+    """
+    con.execute(f"PRAGMA busy_timeout = {CLOSING_MS}")
+    con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def open_reader(path: Path, wait_s: float) -> sqlite3.Connection:

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from agentroute.errors import LedgerError
+from agentroute.ledger import queries
 from agentroute.ledger.backup import backup
 from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.lease import Lease, take_lease
+from agentroute.ledger.queries import RunSummary
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
@@ -25,7 +27,7 @@ from agentroute.model.events import Note
 from agentroute.model.outcomes import Feedback, Outcome
 
 if TYPE_CHECKING:
-    from agentroute.ledger.queries import RunSummary
+    from agentroute.ledger.explaining.explanation import Explanation
 
 DEFAULT_URL = "sqlite:///agentroute.db"
 _READ_ONLY = LedgerError("the ledger was opened read-only")
@@ -56,10 +58,10 @@ class Ledger:
             SchemaVersionError: written by a newer release.
         """
         path = ledger_path(url)
-        if read_only and not path.exists():
-            raise LedgerError(f"there is no ledger at {path}", hint="give another with --db")
         writer: Writer | None = None
         try:
+            if read_only and not path.exists():
+                raise LedgerError(f"there is no ledger at {path}", hint="give another with --db")
             writer = None if read_only else Writer(path, wait_s)
             return cls(writer, Reader(path, wait_s))
         except Exception as e:
@@ -154,20 +156,14 @@ class Ledger:
         self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None
     ) -> list[RunSummary]:
         """The latest runs, newest first; ``before_seq`` (of the last one seen) pages on."""
-        from agentroute.ledger import queries  # SQLModel takes half a second to import
-
         return queries.runs(self._reader, limit=limit, status=status, before_seq=before_seq)
 
     def run(self, run_id: str) -> RunSummary:
         """What a run came to; ``UnknownRunError`` if there is none."""
-        from agentroute.ledger import queries
-
         return queries.run(self._reader, run_id)
 
     def run_rows(self, run_id: str) -> list[Row]:
         """Everything about a run with times, in order of ``seq``."""
-        from agentroute.ledger import queries
-
         return queries.run_rows(self._reader, run_id)
 
     def rows(
@@ -183,6 +179,34 @@ class Ledger:
         key = (decision.id, decision.run_id, decision.seq)
         feedback = self._reader.values("feedback", said, key)
         return sorted([*outcomes, *feedback], key=lambda row: row.seq)
+
+    def explain(
+        self, decision_id: str, *, why_not: str | None = None, cases: int = 5
+    ) -> Explanation:
+        """Why a decision was taken, and why not ``why_not``, from the rows alone.
+
+        Raises:
+            UnknownDecisionError: there is none of that id.
+        """
+        from agentroute.ledger.explaining.explain import explain
+
+        return explain(self._reader, decision_id, agent=why_not, cases=cases)
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a read-only SQL query; whatever would write is refused by SQLite.
+
+        Raises:
+            LedgerError: the query is wrong, or would write.
+        """
+        return self._reader.fetch(sql, values)
+
+    def card_names(self, blob_sha: str) -> list[str]:
+        """Names of the agents of a recorded card set, in its order.
+
+        Raises:
+            LedgerError: it is missing.
+        """
+        return [str(name) for name in self._reader.cardset(blob_sha).names]
 
     def hash_at(self, seq: int) -> str | None:
         """The hex hash of the row ``seq``; None where there is none."""

@@ -36,6 +36,9 @@ class Usage(Part):
         return self.input_tokens + self.output_tokens
 
 
+UNSENT = Usage()  # of a call that failed before anybody could be paid for it
+
+
 class Artifact(Part):
     """A file that a call left in its own folder."""
 

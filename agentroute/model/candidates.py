@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from threading import RLock
@@ -176,6 +177,10 @@ class Request:
     """Topological generation of the task."""
     recorded: bytes | None = None
     """A chat model's recorded reply, used in place of a call (replay)."""
+    patience_s: float | None = None
+    """Seconds that are left of the run, which a router's own call must not use up."""
+    budget_usd: float | None = None
+    """Money that is left of the run for a router's own call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,6 +201,19 @@ class Examples:
     """(m, N), or None."""
     abstain: NDArray[np.bool_]
     """(m,) True where nobody should be called."""
+    weight: F64 | None = None
+    """(m, N) how much each label counts, mean 1 for each agent; 0 where not observed. None: all 1.
+    Given where only what was chosen is known: 1 / propensity."""
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+    def sha256(self) -> str:
+        """Names the data: tasks, cards, embeddings and labels."""
+        digest = hashlib.sha256(self.cards.sha256.encode())
+        for task in self.tasks:
+            digest.update(task.model_dump_json().encode() + b"\0")
+        arrays = [self.embedding, self.quality, self.abstain]
+        for array in arrays if self.weight is None else [*arrays, self.weight]:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()

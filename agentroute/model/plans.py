@@ -27,32 +27,46 @@ class Topology(StrEnum):
 
 
 class TopologyStats(Part):
-    """Metrics of a DAG: |V|, |E|, width omega, depth delta, coupling gamma, r = omega / |V|."""
+    """Metrics of a DAG (AdaptOrch, arXiv 2602.16873)."""
 
     nodes: int
+    """|V|, the number of tasks."""
     edges: int
+    """|E|, the number of dependencies."""
     omega: int
+    """The largest antichain; of more than 200 tasks the largest layer, a lower bound."""
     delta: float
+    """The heaviest path, in the tasks' weights."""
     gamma: float
+    """Mean coupling of the edges, in [0, 1]; 0 without edges."""
     r: float
+    """omega / |V|."""
     generations: tuple[tuple[str, ...], ...]
+    """Task ids by topological generation, the first has no inputs."""
 
 
 class TopologyChoice(Part):
     """A topology, the numbers it rests on, and the branch of Algorithm 1 that was taken."""
 
     topology: Topology
+    """The shape that was chosen."""
     branch: str
+    """The branch that was taken, or who named the shape."""
     reason: str
+    """The same in words, with the numbers that it rests on."""
     stats: TopologyStats
+    """The graph's metrics."""
     thresholds: dict[str, float]
+    """The bounds that the metrics were compared with, by name."""
 
 
 class AgentUse(Part):
     """An agent (or router, or depth policy) by name, with its parameters."""
 
     name: str = Field(min_length=1)
+    """Whom."""
     params: dict[str, Any] = {}
+    """Parameters, by name."""
 
     @classmethod
     def of(cls, spec: object, *, field: str = "") -> AgentUse:
@@ -81,34 +95,56 @@ class AgentUse(Part):
 class FailWhen(Part):
     """The run counts as failed, with its answer, when a number in the answer's data says so.
 
-    ``field`` is a dotted path into ``data`` (a list counts as its length). Exactly one bound.
+    Exactly one bound is given.
     """
 
     field: str = Field(min_length=1)
+    """A dotted path into ``data``; a list counts as its length."""
     above: float | None = None
+    """Failed when the number is greater."""
     at_least: float | None = None
+    """Failed when the number is this or greater."""
     below: float | None = None
+    """Failed when the number is less."""
     at_most: float | None = None
+    """Failed when the number is this or less."""
 
 
 class Plan(Part):
     """A graph of tasks with the shape it will be run in; data only, JSON round trip.
 
-    What is None is left to the settings: ``router``, ``depth``, ``exploration``, ``refine``.
+    What is None is left to the settings: ``router``, ``depth``, ``exploration``, ``refine``,
+    ``accept_at``.
     """
 
     name: str
+    """The graph's name; of words, what the planner called them."""
     tasks: tuple[Task, ...]
+    """The tasks, in the order in which they were written."""
     choice: TopologyChoice
+    """The shape and why."""
     inputs: dict[str, Any] = {}
+    """The graph's inputs as they were given."""
     description: str = ""
+    """What the whole is for; a refiner and a lead are told."""
     router: AgentUse | None = None
+    """Who scores the candidates."""
     depth: AgentUse | None = None
+    """How many agents a task gets."""
     exploration: float | None = Field(None, ge=0, le=1)
+    """Epsilon, the share of choices spread over the candidates."""
     refine: AgentUse | None = None
+    """The agent that joins the answers."""
     verifiers: tuple[AgentUse, ...] = ()
+    """The agents that score the answer, in order."""
+    accept_at: float | None = Field(None, ge=0, le=1)
+    """The verified score from which on the answer is accepted; None: as the settings say."""
     artifact: str | None = None
+    """The name of the file that the run is to leave."""
     fail_when: FailWhen | None = None
+    """When an answer counts as a failed run."""
+    planner: str = ""
+    """Who split the words into tasks; '' where nobody had to."""
 
     @property
     def topology(self) -> Topology:

@@ -70,6 +70,7 @@ class GraphSpec(Part):
     depth: Use | None = None
     refine: Use | None = None
     verifier: Uses = ()
+    accept_at: float | None = Field(None, ge=0, le=1)
     exploration: float | None = Field(None, ge=0, le=1)
     artifact: str | None = None
     fail_when: dict[str, Any] | None = None
@@ -85,7 +86,7 @@ def load_graph(path: Path | str) -> GraphSpec:
     """
     try:
         stat = Path(path).stat()
-    except OSError:
+    except (OSError, ValueError):
         return _load(str(path), 0, 0)  # says what is wrong with it
     return _load(str(path), stat.st_mtime_ns, stat.st_size)
 
@@ -196,6 +197,7 @@ def make_plan(spec: GraphSpec, inputs: Mapping[str, Any] | None = None) -> Plan:
         exploration=spec.exploration,
         refine=_filled(spec.refine, scope) if spec.refine else None,
         verifiers=tuple(_filled(v, scope) for v in spec.verifier),
+        accept_at=spec.accept_at,
         artifact=fill(spec.artifact, scope),
         fail_when=_fail_when(spec, scope),
     )

@@ -116,7 +116,7 @@ def eligible(
 
     ``only`` is a pinned agent, ``exclude`` are agents already tried; ``budget_left_usd`` and the
     task's own budget bound the expected cost; agents that need approval are not explored.
-    An unknown cost passes: nothing is known against it.
+    An unknown cost passes while there is money: nothing is known against it.
     """
     t = cards.derived("registry.table", _table_of)
     slots = live.slots(cards)
@@ -133,14 +133,15 @@ def eligible(
     for modes, masks in ((task.input_modes, t.inputs), (task.output_modes, t.outputs)):
         for mode in modes:
             mark(~masks.get(mode, none), "does not take or give the required modes")
-    until = live.open_until_s[slots]
-    probed = np.isfinite(until) & (live.inflight[slots] > 0)  # half open: one probe at a time
-    mark((until > now_s) | probed, "circuit breaker is open")
+    half_open = np.isfinite(live.open_until_s[slots])
+    probed = half_open & (live.inflight[slots] > 0)  # one probe at a time
+    mark(live.is_shut(now_s)[slots] | probed, "circuit breaker is open")
     cost = live.cost_usd[slots]
     cost = np.where(np.isnan(cost), t.cost_usd, cost)
     left = _least(budget_left_usd, task.budget_usd)
     if left is not None:
-        mark(np.nan_to_num(cost) > left, "expected cost exceeds the budget left")
+        unknown = 0.0 if left > 0 else np.inf
+        mark(np.nan_to_num(cost, nan=unknown) > left, "expected cost exceeds the budget left")
     if only is not None:
         mark(cards.names != only, "not the pinned agent")
     for name in exclude:

@@ -10,6 +10,7 @@ from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
 from agentroute.routers.parts.binding import check_kind
 from agentroute.routers.parts.index import ArmIndex, ArmMeans
+from agentroute.routers.parts.lessons import mean_label
 from agentroute.routers.parts.terms import plain, total
 
 
@@ -155,10 +156,8 @@ class FixedBest:
     def fit(self, examples: Examples, *, seed: int = 0) -> None:
         """Means over all labelled rows that somebody should answer."""
         self.arms, self.quality = ArmIndex(examples.cards.names), ArmMeans()
-        q = examples.quality[~examples.abstain]
-        for j in range(q.shape[1]):
-            seen = q[~np.isnan(q[:, j]), j]
-            self.quality.add(j + 1, float(seen.mean()) if len(seen) else 0.0, float(len(seen)))
+        for j in range(len(examples.cards)):
+            self.quality.add(j + 1, *mean_label(examples, j))
 
     def state_dict(self) -> StateDict:
         """Sums and weights of the arms."""

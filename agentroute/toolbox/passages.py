@@ -16,6 +16,13 @@ SUFFIXES = (".md", ".markdown", ".txt", ".rst", ".html", ".htm")
 MAX_FILES, MAX_BYTES = 300, 2_000_000
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[\"'(A-Z0-9`])")
 _RULE = re.compile(r"^([=\-~^\"'#*+.:_`|])\1{2,}$")
+_FENCE = re.compile(r"^(`{3,}|~{3,})")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_INDENTED = re.compile(r"^(\t| {4})")
+_LINK = re.compile(
+    r"!?\[[^\[\]]*\]\([^()\s]*\)|\[!?\[[^\]]*\]\([^()]*\)\]\([^()]*\)|<[^<>]*>|https?://\S+"
+)
+_TITLE = re.compile(r"^(\*\*|__)[^*_]+\1:?$")
 _TERM = re.compile(r"[A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)*")
 
 _STOP_WORDS = """
@@ -29,12 +36,16 @@ STOP = frozenset(_STOP_WORDS.split())
 
 
 class Passage(NamedTuple):
-    """A paragraph: ``source`` relative to the folder, ``line`` counts from 1."""
+    """A paragraph: ``source`` relative to the folder, ``line`` counts from 1.
+
+    ``prose`` says that it reads as text, and is no code, table, link or title.
+    """
 
     source: str
     line: int
     heading: str
     text: str
+    prose: bool = True
 
 
 def document_files(root: Path) -> tuple[list[str], int]:
@@ -85,24 +96,63 @@ def read(path: Path) -> str:
 
 
 def split(source: str, text: str) -> Iterator[Passage]:
-    """Paragraphs (blank lines and list items part them) under the last heading above them."""
-    heading, block, start = "", list[str](), 1
-    for i, line in enumerate([*text.splitlines(), ""], 1):
+    """Paragraphs (blank lines and list items part them) under the last heading above them.
+
+    Code (fenced, indented, or of a reStructuredText directive), table rows, and lines of links or
+    images alone are passages too, and ``prose`` is False of them; comments are left out.
+    """
+    heading, block, start, fence = "", list[str](), 1, ""
+    for i, line in enumerate([*_bare(text).splitlines(), ""], 1):
         bare = line.strip()
+        mark = _FENCE.match(bare)
+        if fence or mark:
+            if block and not fence:
+                yield _passage(source, start, heading, block)
+                block = []
+            if not fence:
+                fence, start = (mark[1] if mark else ""), i
+            elif bare.startswith(fence) and not bare.strip(fence[0]):
+                fence = ""
+                if block:
+                    yield _passage(source, start, heading, block, prose=False)
+                block = []
+            else:
+                block.append(line)
+            continue
         item = bare.startswith(("- ", "* ")) and bool(block)
         if bare.startswith("#") or not bare or item or _RULE.match(bare):
             if _RULE.match(bare) and len(block) == 1 and not bare.startswith("#"):
-                heading, block = block[0], []
+                heading, block = block[0].strip(), []
             if block:
-                yield Passage(source, start, heading, " ".join(" ".join(block).split()))
-            block = [bare] if item else []
+                yield _passage(source, start, heading, block)
+            block = [line] if item else []
             start = i
             if bare.startswith("#"):
                 heading = bare.lstrip("# ").strip()
         else:
             if not block:
                 start = i
-            block.append(bare)
+            block.append(line)
+    if block:
+        yield _passage(source, start, heading, block, prose=not fence)
+
+
+def _bare(text: str) -> str:
+    """The text with comments blanked out, line for line."""
+    return _COMMENT.sub(lambda m: "\n" * m[0].count("\n"), text)
+
+
+def _passage(
+    source: str, line: int, heading: str, block: list[str], *, prose: bool = True
+) -> Passage:
+    words = " ".join(" ".join(block).split())
+    if prose:
+        first = block[0].lstrip()
+        code = first.startswith((".. ", ">>> ", "$ ", ":")) or all(map(_INDENTED.match, block))
+        table = all(b.strip().startswith("|") for b in block)
+        linked = not re.search(r"[^\W\d_]{2}", _LINK.sub(" ", words))
+        prose = not (code or table or linked or _TITLE.match(words))
+    return Passage(source, line, heading, words, prose)
 
 
 def sentences(text: str) -> list[str]:

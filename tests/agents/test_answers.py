@@ -222,6 +222,49 @@ def test_a_citation_that_is_not_there_scores_nothing(run):
     forged = good.model_copy(
         update={"citations": (good.citations[0].model_copy(update={"quote": "For ever."}),)}
     )
-    for reply, score in ((good, 1.0), (forged, 0.0)):
+    for reply, score in ((good, 2 / 3), (forged, 0.0)):  # 'header' and 'token', not 'holds'
         rows = run("verify_answers", {"q[0]": reply}, questions=item, data=str(HOME)).data["scores"]
-        assert [r["score"] for r in rows] == [score]
+        assert [r["score"] for r in rows] == [pytest.approx(score)]
+
+
+def scored(run, item, reply):
+    rows = run("verify_answers", {"q[0]": reply}, questions=[item], data=str(HOME)).data["scores"]
+    return [r["score"] for r in rows]
+
+
+@pytest.mark.parametrize(
+    ("expect", "said", "right"),
+    [
+        (16.09, "16.09344 km", True), (16.09, "16.1", False), (16.09, "16.084", False),
+        (2.5, "2.54", True), (2.5, "2.56", False), (0.30, "0.3", True), ("16.09", "16.0934", True),
+        (220, "220", True), (220, "220.4", False), (3, "2.6", False), (1e6, "1000000", True),
+        ("no", "I do not know", False), ("no", "No, it is not.", True), ("bill", "billing", False),
+        (True, "true", True),
+    ],
+)  # fmt: skip
+def test_an_answer_is_right_to_the_digits_that_are_expected(run, expect, said, right):
+    item = {"question": "How far is it?", "expect": expect}
+    assert scored(run, item, AgentReply(text=said)) == [float(right)]
+
+
+@pytest.mark.parametrize(
+    ("question", "scores"),
+    [
+        ("How many airports are in TX?", [0.0]),  # the quotation exists and is about a port
+        ("Why?", []),
+        ("Which airports have a lock?", [0.5]),
+    ],
+)
+def test_a_quotation_must_bear_on_the_question(run, question, scores):
+    text = (HOME / "docs").glob("*.md")
+    line = next(p for f in sorted(text) for p in f.read_text().split("\n\n") if "lock" in p)
+    source = next(f for f in (HOME / "docs").glob("*.md") if line in f.read_text())
+    cited = {"source": source.relative_to(HOME).as_posix(), "locator": "", "quote": line}
+    reply = AgentReply(text="5", citations=(cited,))
+    assert scored(run, {"question": question}, reply) == scores
+
+
+def test_without_expectation_or_quotation_nothing_is_said(run):
+    item = {"question": "How many airports are in TX?"}
+    assert scored(run, item, AgentReply(text="27")) == []
+    assert scored(run, item, AgentReply(abstained=True)) == []

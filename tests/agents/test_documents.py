@@ -28,6 +28,17 @@ def test_a_summary_quotes_its_documents(run, agent):
     assert 0.2 < score <= 1
 
 
+@pytest.mark.parametrize("agent", ["summarise_cover", "summarise_lead"])
+def test_technical_documents_are_quoted_by_their_sentences(run, tmp_path, agent):
+    body = "The server keeps every order in a table of its own until somebody ships it to a buyer."
+    code = "order = server.table('orders').find(buyer='server table order keeps ships somebody')"
+    badge = "[![Server table order status](https://x.org/b.svg)](https://x.org/orders)"
+    text = f"# Server table order\n\n{badge}\n\n```\n{code}\n```\n\n    {code}\n\n{body}\n"
+    (tmp_path / "a.md").write_text(text)
+    reply = run(agent, listed(run, tmp_path))
+    assert [r["text"] for r in reply.data["summary"]] == [body]
+
+
 def test_an_invented_sentence_costs_the_summary_its_score(run):
     files = listed(run, DOCS)
     reply = run("summarise_cover", files)

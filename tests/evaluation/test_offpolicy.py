@@ -11,7 +11,7 @@ from agentroute.evaluation.offpolicy.estimators import (
     direct_model,
     estimate,
 )
-from agentroute.evaluation.offpolicy.logged import from_ledger
+from agentroute.evaluation.offpolicy.logged import from_ledger, judged_decisions
 from agentroute.evaluation.worlds.environments import separable
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import keyed_rng
@@ -191,6 +191,21 @@ def test_rows_can_be_read_outside_of_a_loop(ledger):
     asyncio.run(fill(ledger, Policy(Likes(), exploration=Epsilon(0.4)), separable(), 30))
     rows = asyncio.run(from_ledger(ledger, Likes())).rows
     assert len(rows) == 30 and np.allclose(rows.target.sum(axis=1), 1)
+
+
+async def test_the_failure_of_a_shadow_is_not_the_reward_of_the_choice(ledger):
+    env = separable()
+    await fill(ledger, Policy(Likes(), exploration=Epsilon(0.4)), env, 3, feedback=False)
+    for d in ("d0", "d1", "d2"):
+        (chosen,) = ledger.decision(d).chosen
+        beside = next(str(a) for a in env.cardset.names if a != chosen)
+        ledger.append(Outcome(decision_id=d, agent=beside, error="exit 1", shadow=True))
+        row = Feedback(id=f"f{d}", target="decision", target_id=d, agent=chosen, score=0.75)
+        last = ledger.append(row)
+    last.wait(30)
+    judged, _ = judged_decisions(ledger)
+    worked = [j for j in judged if ledger.outcomes("r")[int(j.record.decision.id[1])].error is None]
+    assert worked and all(j.quality == 0.75 for j in worked)
 
 
 async def test_a_ledger_without_feedback_or_exploration_is_refused(ledger):

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from agentroute.errors import ExecutionError
-from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Called
 from agentroute.execution.moves import next_move
 from agentroute.execution.progress import RunLimits
@@ -150,18 +149,6 @@ async def test_calls_are_bounded_too(world, plan_of):
     result = await world.run(plan_of_text("x", **TASK), bounds=RunLimits(calls=1))
     assert len(world.calls) == 1
     assert any("calls are used up" in line for line in result.degraded)
-
-
-def test_a_purse_holds_while_a_call_runs():
-    budget = Budget(1.0)
-    a, b = budget.reserve(0.4), budget.reserve(0.4)
-    assert budget.left_usd == pytest.approx(0.2)
-    with pytest.raises(ExecutionError, match="expected to cost"):
-        budget.reserve(0.3)
-    budget.settle(a, 0.5)
-    budget.settle(a, 0.5)
-    budget.settle(b, 0.0)
-    assert (budget.spent_usd, budget.left_usd) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("kind", ["coroutine", "thread"])

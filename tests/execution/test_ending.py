@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agentroute.model.plans import AgentUse
 from agentroute.planning.graphfile import plan_of_text
 
 FAN = """
@@ -17,8 +18,18 @@ def scores(*rows):
     return lambda call: {"data": {"scores": list(rows)}}
 
 
-async def test_without_a_refiner_the_replies_are_listed_and_it_is_said(world, plan_of):
+async def test_without_a_refiner_the_rules_join_and_the_row_says_so(world, plan_of):
     world.agent("one")
+    result = await world.run(plan_of(FAN))
+    assert result.answer == "- one: one(a)\n- two: one(b)"
+    assert result.status == "completed"
+    (row,) = [d for d in result.decisions if d.kind == "refine"]
+    assert "no agent is called 'refiner'" in row.reason
+
+
+async def test_a_refiner_that_the_settings_name_and_nobody_has_is_said(world, plan_of):
+    world.agent("one")
+    world.executor(refine=AgentUse(name="gone"))
     result = await world.run(plan_of(FAN))
     assert result.answer == "[a]\none(a)\n\n[b]\none(b)"
     assert "listed, not joined" in result.degraded[0]
@@ -54,7 +65,8 @@ async def test_scores_become_feedback_on_the_last_route_decision(world, plan_of)
     rows = ({"task_id": "a", "score": 0.25, "method": "counted"}, {"task_id": "b", "score": 1})
     world.agent("check", skills=("verify",), reply=scores(*rows))
     world.agent("refiner", skills=("refine",))
-    result = await world.run(plan_of(FAN + "verifier: check\n"))
+    plan = plan_of(FAN + "verifier: check\naccept_at: 0.2\n")
+    result = await world.run(plan)
     said = {f.target_id: f for f in world.ledger.feedback(result.run_id)}
     last = {d.task_id: d for d in result.decisions if d.kind == "route"}
     assert said[last["a"].id].score == 0.25
@@ -65,7 +77,9 @@ async def test_scores_become_feedback_on_the_last_route_decision(world, plan_of)
     (verify,) = [d for d in result.decisions if d.kind == "verify"]
     assert verify.propensity == 1.0
     assert said[last["b"].id].derived_from == verify.id
-    again = await world.run(plan_of(FAN + "verifier: check\n"), run_id=result.run_id)
+    again = await world.run(
+        plan_of(FAN + "verifier: check\naccept_at: 0.2\n"), run_id=result.run_id
+    )
     assert len(world.ledger.feedback(result.run_id)) == 2
     assert again.status == result.status
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agentroute.routers.linear.classes.network import Recipe, softmax, train_network
 from agentroute.routers.linear.classes.ngrams import fit_ngrams
-from agentroute.routers.linear.forest import LEAF, TREES, fit_forest
+from agentroute.routers.linear.forest import LEAF, NOWHERE, TREES, fit_forest
 from agentroute.routers.linear.means import FeatureMeans, fit_means
 from agentroute.routers.linear.ridge import ridge_path
 from agentroute.routers.linear.textmodel import TextModel, fit_text
@@ -101,9 +101,9 @@ def test_every_path_of_a_forest_ends_in_a_leaf_with_rows_enough():
     at = forest.root
     for _ in range(int(forest.depth)):
         at = forest.child[at] + (x[0][forest.column[at]] > forest.threshold[at])
-    assert np.isinf(forest.threshold[at]).all()
+    assert (forest.threshold[at] == NOWHERE).all()
     assert (forest.child[at] == at).all()
-    leaves = np.isinf(forest.threshold).sum() / TREES
+    leaves = (forest.threshold == NOWHERE).sum() / TREES
     assert leaves <= 0.75 * 150 / LEAF
 
 
@@ -223,3 +223,15 @@ def test_columns_are_finite_for_odd_texts(texts):
     assert np.isfinite(block).all()
     z = scaled(block, *scaling(block, spread_of(block)))
     assert np.isfinite(z).all()
+
+
+@pytest.mark.parametrize("flat", ["a statistic", "every statistic", "the embedding"])
+def test_what_does_not_vary_counts_nothing_and_can_be_saved(flat):
+    rng = np.random.default_rng(0)
+    block = rng.normal(size=(50, STATS + 8)).astype(np.float32)
+    place = {"a statistic": slice(0, 1), "every statistic": slice(0, STATS),
+             "the embedding": slice(STATS, None)}[flat]  # fmt: skip
+    block[:, place] = 3.0
+    centre, scale = scaling(block, spread_of(block))
+    assert np.isfinite(scale).all() and np.isfinite(centre).all()
+    assert np.abs(scaled(block + 1, centre, scale)[:, place]).max() < 1e-20

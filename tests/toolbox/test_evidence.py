@@ -51,6 +51,43 @@ def test_any_text_has_tokens(text):
     assert all(statements(text))
 
 
+TECHNICAL = """# Tool
+
+[![build](https://x.org/b.svg)](https://x.org) ![stars](https://x.org/s.svg)
+
+<!-- This comment is long enough to look like a sentence of its own. -->
+The tool reads a table and writes a report.
+
+**Getting started**
+
+```python
+import tool  # This line is long enough to look like a sentence of its own.
+
+tool.run("a table that is long enough to look like a sentence")
+```
+
+    $ tool --help  shows a long enough line of options that are code
+
+| option | what it does when it is given to the tool |
+|---|---|
+
+~~~
+# not a heading
+~~~
+
+Last words of the text."""
+
+
+def test_code_badges_titles_and_tables_are_no_prose():
+    found = list(split("f", TECHNICAL))
+    prose = [p.text for p in found if p.prose]
+    assert prose == ["The tool reads a table and writes a report.", "Last words of the text."]
+    assert {p.heading for p in found} == {"Tool"}
+    code = next(p for p in found if "import tool" in p.text)
+    assert (code.line, code.prose) == (10, False)
+    assert [p.line for p in found if p.prose] == [6, 25]
+
+
 def test_passages_know_their_place():
     text = "# One\n\nFirst line.\nGoes on.\n\n- item\n- other\n\nTwo\n===\n\nLast."
     rows = [(p.line, p.heading, p.text) for p in split("f", text)]

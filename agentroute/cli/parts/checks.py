@@ -65,7 +65,7 @@ def diagnose(config: Path | None) -> list[dict[str, str]]:
         settings, _ = load_settings(config)
     except AgentRouteError as e:
         return [*rows, _row("settings", "bad", _line(e))]
-    return [*rows, _row("settings", "ok", "valid"), *_catalogue(config), _ledger(settings)]
+    return [*rows, _row("settings", "ok", "valid"), *_catalogue(config), *_ledger(settings)]
 
 
 def _row(what: str, state: str, detail: str) -> dict[str, str]:
@@ -110,15 +110,19 @@ def _catalogue(config: Path | None) -> list[dict[str, str]]:
     return [_row("catalogue", state, "; ".join([counts, *report["problems"]]))]
 
 
-def _ledger(settings: Settings) -> dict[str, str]:
+def _ledger(settings: Settings) -> list[dict[str, str]]:
+    """The file, and whether the routers can learn from what is in it."""
     from agentroute.config.paths import database_file
+    from agentroute.evaluation.statistics.health import health
     from agentroute.ledger import Ledger
 
     file = database_file(settings.db)
     if not file.exists():
-        return _row("ledger", "note", f"{file} does not exist yet")
+        return [_row("ledger", "note", f"{file} does not exist yet")]
     try:
         with Ledger.open(settings.db, read_only=True) as ledger:
-            return _row("ledger", "ok", f"{file}: {ledger.head()[0]} rows")
+            rows = [_row("ledger", "ok", f"{file}: {ledger.head()[0]} rows")]
+            found = health(ledger, weights=settings.feedback_weights.model_dump())
+            return rows + [_row(f.what, f.state, f.detail) for f in found]
     except AgentRouteError as e:
-        return _row("ledger", "bad", _line(e))
+        return [_row("ledger", "bad", _line(e))]

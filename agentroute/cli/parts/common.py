@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from agentroute.cli.parts.terminal import raw, shown
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from agentroute.config.paths import Place
     from agentroute.config.settings import Settings
     from agentroute.ledger import Ledger
+    from agentroute.model.plans import Spec
     from agentroute.orchestrator import Orchestrator
     from agentroute.registry.registry import Registry
 
@@ -39,10 +42,11 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that wraps to the terminal, plain in a pipe."""
+    """A console that wraps to the terminal, plain in a pipe; text goes through ``shown`` first."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
+    file = raw(sys.stderr if stderr else sys.stdout)
+    return Console(file=file, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def emit(value: Any) -> None:
@@ -60,7 +64,7 @@ def emit(value: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table of plain text: nothing in a cell is taken as markup.
+    """A table of plain text: nothing in a cell is taken as markup, or acts on the terminal.
 
     In a pipe it is a line for each row, whatever its length, with two blanks between columns.
     """
@@ -71,22 +75,23 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     from rich.table import Table
     from rich.text import Text
 
-    out = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    head = Text(shown(title)) if title else None
+    out = Table(title=head, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for c in columns:
         out.add_column(c, justify="right" if c.startswith(">") else "left", overflow="fold")
-        out.columns[-1].header = c.lstrip(">")
+        out.columns[-1].header = Text(shown(c.lstrip(">")))
         out.columns[-1].no_wrap = c in WHOLE
     for row in rows:
-        out.add_row(*(Text("" if v is None else str(v)) for v in row))
+        out.add_row(*(Text("" if v is None else shown(str(v))) for v in row))
     console().print(out)
 
 
 def _plain(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     cells = [[c.lstrip(">") for c in columns]]
-    cells += [["" if v is None else " ".join(str(v).split()) for v in row] for row in rows]
+    cells += [["" if v is None else " ".join(shown(str(v)).split()) for v in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     if title:
-        print(title)
+        print(shown(title))
     for row in cells:
         padded = (
             x.rjust(w) if c.startswith(">") else x.ljust(w)
@@ -143,6 +148,14 @@ def registry_of(settings: Settings, given: Sequence[Path] | None) -> Registry:
     return registry
 
 
+def remark(registry: Registry) -> None:
+    """Say on stderr what a person should know of the catalogue."""
+    from agentroute.registry.remarks import remarks
+
+    for line in remarks(registry):
+        print(f"agentroute: note: {line}", file=sys.stderr)
+
+
 def graph_places(settings: Settings, given: Sequence[Path] | None) -> list[Place]:
     """Where graphs are looked for."""
     from agentroute.config.paths import search_order
@@ -153,6 +166,23 @@ def graph_places(settings: Settings, given: Sequence[Path] | None) -> list[Place
             raise UsageError(f"--graphs {folder} is not a folder", hint="check the path")
     configured = [Path(p) for p in settings.graphs]
     return search_order("graphs", given=given or (), configured=configured)
+
+
+def router_spec(text: str) -> Spec:
+    """What ``--router`` was given: a name, or a mapping in braces as in YAML.
+
+    Raises:
+        ConfigError: braces that are not a mapping.
+    """
+    from agentroute.config.yaml import parse_yaml
+    from agentroute.errors import ConfigError
+
+    if not text.lstrip().startswith("{"):
+        return text
+    data = parse_yaml(text, "--router").data
+    if not isinstance(data, dict):
+        raise ConfigError("braces hold a mapping", field="--router", hint="'{name: knn, k: 5}'")
+    return dict(data)
 
 
 def open_ledger(config: Path | None, db: str | None) -> Ledger:

@@ -17,21 +17,6 @@ if TYPE_CHECKING:
     from agentroute.model.plans import Spec
 
 
-def router_specs(given: Sequence[str]) -> tuple[Spec, ...]:
-    """What ``--router`` was given: names, or mappings in braces as in YAML.
-
-    Raises:
-        ConfigError: braces that are not a mapping with a name.
-    """
-    from agentroute.config.yaml import parse_yaml
-
-    specs: list[Spec] = []
-    for text in given:
-        braces = text.lstrip().startswith("{")
-        specs.append(parse_yaml(text, "--router").data if braces else text)
-    return tuple(specs)
-
-
 def sweeps(spec: EvalSpec) -> list[Sweep]:
     """The cost sweep of each router of the spec."""
     from agentroute.evaluation.sweep import cost_sweep

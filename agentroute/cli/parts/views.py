@@ -73,7 +73,7 @@ def show_run(result: RunResult, db: str | None = None) -> None:
         typer.echo("")
     show_choices(result)
     for words in result.degraded:
-        if words not in result.goal_missed:
+        if words not in result.goal_missed and not result.answer.startswith(words):
             typer.echo(f"degraded: {words}")
     for words in result.goal_missed:
         typer.echo(f"goal missed: {words}")
@@ -100,14 +100,10 @@ def show_waiting(run_id: str, waiting: Mapping[str, Sequence[str]], db: str | No
 
 def show_choices(result: RunResult) -> None:
     """The route decisions of a run with the verifier's scores beside them."""
-    scores: dict[tuple[str, str], float] = {}
-    for row in result.scores:
-        scores[(row["task_id"], row.get("agent") or "")] = row["score"]
+    scores = {(row["decision_id"], row.get("agent") or ""): row["score"] for row in result.scores}
     rows = []
     for d in [d for d in result.decisions if d.kind == "route"][: 2 * MOST]:
-        score = scores.get(
-            (d.task_id, d.chosen[0] if d.chosen else ""), scores.get((d.task_id, ""))
-        )
+        score = scores.get((d.id, d.chosen[0] if d.chosen else ""), scores.get((d.id, "")))
         rows.append(
             (
                 d.task_id,

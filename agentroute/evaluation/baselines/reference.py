@@ -25,16 +25,20 @@ def baseline_scores(
     the test table), the learning baselines are cross-fitted over five folds of the test rows with
     all labels: what somebody with full information of the other four fifths would get.
 
+    Of a partial table there is no ``oracle``: the largest of noisy values is none.
+
     Raises:
         UsageError: an unknown baseline.
     """
+    if problem.cut.test.partial:
+        names = [n for n in names if n != "oracle"]
     return {name: _row_scores(name, problem, rng) for name in names}
 
 
 def _row_scores(name: str, problem: Problem, rng: np.random.Generator) -> F64:
     truth = problem.truth
     if name == "random":
-        return np.asarray(truth.quality.mean(axis=1))
+        return np.asarray(np.nanmean(truth.quality, axis=1))
     if name == "oracle":
         return np.asarray(truth.quality.max(axis=1))
     if name not in BASELINES:
@@ -48,7 +52,8 @@ def _row_scores(name: str, problem: Problem, rng: np.random.Generator) -> F64:
 
 def picked_scores(guess: Guess, truth: Labels) -> F64:
     """(m,) quality of the arm with the best guess; 0 where the guess is that nobody should go."""
-    picked = truth.quality[np.arange(len(truth)), guess.quality.argmax(axis=1)]
+    possible = np.where(np.isnan(truth.quality), -np.inf, guess.quality)
+    picked = truth.quality[np.arange(len(truth)), possible.argmax(axis=1)]
     return np.where(guess.out_of_scope >= ABSTAIN_AT, 0.0, picked)
 
 

@@ -8,7 +8,7 @@ drawn from the policy's distribution over single agents: they are left out and c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from agentroute.choosing.protocol import Router
 from agentroute.errors import OverlapError
 from agentroute.evaluation.offpolicy.estimators import LoggedRows
 from agentroute.learning.fold import observations
+from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import F64
 from agentroute.model.decisions import DecisionRecord
@@ -46,32 +47,78 @@ async def from_ledger(
         OverlapError: no usable decision is in the ledger.
     """
     target = policy if isinstance(policy, Policy) else Policy(policy)
+    judged, left_out = judged_decisions(ledger, after_seq=after_seq, upto=upto)
+    used = [(j.record, j.quality, await _probabilities(target, j.record)) for j in judged]
+    return _joined(used, left_out)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A decision that was sampled for one agent, and what came of it.
+
+    ``cost_usd`` and ``latency_s`` are None where the call has no outcome row.
+    """
+
+    record: DecisionRecord
+    quality: float
+    cost_usd: float | None
+    latency_s: float | None
+
+    @property
+    def agent(self) -> str:
+        """Who was chosen."""
+        return self.record.decision.chosen[0]
+
+
+def judged_decisions(
+    ledger: Ledger,
+    *,
+    after_seq: int = 0,
+    upto: int | None = None,
+    weights: Mapping[str, float] = WEIGHTS,
+) -> tuple[list[Judged], dict[str, int]]:
+    """The decisions that say something of what others would have got, in order; and who does not.
+
+    ``weights`` by kind of source say whose word on a decision counts where several spoke.
+    The second value counts what was left out, by reason.
+
+    Raises:
+        OverlapError: no usable decision is in the ledger.
+    """
     left_out: Counter[str] = Counter()
-    used: list[tuple[DecisionRecord, float, F64]] = []
-    for decision_id, reward in _rewards(observations(ledger, after_seq, upto)).items():
+    out = []
+    seen = observations(ledger, after_seq, upto, weights=weights)
+    for decision_id, said in _by_decision(seen).items():
         record = ledger.record(decision_id)
         why = _why_not(record)
-        if why:
-            left_out[why] += 1
+        mine = [] if why else [o for o in said if o.agent == record.decision.chosen[0]]
+        words = [o for o in mine if o.quality is not None]
+        if why or not words:
+            left_out[why or "not judged"] += 1
             continue
-        used.append((record, reward, await _probabilities(target, record, decision_id)))
-    if not used:
+        best = max(words, key=lambda o: o.weight)  # of equal ones the first
+        out.append(Judged(record, float(best.quality or 0.0), _cost(mine), _latency(mine)))
+    if not out:
         raise OverlapError(
             "no logged decision can be used: " + (_told(left_out) or "none has feedback"),
             hint="give feedback, and log with exploration, for example exploration: 0.05",
         )
-    return _joined(used, dict(left_out))
+    return out, dict(left_out)
 
 
-def _rewards(seen: Iterable[Observation]) -> dict[str, float]:
-    """Quality of the agent that was chosen, by decision: of the weightiest word, then the first."""
-    best: dict[str, Observation] = {}
+def _by_decision(seen: Iterable[Observation]) -> dict[str, list[Observation]]:
+    out: dict[str, list[Observation]] = {}
     for o in seen:
-        if o.quality is not None:
-            known = best.get(o.decision_id)
-            if known is None or o.weight > known.weight:
-                best[o.decision_id] = o
-    return {d: float(o.quality or 0.0) for d, o in best.items()}
+        out.setdefault(o.decision_id, []).append(o)
+    return out
+
+
+def _cost(mine: Iterable[Observation]) -> float | None:
+    return next((o.cost_usd for o in mine if o.cost_usd is not None), None)
+
+
+def _latency(mine: Iterable[Observation]) -> float | None:
+    return next((o.latency_s for o in mine if o.latency_s is not None), None)
 
 
 def _why_not(record: DecisionRecord) -> str:
@@ -85,10 +132,12 @@ def _why_not(record: DecisionRecord) -> str:
     return "pinned" if record.request.task.agent else ""
 
 
-async def _probabilities(target: Policy, record: DecisionRecord, key: str) -> F64:
+async def _probabilities(target: Policy, record: DecisionRecord) -> F64:
     """(n,) what the target would choose; an abstention is no choice of an agent: all zero."""
     assert record.request is not None
-    _, choice = await target.choose(record.request, rng=keyed_rng(record.decision.seed, key))
+    _, choice = await target.choose(
+        record.request, rng=keyed_rng(record.decision.seed, record.decision.id)
+    )
     return choice.propensities
 
 

@@ -2,7 +2,8 @@
 
 A folder holds ``outcomes.jsonl`` (or ``.jsonl.gz``), ``arms.json`` and ``meta.json``. Nothing is
 defaulted in silence: a value that is not understood is a ``TableError`` that names file, row and
-column. The stated rules are: an absent arm of a ``sparse`` table scores 0; an empty prompt is
+column. The stated rules are: an absent arm of a ``sparse`` table scores 0, one of a ``partial``
+table is not known (``propensity`` then says what could have been chosen); an empty prompt is
 allowed (its embedding is a row of zeros, its task text is ``NO_TEXT``); of a prompt the first
 ``features.text.MAX_CHARS`` characters are kept and ``clipped`` counts the prompts that were cut.
 """
@@ -29,6 +30,7 @@ from agentroute.registry.cardset import build_cardset
 NO_TEXT = "-"
 SPLITS = ("train", "val", "test")
 TYPICAL_TOKENS = 1_000
+MAX_WEIGHT = 10.0  # of a label, in 1 / propensity: rarer choices count no more (a little bias)
 
 Objects = NDArray[np.object_]
 
@@ -58,6 +60,10 @@ class OutcomeTable:
     Shapes: ``scores`` (m, n) in [0, 1]; ``cost_usd``, ``latency_s`` (m, n), NaN where not
     measured, or None where the table has none; ``abstain`` (m,) True where nobody should be
     called; ``ids``, ``split`` (m,) strings. ``prompts`` and ``features`` have m entries.
+
+    A partial table knows what was chosen alone: ``scores`` are NaN elsewhere, and ``propensity``
+    (m, n) is each candidate's probability to be chosen, NaN for who was none. ``skills`` are the
+    required skills of each row; ``own_cards`` the arms' cards, where they say more than ``arms``.
     """
 
     name: str
@@ -73,6 +79,9 @@ class OutcomeTable:
     sparse: bool = False
     clipped: int = 0
     meta: Mapping[str, Any] = field(default_factory=dict)
+    propensity: F64 | None = None
+    skills: tuple[tuple[str, ...], ...] | None = None
+    own_cards: tuple[CapabilityCard, ...] | None = None
     _vectors: dict[str, F32] = field(default_factory=dict, repr=False)
     _cards: dict[str, CardSet] = field(default_factory=dict, repr=False)
 
@@ -87,16 +96,35 @@ class OutcomeTable:
     @cached_property
     def cards(self) -> tuple[CapabilityCard, ...]:
         """One card an arm, in the order of the arms; names made plain where they are not."""
+        if self.own_cards is not None:
+            return self.own_cards
         names = _plain_names([a.name for a in self.arms])
         return tuple(_card(a, n) for a, n in zip(self.arms, names, strict=True))
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
         """One task a row. The id is the row's, an empty prompt becomes ``NO_TEXT``."""
-        rows = zip(self.ids, self.prompts, self.features, strict=True)
+        skills = self.skills or ((),) * len(self)
+        rows = zip(self.ids, self.prompts, self.features, skills, strict=True)
         return tuple(
-            Task(id=i, prompt=p if p.strip() else NO_TEXT, features=dict(f)) for i, p, f in rows
+            Task(id=i, prompt=p if p.strip() else NO_TEXT, features=dict(f), skills=s)
+            for i, p, f, s in rows
         )
+
+    @property
+    def partial(self) -> bool:
+        """Whether only the outcomes of what was chosen are known."""
+        return self.propensity is not None
+
+    def weights(self, rows: Ints) -> F64 | None:
+        """(k, n) of the labels of ``rows``: 1 / propensity up to 10, 0 where there is none.
+
+        None where all labels are known.
+        """
+        if self.propensity is None:
+            return None
+        p = np.where(np.isnan(self.scores[rows]), np.nan, self.propensity[rows])
+        return np.nan_to_num(np.minimum(1.0 / p, MAX_WEIGHT))
 
     def column(self, feature: str) -> Objects:
         """(m,) values of one feature, '' where a row does not have it.
@@ -138,7 +166,16 @@ class OutcomeTable:
             cost_usd=None if self.cost_usd is None else self.cost_usd[rows],
             latency_s=None if self.latency_s is None else self.latency_s[rows],
             abstain=self.abstain[rows],
+            weight=_even(self.weights(rows)),
         )
+
+
+def _even(weight: F64 | None) -> F64 | None:
+    """Scaled to a mean of 1 for each arm over what is known of it."""
+    if weight is None:
+        return None
+    known = (weight > 0).sum(axis=0)
+    return np.asarray(weight * known / np.maximum(weight.sum(axis=0), 1e-12))
 
 
 def split_name(word: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.evaluation.offpolicy.truth import truth_of
 from agentroute.evaluation.tables.outcomes import OutcomeTable
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder
@@ -36,7 +37,10 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """What came of it: ``quality`` (m, n), NaN where an arm was not tried; ``abstain`` (m,)."""
+    """What came of it: ``quality`` (m, n), NaN where an arm was not tried; ``abstain`` (m,).
+
+    Of test rows NaN is an arm that could not have been chosen.
+    """
 
     quality: F64
     abstain: NDArray[np.bool_]
@@ -75,7 +79,7 @@ def make_problem(cut: Cut, embedder: Embedder) -> Problem:
     train, test = cut.train, cut.test
     cost = None if test.cost_usd is None else test.cost_usd[cut.test_rows]
     known = Labels(_aligned(train, test)[cut.train_rows], train.abstain[cut.train_rows])
-    truth = Labels(test.scores[cut.test_rows], test.abstain[cut.test_rows])
+    truth = Labels(truth_of(test, cut.test_rows), test.abstain[cut.test_rows])
     return Problem(
         cut, _inputs(train, embedder).take(cut.train_rows), known,
         _inputs(test, embedder).take(cut.test_rows), truth, cost,

@@ -25,7 +25,8 @@ __all__ = ["Arm", "OutcomeTable", "load_table"]
 
 OUTCOMES = ("outcomes.jsonl.gz", "outcomes.jsonl")
 KEYS = {
-    "id", "split", "prompt", "features", "scores", "cost_usd", "latency_s", "abstain",
+    "id", "split", "prompt", "features", "scores", "cost_usd", "latency_s", "abstain", "skills",
+    "propensity",
 }  # fmt: skip
 Given = dict[str, Any]
 
@@ -42,7 +43,10 @@ def load_table(folder: Path | str) -> OutcomeTable:
         raise TableError(f"{folder} is not a folder", hint="a table is a folder; see README")
     meta = _read_meta(folder / "meta.json")
     arms = _read_arms(folder / "arms.json")
-    reader = _RowReader(_outcomes_file(folder), arms, sparse=meta.get("sparse", False))
+    reader = _RowReader(
+        _outcomes_file(folder), arms,
+        sparse=meta.get("sparse", False), partial=meta.get("partial", False),
+    )  # fmt: skip
     return reader.table(str(meta.get("name", folder.name)), meta)
 
 
@@ -64,8 +68,14 @@ def _read_meta(path: Path) -> Mapping[str, Any]:
     meta = _read_json(path)
     if not isinstance(meta, dict):
         raise TableError(f"{path}: must be a mapping", hint='for example {"sparse": false}')
-    if not isinstance(meta.get("sparse", False), bool):
-        raise TableError(f"{path}: sparse: must be true or false")
+    for key in ("sparse", "partial"):
+        if not isinstance(meta.get(key, False), bool):
+            raise TableError(f"{path}: {key}: must be true or false")
+    if meta.get("sparse") and meta.get("partial"):
+        raise TableError(
+            f"{path}: a table is sparse or partial, not both",
+            hint="an absent arm scores 0 in a sparse table and is not known in a partial one",
+        )
     return meta
 
 
@@ -121,8 +131,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 class _RowReader:
     """Fills the columns row by row; ``_bad`` knows where it is."""
 
-    def __init__(self, path: Path, arms: tuple[Arm, ...], *, sparse: bool) -> None:
-        self.path, self.arms, self.sparse = path, arms, sparse
+    def __init__(
+        self, path: Path, arms: tuple[Arm, ...], *, sparse: bool, partial: bool = False
+    ) -> None:
+        self.path, self.arms, self.sparse, self.partial = path, arms, sparse, partial
         self.column = {a.name: j for j, a in enumerate(arms)}
         self.number = 0
         self.seen: dict[str, int] = {}
@@ -136,12 +148,15 @@ class _RowReader:
             parsed.append(self._row(line))
         if not parsed:
             raise TableError(f"{self.path} has no rows")
-        ids, split, prompts, features, scores, cost, latency, abstain = zip(*parsed, strict=True)
+        (ids, split, prompts, features, scores, cost, latency, abstain, skills, p) = zip(
+            *parsed, strict=True
+        )
         return OutcomeTable(
             name, self.arms,
             np.array(ids, dtype=object), np.array(split, dtype=object), prompts, features,
             np.array(scores, dtype=np.float64), _optional(cost), _optional(latency),
-            np.array(abstain, dtype=bool), self.sparse, self.clipped, meta,
+            np.array(abstain, dtype=bool), self.sparse, self.clipped, meta, _optional(p),
+            skills if any(skills) else None,
         )  # fmt: skip
 
     def _bad(self, column: str, what: str, hint: str = "") -> NoReturn:
@@ -162,7 +177,7 @@ class _RowReader:
         return (
             self._id(row), self._split(row), self._prompt(row), self._features(row),
             self._scores(row, abstain), self._measured(row, "cost_usd"),
-            self._measured(row, "latency_s"), abstain,
+            self._measured(row, "latency_s"), abstain, self._skills(row), self._propensity(row),
         )  # fmt: skip
 
     def _id(self, row: Given) -> str:
@@ -203,16 +218,20 @@ class _RowReader:
         given = row.get("scores")
         if not isinstance(given, dict):
             self._bad("scores", "must be a mapping of arm to score")
-        out = self._by_arm(given, "scores", absent=0.0)
+        out = self._by_arm(given, "scores", absent=math.nan if self.partial else 0.0)
         if any(s > 1 for s in out):
             arm = next(a for a, s in given.items() if s > 1)
             self._bad(f"scores.{arm}", f"{given[arm]} is not in [0, 1]")
-        if not self.sparse and len(given) < len(self.arms) and not (abstain and not given):
+        if not given and not abstain and self.partial:
+            self._bad("scores", "nothing is known of this row", "leave it out")
+        whole = not self.sparse and not self.partial
+        if whole and len(given) < len(self.arms) and not (abstain and not given):
             missing = next(a.name for a in self.arms if a.name not in given)
             self._bad(
                 f"scores.{missing}",
                 "this arm has no score",
-                'an absent arm scores 0 only where meta.json says "sparse": true',
+                'meta.json may say "sparse": true (an absent arm scores 0) or "partial": true '
+                "(it is not known)",
             )
         return out
 
@@ -224,6 +243,29 @@ class _RowReader:
             self._bad(column, "must be a mapping of arm to number")
         measured = {arm: value for arm, value in given.items() if value is not None}
         return self._by_arm(measured, column, absent=math.nan)
+
+    def _skills(self, row: Given) -> tuple[str, ...]:
+        given = row.get("skills", [])
+        if not isinstance(given, list) or not all(isinstance(s, str) and s for s in given):
+            self._bad("skills", "must be a list of names")
+        return tuple(given)
+
+    def _propensity(self, row: Given) -> list[float] | None:
+        """Each candidate's probability, NaN for who was none; None where the table is whole."""
+        given = row.get("propensity")
+        if not self.partial:
+            if given is not None:
+                self._bad("propensity", "belongs to a table whose meta.json says partial: true")
+            return None
+        if not isinstance(given, dict):
+            self._bad("propensity", "a row of a partial table says each candidate's probability")
+        out = self._by_arm(given, "propensity", absent=math.nan)
+        if any(p > 1 for p in out):
+            self._bad("propensity", "a probability is not in [0, 1]")
+        for arm in row["scores"]:
+            if not given.get(arm):
+                self._bad(f"propensity.{arm}", "an arm with a score was chosen: above 0")
+        return out
 
     def _by_arm(self, given: dict[str, Any], column: str, *, absent: float) -> list[float]:
         out = [absent] * len(self.arms)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from agentroute.adapters.structured import add_usage
 from agentroute.choosing.protocol import Router
 from agentroute.errors import ConfigError, NotFittedError, RouterStateError, RoutingError
 from agentroute.model.arrays import F64, Embedder
@@ -19,7 +21,7 @@ from agentroute.model.state import StateDict
 from agentroute.routers.ensemble.advice import Said, advice, for_member, pack, unpack
 from agentroute.routers.ensemble.hedge import Hedge
 from agentroute.routers.parts.binding import check_kind
-from agentroute.routers.parts.lessons import fifth, requests, take, teach
+from agentroute.routers.parts.lessons import fifth, mostly_known, requests, take, teach
 
 MEMBERS = ("linucb", "knn", "linear")
 
@@ -70,6 +72,11 @@ class Ensemble:
         self.by = tuple(by)
         self.hedge = Hedge(len(self.members), eta=eta, share=share)
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether any member can score."""
+        return any(getattr(m, "is_fitted", True) for m in self.members)
+
     def _make(self) -> list[Router]:
         from agentroute.choosing.catalog import make_router
 
@@ -81,8 +88,8 @@ class Ensemble:
         spoke = [s for s in said if s is not None]
         if not spoke:
             raise NotFittedError("no member of the ensemble was fitted", hint="fit it on labels")
-        pi = self.hedge.trust(self.kind(request), np.array([s is not None for s in said]))
-        pi = pi[pi > 0.0]
+        awake = np.array([s is not None for s in said])
+        pi = self.hedge.trust(self.kind(request), awake)[awake]
         means = np.array([s.mean for s in spoke])
         parts = pi[:, None] * means
         mean = parts.sum(axis=0)
@@ -93,7 +100,10 @@ class Ensemble:
         reason = ", ".join(f"{n} {p:.2f}" for n, p in zip(labels, pi, strict=True))
         terms = dict(zip(labels, parts, strict=True))
         clipped = np.minimum(mean, 1.0)
-        return Scores(clipped, bonus, terms, f"trust: {reason}", min(oos, 1.0), pack(said))
+        used = [s.usage for s in spoke if s.usage is not None]
+        usage = reduce(add_usage, used) if used else None
+        why = f"trust: {reason}"
+        return Scores(clipped, bonus, terms, why, min(oos, 1.0), pack(said), usage)
 
     async def _ask(self, i: int, request: Request) -> Scores | None:
         """The scores of a member, None from one that was not fitted."""
@@ -107,7 +117,14 @@ class Ensemble:
 
         Raises:
             MissingExtraError, ConfigError: from the members.
+            ConfigError: only what was chosen is known: nobody can say what each member would
+                have earned.
         """
+        if not mostly_known(examples):
+            raise ConfigError(
+                "an ensemble is fitted on rows where every agent's outcome is known",
+                hint="router: ensemble learns from the ledger as it runs, without a fit",
+            )
         self.hedge.clear()
         self.members = self._make()
         rest, held = fifth(len(examples), seed)

@@ -39,12 +39,16 @@ class ShrunkenMeans:
     count: F64
 
     @classmethod
-    def learn(cls, tasks: Sequence[Task], quality: F64) -> ShrunkenMeans:
-        """Means over training rows; ``quality`` (m, N), NaN where not observed."""
+    def learn(cls, tasks: Sequence[Task], quality: F64, weight: F64 | None = None) -> ShrunkenMeans:
+        """Means over training rows; ``quality`` (m, N), NaN where not observed.
+
+        ``weight`` (m, N) is how much each label counts; all 1 where None.
+        """
         keys = [cls.keys_of(t) for t in tasks]
         cells = {k: i + 1 for i, k in enumerate(dict.fromkeys(k for ks in keys for k in ks))}
         total, count = np.zeros((2, 1 + len(cells), quality.shape[1]))
-        known, seen = np.nan_to_num(quality), ~np.isnan(quality)
+        seen = label_weight(quality, weight)
+        known = seen * np.nan_to_num(quality)
         for i, ks in enumerate(keys):
             rows = [0, *(cells[k] for k in ks)]
             total[rows] += known[i]
@@ -63,10 +67,15 @@ class ShrunkenMeans:
         grand = s.sum() / max(n.sum(), 1.0)
         return np.asarray((s + KAPPA * grand) / (n + KAPPA))
 
-    def expected(self, task: Task, leave_out: F64 | None = None) -> F64:
-        """(N,) expected quality. ``leave_out`` (N,) is the task's own row, if it was learned."""
-        own = np.zeros(self.total.shape[1]) if leave_out is None else np.nan_to_num(leave_out)
-        one = 0.0 if leave_out is None else (~np.isnan(leave_out)).astype(np.float64)
+    def expected(self, task: Task, leave_out: F64 | None = None, weight: F64 | None = None) -> F64:
+        """(N,) expected quality.
+
+        ``leave_out`` and ``weight`` (N,) are the task's own row, if it was learned.
+        """
+        own, one = np.zeros((2, self.total.shape[1]))
+        if leave_out is not None:
+            one = label_weight(leave_out, weight)
+            own = one * np.nan_to_num(leave_out)
         mu = self.overall(own, one)
         keys = self.keys_of(task)
         if not keys:
@@ -75,14 +84,24 @@ class ShrunkenMeans:
         mu = np.mean([self._cell(k, mu, own, one) for k in values], axis=0)
         return self._cell(keys[-1], mu, own, one) if len(keys) > 1 else mu
 
-    def _cell(self, key: str, towards: F64, own: F64, one: F64 | float) -> F64:
+    def _cell(self, key: str, towards: F64, own: F64, one: F64) -> F64:
         row = self.cells.get(key)
         if row is None:
             return towards
         s, n = self.total[row] - own, self.count[row] - one
         return np.asarray((s + KAPPA * towards) / (n + KAPPA))
 
-    def expected_all(self, tasks: Sequence[Task], leave_out: F64 | None = None) -> F64:
+    def expected_all(
+        self, tasks: Sequence[Task], leave_out: F64 | None = None, weight: F64 | None = None
+    ) -> F64:
         """(m, N) ``expected`` of many tasks."""
-        own = [None] * len(tasks) if leave_out is None else list(leave_out)
-        return np.array([self.expected(t, o) for t, o in zip(tasks, own, strict=True)])
+        nothing = [None] * len(tasks)
+        own = nothing if leave_out is None else list(leave_out)
+        weights = nothing if weight is None else list(weight)
+        rows = zip(tasks, own, weights, strict=True)
+        return np.array([self.expected(t, o, w) for t, o, w in rows])
+
+
+def label_weight(quality: F64, weight: F64 | None) -> F64:
+    """How much each label counts, in the shape of ``quality``: 0 where there is none."""
+    return np.where(np.isnan(quality), 0.0, 1.0 if weight is None else weight)

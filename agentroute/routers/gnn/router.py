@@ -14,7 +14,7 @@ Geometric trains, NumPy serves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,6 +109,11 @@ class GNNRouter:
         self._feedback: dict[str, list[float]] = {}
         self._cache: dict[str, _Ready] = {}
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is a network to score with."""
+        return self.fitted is not None
+
     def fit(
         self,
         examples: Examples,
@@ -157,6 +162,19 @@ class GNNRouter:
         entities = self._entities(fitted, request)
         return self._influences(fitted, request, position, entities)[:top]
 
+    def fit_report(self) -> dict[str, Any]:
+        """What the fit found, as JSON: sizes, features, trust, held-out metrics, configuration."""
+        fitted = self._need_fitted()
+        return {
+            "features": sorted({c.partition("=")[0] for c in fitted.means.cells if "\n" not in c}),
+            "entities": len(fitted.knowledge.vocabulary),
+            "parameters": int(sum(a.size for a in fitted.weights.values())),
+            "config": asdict(fitted.config),
+            "trust": fitted.trust,
+            "trust_new": fitted.trust_new,
+            "metrics": fitted.metrics,
+        }
+
     def update(self, observation: Observation) -> None:
         """Moves the agent's delta by one judged result; without a fit there is nothing to move."""
         if observation.quality is None or self.fitted is None:
@@ -190,7 +208,8 @@ class GNNRouter:
         if (state.kind, state.version) != (KIND, VERSION):
             raise RouterStateError(
                 f"state of '{state.kind}' version {state.version} does not fit "
-                f"the router '{KIND}' version {VERSION}"
+                f"the router '{KIND}' version {VERSION}",
+                hint="agentroute state ls shows what there is",
             )
         meta = state.meta.get("fitted")
         fitted = None if meta is None else from_state(meta, state.arrays)
@@ -203,7 +222,7 @@ class GNNRouter:
     def _need_fitted(self) -> Fitted:
         if self.fitted is None:
             raise NotFittedError(
-                "the router 'gnn' has not been trained", hint="run agentroute train gnn first"
+                "the router 'gnn' has not been trained", hint="agentroute train gnn TABLE"
             )
         return self.fitted
 

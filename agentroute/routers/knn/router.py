@@ -17,6 +17,7 @@ from agentroute.model.state import StateDict
 from agentroute.routers.knn.memory import TaskMemory
 from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex, ArmMeans
+from agentroute.routers.parts.lessons import mean_label
 from agentroute.routers.parts.terms import total
 
 
@@ -112,9 +113,8 @@ class KNN:
             examples.quality.astype(np.float32), [(0, 0), (1, 0)], constant_values=np.nan
         )
         quality[examples.abstain] = np.nan
-        for j in range(1, quality.shape[1]):
-            seen = quality[~np.isnan(quality[:, j]), j].astype(np.float64)
-            self.means.add(j, float(seen.mean()) if len(seen) else 0.0, float(len(seen)))
+        for j in range(len(examples.cards)):
+            self.means.add(j + 1, *mean_label(examples, j))
         self._tasks(keys.shape[1]).fill(keys, quality, examples.abstain)
 
     def state_dict(self) -> StateDict:

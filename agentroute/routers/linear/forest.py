@@ -14,6 +14,7 @@ TREES = 100
 LEAF = 20  # rows that a leaf keeps at least
 TRIED = 0.3  # share of the columns that a node tries, one random threshold each
 BAG, MAX_BAG = 0.75, 3_000  # share of the rows that a tree sees, and how many at most
+NOWHERE = float(np.finfo(np.float32).max)  # nothing is above it, and a state can hold it
 Nodes = NDArray[np.int32]
 
 
@@ -23,7 +24,7 @@ class Forest:
 
     All N nodes of all trees in one set of arrays: a row at node i goes on to ``child[i]`` where
     its column ``column[i]`` is at most ``threshold[i]``, else to ``child[i] + 1``. A leaf has the
-    threshold inf and is its own child, so that ``depth`` steps end in a leaf in every tree.
+    threshold ``NOWHERE`` and is its own child: ``depth`` steps end in a leaf in every tree.
     Shapes: ``root`` (T,), the others (N,), ``values`` (N, n).
     """
 
@@ -60,7 +61,7 @@ class _Tree:
         """A leaf; returns its number."""
         me = len(self.column)
         self.column.append(0)
-        self.threshold.append(np.inf)
+        self.threshold.append(NOWHERE)
         self.child.append(me)
         self.values.append(value)
         return me

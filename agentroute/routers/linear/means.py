@@ -15,6 +15,7 @@ KAPPA = (1.0, 3.0, 10.0)
 MAX_LEVELS = 4
 FIRST = -2.0  # the first feature is taken unless it clearly harms: owners name what matters
 SPREAD = 1e-3  # of scores, below which a difference counts as rounding
+LEAST = 1e-9  # weight below which nothing is left
 SEP = "\x1f"  # between the values of a cell's name
 Features = Sequence[Mapping[str, str]]
 
@@ -64,25 +65,27 @@ class FeatureMeans:
         return cls(list(meta["chain"]), list(meta["kappas"]), cells, values)
 
 
-def fit_means(features: Features, y: F64) -> tuple[FeatureMeans, F64]:
+def fit_means(features: Features, y: F64, weight: F64 | None = None) -> tuple[FeatureMeans, F64]:
     """Choose features greedily while they help; also returns the left-out means (m, n).
 
     A level is added where leaving rows out says that it lowers the squared error and that the
     arm with the largest mean earns more, in sum; the first one unless that arm earns less by two
     standard errors. ``y`` (m, n) with NaN where not observed; an arm never
-    observed gets the mean of the others.
+    observed gets the mean of the others. ``weight`` (m, n): a cell's sum and count are those of
+    the weights; all 1 where None.
     """
-    out = FeatureMeans(values=arm_means(y)[None])
+    w = _weights(y, weight)
+    out = FeatureMeans(values=arm_means(y, weight)[None])
     left = sorted({k for row in features for k in row})
-    names, parent, best = [""] * len(y), np.tile(out.values, (len(y), 1)), _left_out(y)
+    names, parent, best = [""] * len(y), np.tile(out.values, (len(y), 1)), _left_out(y, w)
     while left and len(out.chain) < MAX_LEVELS:
-        trials = [_level(_codes(names, features, k), y, best) for k in left]
+        trials = [_level(_codes(names, features, k), y, w, best) for k in left]
         at = max(range(len(left)), key=lambda i: _merit(trials[i][1], best, y))
         kappa, loo = trials[at]
         both, fall = _merit(loo, best, y)
         if both <= 0.0 and (out.chain or both - fall <= FIRST):
             break
-        names, parent = _extend(out, features, names, y, parent, left.pop(at), kappa)
+        names, parent = _extend(out, features, names, y, w, parent, left.pop(at), kappa)
         best = loo
     return out, best
 
@@ -100,20 +103,24 @@ def _merit(loo: F64, before: F64, y: F64) -> tuple[float, float]:
     return float(t[0] + t[1]), float(t[1])
 
 
-def _left_out(y: F64) -> F64:
+def _weights(y: F64, weight: F64 | None) -> F64:
+    """(m, n) the weight of each observed value, 0 where nothing was observed."""
+    return np.where(np.isnan(y), 0.0, 1.0 if weight is None else weight)
+
+
+def _left_out(y: F64, w: F64) -> F64:
     """(m, n) global means without the row itself."""
-    seen = ~np.isnan(y)
-    total = np.where(seen, y, 0.0)
-    count = seen.sum(axis=0) - seen
+    total = w * np.nan_to_num(y)
+    count = w.sum(axis=0) - w
     rest = total.sum(axis=0) - total
-    return np.where(count > 0, rest / np.maximum(count, 1), arm_means(y))
+    return np.where(count > LEAST, rest / np.maximum(count, LEAST), arm_means(y, w))
 
 
-def arm_means(y: F64) -> F64:
+def arm_means(y: F64, weight: F64 | None = None) -> F64:
     """(n,) mean of each arm; an arm never observed gets the mean of the others."""
-    seen = ~np.isnan(y)
-    count = seen.sum(axis=0)
-    mean = np.where(seen, y, 0.0).sum(axis=0) / np.maximum(count, 1)
+    w = _weights(y, weight)
+    count = w.sum(axis=0)
+    mean = (w * np.nan_to_num(y)).sum(axis=0) / np.where(count > 0, count, 1.0)
     other = mean[count > 0].mean() if count.any() else 0.0
     return np.where(count > 0, mean, other)
 
@@ -125,21 +132,22 @@ def _codes(names: list[str], features: Features, key: str) -> tuple[list[str], N
     return finer, np.array([place.setdefault(f, len(place)) for f in finer], np.int64)
 
 
-def _sums(code: NDArray[np.int64], y: F64) -> tuple[F64, F64]:
-    """Sum and count of each cell: (cells, n) each."""
-    seen = ~np.isnan(y)
+def _sums(code: NDArray[np.int64], y: F64, w: F64) -> tuple[F64, F64]:
+    """Weighted sum and count of each cell: (cells, n) each."""
     total, count = np.zeros((2, code.max() + 1, y.shape[1]))
-    np.add.at(total, code, np.where(seen, y, 0.0))
-    np.add.at(count, code, seen.astype(float))
+    np.add.at(total, code, w * np.nan_to_num(y))
+    np.add.at(count, code, w)
     return total, count
 
 
-def _level(codes: tuple[list[str], NDArray[np.int64]], y: F64, parent: F64) -> tuple[float, F64]:
+def _level(
+    codes: tuple[list[str], NDArray[np.int64]], y: F64, w: F64, parent: F64
+) -> tuple[float, F64]:
     """The kappa of least left-out squared error, and its left-out means; ``parent`` left out."""
     _, code = codes
-    total, count = _sums(code, y)
-    rest = total[code] - np.nan_to_num(y)
-    others = count[code] - ~np.isnan(y)
+    total, count = _sums(code, y, w)
+    rest = total[code] - w * np.nan_to_num(y)
+    others = count[code] - w
     guesses = [(k, (rest + k * parent) / (others + k)) for k in KAPPA]
     return min(guesses, key=lambda kg: float(np.nansum((y - kg[1]) ** 2)))
 
@@ -149,13 +157,14 @@ def _extend(
     features: Features,
     names: list[str],
     y: F64,
+    w: F64,
     parent: F64,
     key: str,
     kappa: float,
 ) -> tuple[list[str], F64]:
     """Add one level to ``out``; returns the rows' new cells and means."""
     finer, code = _codes(names, features, key)
-    total, count = _sums(code, y)
+    total, count = _sums(code, y, w)
     above = np.zeros_like(total)
     above[code] = parent
     values = (total + kappa * above) / (count + kappa)

@@ -22,6 +22,7 @@ from agentroute.routers.linear.threshold import out_of_scope
 from agentroute.routers.linear.zeroshot import spoken
 from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex
+from agentroute.routers.parts.lessons import mostly_known
 from agentroute.routers.parts.terms import total
 
 NEWCOMER = 0.25  # how much of the card's prior counts for an agent without labels
@@ -57,6 +58,11 @@ class LinearRouter:
         self.corrections = Corrections(trust)
         self.prior = CardPrior()
         self._clear()
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is a head to score with."""
+        return self.head is not None
 
     def _clear(self) -> None:
         self.space = Space()
@@ -99,7 +105,8 @@ class LinearRouter:
         tasks = [examples.tasks[i] for i in use]
         self.head = ScoreHead()
         quality = examples.quality[np.ix_(use, known)]
-        guess = self.head.fit(tasks, examples.embedding[use], quality, seed=seed)
+        weight = None if examples.weight is None else examples.weight[np.ix_(use, known)]
+        guess = self.head.fit(tasks, examples.embedding[use], quality, weight, seed=seed)
         earned = np.zeros(len(examples))
         earned[use] = np.nan_to_num(quality)[np.arange(len(use)), guess.argmax(axis=1)]
         self.scope.fit(examples, earned)
@@ -131,7 +138,8 @@ class LinearRouter:
         if isinstance(self.head, ScoreHead):
             return self._score_quality(self.head, request, rows)
         raise NotFittedError(
-            "the router 'linear' was asked before it was fitted", hint="fit it on labels first"
+            "the router 'linear' was asked before it was fitted",
+            hint="agentroute train linear TABLE",
         )
 
     def _class_quality(
@@ -222,7 +230,12 @@ class LinearRouter:
 
 
 def belongs(examples: Examples) -> bool:
-    """Whether tasks belong to agents: few of many score on the median row, and there is text."""
+    """Whether tasks belong to agents: few of many score on the median row, and there is text.
+
+    That can be seen only where most outcomes are known.
+    """
+    if not mostly_known(examples):
+        return False
     q = np.nan_to_num(examples.quality[has_labels(examples)])
     n = q.shape[1]
     good = float(np.median((q > 0).sum(axis=1)))

@@ -32,11 +32,22 @@ class ScoreHead:
         self.contrast, self.level = FeatureMeans(), FeatureMeans()
         self.texts: dict[str, TextModel] = {}
 
-    def fit(self, tasks: Sequence[Task], embedding: F32, quality: F64, *, seed: int = 0) -> F64:
-        """Learn from ``quality`` (m, n), NaN where not observed; returns left-out predictions."""
+    def fit(
+        self,
+        tasks: Sequence[Task],
+        embedding: F32,
+        quality: F64,
+        weight: F64 | None = None,
+        *,
+        seed: int = 0,
+    ) -> F64:
+        """Learn from ``quality`` (m, n), NaN where not observed; returns left-out predictions.
+
+        ``weight`` (m, n) is how much each label counts in the means; all 1 where None.
+        """
         features = [t.features for t in tasks]
-        level = _row_level(quality - arm_means(quality))
-        self.contrast, loo = fit_means(features, quality - level[:, None])
+        level = _row_level(quality - arm_means(quality, weight))
+        self.contrast, loo = fit_means(features, quality - level[:, None], weight)
         self.level, levels = fit_means(features, level[:, None])
         guess = self.contrast.predict(features)
         contrast = np.where(np.isnan(quality), guess, quality - level[:, None])
@@ -107,9 +118,13 @@ class ScoreHead:
 
 
 def _row_level(r: F64) -> F64:
-    """(m,) mean of the observed residuals of a row; 0 where nothing was observed."""
+    """(m,) mean of the observed residuals of a row.
+
+    0 where fewer than two were observed: one outcome does not tell a hard task from a weak arm.
+    """
     seen = ~np.isnan(r)
-    return np.asarray(np.where(seen, r, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1))
+    count = seen.sum(axis=1)
+    return np.where(count > 1, np.where(seen, r, 0.0).sum(axis=1) / np.maximum(count, 1), 0.0)
 
 
 def has_labels(examples: Examples) -> NDArray[np.bool_]:

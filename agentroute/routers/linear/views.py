@@ -12,6 +12,7 @@ from agentroute.model.arrays import F32
 MAX_CHARS = 20_000  # of a prompt that are read; longer prompts differ early or not at all
 CLIP = 0.5  # of scaled columns
 FLAT = 1e-6  # spread below which a column counts as constant
+LARGEST = np.float32(1e30)
 
 _OPTION = re.compile(r"(?m)^\s*\(?[A-Ea-e][).:]\s")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -103,7 +104,8 @@ def scaling(block: F32, spread: F32) -> tuple[F32, F32]:
     """Centre and scale (d,) of the ``columns`` of a group; rows then have a squared length near 2.
 
     Statistics are divided by their ``spread`` over all rows, so that what hardly varies in a group
-    stays small there; then they, and the embedding, come to length 1.
+    stays small there; then they, and the embedding, come to length 1. What does not vary at all is
+    divided by ``LARGEST``: that is 0 for all purposes, and a state can be saved with it.
     """
     centre = block.mean(axis=0)
     scale = np.ones(block.shape[1], np.float32)
@@ -112,7 +114,7 @@ def scaling(block: F32, spread: F32) -> tuple[F32, F32]:
     for part in (slice(0, STATS), slice(STATS, None)):
         length = float(np.sqrt((z[:, part] ** 2).sum(axis=1).mean()))
         scale[part] *= length if length > FLAT else np.inf
-    return centre.astype(np.float32), scale
+    return centre.astype(np.float32), np.minimum(scale, LARGEST)
 
 
 def scaled(block: F32, centre: F32, scale: F32) -> F32:

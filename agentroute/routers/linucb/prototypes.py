@@ -14,6 +14,7 @@ from agentroute.routers.linucb.lexicon import Lexicon
 from agentroute.routers.parts.index import ArmIndex
 
 CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4
+NOTHING = 1e-6  # a cosine that says nothing: of an empty card, or rounding of 0
 DOUBT, FAILURE = 1.0, 0.1
 
 
@@ -48,12 +49,18 @@ class Prototypes:
 
     # -- serving -----------------------------------------------------------------------------
 
-    def mean(self, request: Request, arms: ArmIndex) -> F64:
-        """(n,) expected quality by card, prototype and similarity, in [0, 1]."""
+    def mean(self, request: Request, arms: ArmIndex, cosines: F64 | None = None) -> F64:
+        """(n,) expected quality by card, prototype and similarity, in [0, 1].
+
+        ``cosines`` (N,) of the text with ``serving(cards)``, where somebody has them already.
+        """
         if self.fixed or silent(request.embedding):
             return self.prior.mean(request)
         c, e = request.candidates, request.embedding
-        cos = serving_cosines(self._matrix(c.cards, arms), c.rows, e)
+        if cosines is None:
+            cos = serving_cosines(self.serving(c.cards, arms), c.rows, e)
+        else:
+            cos = cosines.take(c.rows)
         cos += self.facets.lift(cos, arms.rows(c), e)
         return self._quality(c.prior, cos, self.lexicon.cosines(request, arms) if self.t else None)
 
@@ -79,8 +86,9 @@ class Prototypes:
         shift += self.delta - self.slope * self.prior.centre
         if words is not None:
             shift += self.t * words
-        if np.count_nonzero(cos) < len(cos):
-            shift *= cos != 0.0
+        known = np.abs(cos) > NOTHING
+        if not known.all():
+            shift *= known
         return unit_interval(prior + shift)
 
     # -- learning ----------------------------------------------------------------------------
@@ -92,7 +100,7 @@ class Prototypes:
         self._reach(row, len(one.embedding))
         self.lexicon.read(one, row, weight)
         cos = self._cosine(one, row)
-        if cos:
+        if abs(cos) > NOTHING:
             u = np.array([1.0, cos - self.prior.centre, self.lexicon.own(one, row)])
             self.G += weight * np.outer(u, u)
             self.g += weight * (quality - float(one.candidates.prior[0])) * u
@@ -155,7 +163,7 @@ class Prototypes:
         cos = float(_unit(p)[0] @ e)
         return cos + self.facets.own_lift(cos, row, e)
 
-    def _matrix(self, cards: CardSet, arms: ArmIndex) -> F32:
+    def serving(self, cards: CardSet, arms: ArmIndex) -> F32:
         """Unit prototypes (N, e) float32 of a card set: derived, kept for the last few sets."""
         matrix = self._serving.get(cards.sha256)
         if matrix is None:

@@ -23,7 +23,25 @@ def take(examples: Examples, rows: Ints) -> Examples:
         cost_usd=None if examples.cost_usd is None else examples.cost_usd[rows],
         latency_s=None if examples.latency_s is None else examples.latency_s[rows],
         abstain=examples.abstain[rows],
+        weight=None if examples.weight is None else examples.weight[rows],
     )
+
+
+def mostly_known(examples: Examples) -> bool:
+    """Whether most outcomes are known of the agents of whom any is, on rows that have any."""
+    seen = ~np.isnan(examples.quality)
+    seen = seen[seen.any(axis=1)][:, seen.any(axis=0)]
+    return bool(seen.size and seen.mean() >= 0.5)
+
+
+def mean_label(examples: Examples, j: int) -> tuple[float, float]:
+    """Weighted mean quality of agent ``j`` over rows in scope, 0 without any; and their number."""
+    use = ~examples.abstain & ~np.isnan(examples.quality[:, j])
+    n = float(use.sum())
+    if not n:
+        return 0.0, 0.0
+    w = None if examples.weight is None else examples.weight[use, j]
+    return float(np.average(examples.quality[use, j], weights=w)), n
 
 
 def fifth(m: int, seed: int) -> tuple[Ints, Ints]:

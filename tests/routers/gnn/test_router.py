@@ -15,7 +15,6 @@ from agentroute.model.outcomes import Observation
 from agentroute.model.state import StateDict
 from agentroute.model.tasks import Task
 from agentroute.routers.gnn import GNNRouter
-from agentroute.routers.gnn.training.prepare import data_sha256
 from agentroute.testing.routers import check_router
 from tests.routers.gnn.samples import EMBEDDER, TOPICS, card, cardset, examples, request
 
@@ -41,7 +40,7 @@ class Remembering(GNNRouter):
     seen = {}
 
     def fit(self, examples, *, seed=0, progress=None):
-        key = (data_sha256(examples), seed)
+        key = (examples.sha256(), seed)
         if key not in self.seen:
             super().fit(examples, seed=seed)
             self.seen[key] = self.state_dict()

@@ -13,10 +13,9 @@ from agentroute.routers.gnn import GNNRouter, TrainConfig
 from agentroute.routers.gnn.arrays import VARIANTS
 from agentroute.routers.gnn.cache import AnswerCache
 from agentroute.routers.gnn.profile import Profile
-from agentroute.routers.gnn.training.ablation import AblationRow, ablation
+from agentroute.routers.gnn.training.ablation import ablation
 from agentroute.routers.gnn.training.calibrate import fit_scope, trust_in
 from agentroute.routers.gnn.training.fitting import fit_network
-from agentroute.routers.gnn.training.train import manifest, train
 from tests.routers.gnn.samples import EMBEDDER, TOPICS, cardset, examples, request
 
 QUICK = TrainConfig(hidden=16, epochs=10)
@@ -203,17 +202,16 @@ def test_the_cache_is_addressed_by_content_not_by_id():
         cache.score(task, "b", lambda *_: 7.0)
 
 
-def test_train_tells_of_every_epoch_and_the_manifest_says_on_what():
+def test_fit_tells_of_every_epoch_and_reports_what_it_found():
     told = []
-    router = train(examples(60), EMBEDDER, seed=5, config=TINY, progress=told.append)
+    router = GNNRouter(EMBEDDER, config=TINY)
+    router.fit(examples(60), seed=5, progress=told.append)
     assert [p.stage for p in told][:1] == ["select"]
     assert all(p.kl_val is not None for p in told if p.stage == "select")
-    page = manifest(router.fitted, "sample", [AblationRow("mlp", 0.3, 0.4, 0.5, 0.6, 0.7)])
-    assert page["source"] == "sample"
-    assert page["seed"] == 5
+    page = router.fit_report()
     assert page["features"] == ["desk"]
-    assert len(page["data_sha256"]) == 64
-    assert page["ablation"][0]["variant"] == "mlp"
+    assert page["metrics"]["rows_held_out"] == 12
+    assert page["config"]["epochs"] == 2
 
 
 def test_trust_by_hand():

@@ -14,7 +14,7 @@ from agentroute.routers.gnn.labels import kl_divergence, soft_labels
 from agentroute.routers.gnn.training.calibrate import chosen_quality, fit_scope, trust_in
 from agentroute.routers.gnn.training.extra import load_torch, one_thread
 from agentroute.routers.gnn.training.loop import Epoch, Training, as_new, epochs_for
-from agentroute.routers.gnn.training.prepare import Preparation, Rows, data_sha256
+from agentroute.routers.gnn.training.prepare import Preparation, Rows
 
 
 def fit_network(
@@ -62,7 +62,7 @@ def fit_network(
     prior = float(np.mean([c.prior_quality for c in examples.cards.cards]))
     return Fitted(
         whole.means, whole.profile, whole.knowledge, weights, trust, trust_new, scope, prior,
-        embedder.id, config, seed, data_sha256(examples), metrics,
+        embedder.id, config, seed, examples.sha256(), metrics,
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ edges that a row sees are learned on other folds.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,8 +72,9 @@ class Preparation:
     def prepare(self, at: I64, rng: np.random.Generator) -> Prepared:
         """Means, profile, knowledge, and graphs whose history leaves one fold out each."""
         tasks, f = [self.examples.tasks[i] for i in at], self.examples.quality[at]
-        means = ShrunkenMeans.learn(tasks, f)
-        expected = means.expected_all(tasks, f)
+        weight = None if self.examples.weight is None else self.examples.weight[at]
+        means = ShrunkenMeans.learn(tasks, f, weight)
+        expected = means.expected_all(tasks, f, weight)
         residual = f - expected
         residual -= np.nanmean(residual, axis=1, keepdims=True)
         fold = rng.permutation(len(at)) % self.config.folds
@@ -103,13 +103,3 @@ class Preparation:
         from agentroute.routers.gnn.training.net import statics
 
         return statics(graph_arrays(knowledge, self.examples.cards, self.config.variant))
-
-
-def data_sha256(examples: Examples) -> str:
-    """Names the training data: tasks, cards, embeddings and labels."""
-    digest = hashlib.sha256(examples.cards.sha256.encode())
-    for task in examples.tasks:
-        digest.update(task.model_dump_json().encode() + b"\0")
-    for array in (examples.embedding, examples.quality, examples.abstain):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

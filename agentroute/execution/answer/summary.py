@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
+from agentroute.execution.answer.acceptance import Judged
+from agentroute.execution.answer.stamping import stamped
 from agentroute.execution.ending import Ending, broke, status_of, terminal
 from agentroute.execution.progress import Run
 from agentroute.model.calls import Artifact
-from agentroute.model.runs import RunResult, RunUsage
+from agentroute.model.runs import RunResult, RunUsage, TaskEnd
 
 
-def summarise(run: Run, ending: Ending, scores: tuple[dict[str, Any], ...]) -> RunResult:
-    """Everything a caller is told; fills ``run.said`` with what is found wrong here."""
+def summarise(run: Run, judged: Judged) -> RunResult:
+    """Everything a caller is told; fills ``run.said`` with what is found wrong here.
+
+    What was not accepted says so first: in ``degraded``, in the answer and in its files.
+    """
+    ending, verdict = judged.ending, judged.verdict
+    low = verdict.words if verdict is not None and not verdict.accepted else ""
+    run.said = [*filter(None, [low]), *judged.said]
     artifacts = _artifacts(run, ending)
     wanted = run.plan.artifact
     if (
@@ -27,19 +34,25 @@ def summarise(run: Run, ending: Ending, scores: tuple[dict[str, Any], ...]) -> R
     if ending.reply is None and not run.pending and not run.said:
         run.said.append("there is no answer: no task that it needs has a reply")
     reply = ending.reply
+    answer = reply.text if reply else ""
     return RunResult(
         run_id=run.run_id,
         status=status_of(run, ending, failed_when),
         topology=run.plan.topology.value,
-        answer=reply.text if reply else "",
+        answer=f"{low}\n\n{answer}" if low else answer,
         data=reply.data if reply else None,
         degraded=tuple(dict.fromkeys(run.said)),
         decisions=run.history.decisions,
         usage=_usage(run),
-        artifacts=artifacts,
+        artifacts=stamped(run, artifacts, verdict),
         replies={v: o.reply for v, o in run.outcomes.items() if o.reply is not None},
-        scores=scores,
         waiting={str(q["task_id"]): tuple(q["agents"]) for q in run.pending.values()},
+        scores=judged.scores,
+        verdict=verdict,
+        tasks={
+            o.task_id: TaskEnd(status=o.status, agents=o.agents, tried=o.tried, said=o.said)
+            for o in run.in_order
+        },
         goal_missed=(failed_when,) if failed_when else (),
     )
 

@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from agentroute.errors import AgentFailedError, ConfigError, UsageError
+from agentroute.execution.answer.stamping import is_stamped
+from agentroute.model.calls import Artifact
 from agentroute.model.plans import Plan
 from agentroute.model.runs import RunResult
+from agentroute.toolbox.handover import copy_file
 
 
 def keep_artifacts(result: RunResult, plan: Plan, out: Path) -> RunResult:
-    """The result with the plan's artefact (and the answer's other files) under ``out/<plan>``.
+    """The result with the answer's files kept under ``out/<plan>/<run id>``.
 
-    Only files of the tasks that make the answer are copied; the others stay in their calls'
-    folders. A file that cannot be copied is said in ``degraded``.
+    A copy of each stands in ``out/<plan>``: the last run's, under a name that does not change.
+    Only files of the tasks that make the answer are kept; the others stay in their calls' folders.
+    A file that cannot be copied is said in ``degraded``.
     """
     ends = _answer_files(result, plan)
-    if not ends:
-        return result
-    folder = out / _safe(plan.name)
-    said, kept = [], []
+    latest = out / _safe(plan.name)
+    said: list[str] = []
+    kept: list[Artifact] = []
     for a in result.artifacts:
-        if a.path not in ends:
+        if a.path not in ends and not is_stamped(a.path):
             continue
+        name = a.name if a.name not in {b.name for b in kept} else f"{len(kept)}_{a.name}"
+        target = latest / result.run_id / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            target = folder / a.name
-            shutil.copyfile(a.path, target)
-            kept.append(a.model_copy(update={"path": str(target.resolve())}))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_file(a.path, target)
+            kept.append(a.model_copy(update={"name": name, "path": str(target.resolve())}))
+            copy_file(target.resolve(), latest / name)
         except OSError as e:
-            said.append(f"the artefact '{a.name}' could not be kept in {folder}: {e.strerror}")
-            kept.append(a)
-    rest = tuple(a for a in result.artifacts if a.path not in ends)
+            said.append(f"the artefact '{a.name}' could not be kept in {latest}: {e.strerror}")
+            if len(kept) == 0 or kept[-1].name != name:
+                kept.append(a)
+    if not kept:
+        return result
+    rest = tuple(a for a in result.artifacts if a.path not in ends and not is_stamped(a.path))
     return result.model_copy(
         update={"artifacts": (*kept, *rest), "degraded": (*result.degraded, *said)}
     )
@@ -65,7 +72,8 @@ def typed(result: RunResult, output_type: type[BaseModel] | None) -> RunResult:
         if result.data is not None:
             output = output_type.model_validate(result.data)
         else:
-            output = output_type.model_validate_json(result.answer)
+            words = f"{result.verdict.words}\n\n" if result.verdict else ""
+            output = output_type.model_validate_json(result.answer.removeprefix(words))
     except ValidationError as e:
         raise AgentFailedError(
             f"the answer of run {result.run_id} is not a {output_type.__name__}: "

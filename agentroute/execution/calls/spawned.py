@@ -1,7 +1,7 @@
 """What a process that an agent spawns runs as its main module, so that it finds the agent's file.
 
 ``multiprocessing`` passes functions by the name of their module. An agent's file has a name of its
-own, which a new process learns here. Standard library only: it runs before anything else is found.
+own, which a new process learns here. It is run by its path, before our package can be imported.
 """
 
 from __future__ import annotations
@@ -9,24 +9,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import zlib
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-
-FILE = "_AGENTROUTE_FILE"
-
-
-def module_name(path: Path) -> str:
-    """The name of the module that an agent's file is: two folders may have a file of one name."""
-    return f"agentroute_agent_{path.stem}_{zlib.crc32(os.fsencode(path)):08x}"
-
-
-def announce(path: str) -> None:
-    """Before a worker loads an agent's file: let the processes that it spawns find it."""
-    os.environ[FILE] = path
-    sys.modules["__main__"].__file__ = __file__
 
 
 class _AgentsFile:
@@ -36,15 +22,17 @@ class _AgentsFile:
     def find_spec(
         fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        file = Path(os.environ.get(FILE, ""))
+        from agentroute.adapters.loading import AGENTS_FILE, module_name
+
+        file = Path(os.environ.get(AGENTS_FILE, ""))
         if fullname != module_name(file):
             return None
         return importlib.util.spec_from_file_location(fullname, file)
 
 
-def _home() -> None:
+def _start() -> None:
     """Our own package by its folder and not by a search, as in the worker itself."""
-    home = str(Path(__file__).parents[1])
+    home = str(Path(__file__).parents[2])
     spec = importlib.util.spec_from_file_location(
         "agentroute", os.path.join(home, "__init__.py"), submodule_search_locations=[home]
     )
@@ -55,8 +43,8 @@ def _home() -> None:
     from agentroute.adapters.loading import search
 
     search(())
+    sys.meta_path.append(_AgentsFile)
 
 
 if __name__ == "__mp_main__":
-    _home()
-    sys.meta_path.append(_AgentsFile)
+    _start()

@@ -1,0 +1,1 @@
+"""Commands that look at what was done: why, how often, as a page."""

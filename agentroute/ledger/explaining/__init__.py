@@ -1,0 +1,1 @@
+"""Why a decision was taken, from its row and the rows around it."""
