@@ -79,10 +79,9 @@ tasks:
     )
     assert set(result.replies) == {"y", "both"}
     assert result.status == "degraded"
-    assert [line for line in result.degraded if "only_x" in line] == [
-        "task 'x': bad failed (ValueError: bad is broken); nobody else can do it; "
-        "not done without it: only_x"
-    ]
+    (line,) = [line for line in result.degraded if "only_x" in line]
+    assert line.startswith("task 'x': bad failed (ValueError: bad is broken")
+    assert line.endswith("; nobody else can do it; not done without it: only_x")
 
 
 async def test_a_pinned_agent_is_the_only_one_asked(world):
