@@ -226,8 +226,9 @@ def _answer(out: Any, message: dict[str, Any]) -> None:
     began = _cpu_s()
     of_call = {"id": message["id"], "nonce": message["nonce"]}
     try:
-        from agentroute.adapters.loading import load
+        from agentroute.adapters.loading import announce, load
 
+        announce(message["entry"])
         fn = load(message["entry"])
         began = _cpu_s()
         reply = _run(out, fn, message)

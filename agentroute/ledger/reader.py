@@ -12,7 +12,7 @@ from typing import Any
 
 from agentroute.errors import RowUnreadableError, UnknownDecisionError
 from agentroute.ledger.chain import TABLES
-from agentroute.ledger.connect import in_our_words, open_reader
+from agentroute.ledger.connect import OfOneProcess, in_our_words, open_reader
 from agentroute.ledger.insert import head
 from agentroute.ledger.migrations import schema_version
 from agentroute.ledger.rows.cards import decode_cardset
@@ -26,10 +26,11 @@ Raw = tuple[int, str, bytes]  # seq, table, body
 _PAGE = 1000
 
 
-class Reader:
+class Reader(OfOneProcess):
     """Point look-ups and scans in ``seq`` order."""
 
     def __init__(self, path: Path, wait_s: float) -> None:
+        super().__init__()
         self.path, self._wait_s = path, wait_s
         self._idle: list[sqlite3.Connection] = []
         self.cardset = lru_cache(maxsize=16)(self._cardset)  # never erased, so safe to keep
@@ -43,6 +44,7 @@ class Reader:
         Raises:
             LedgerError: what the database said, in our words.
         """
+        self.refuse_a_fork()
         try:
             con = self._idle.pop() if self._idle else open_reader(self.path, self._wait_s)
         except IndexError:  # another thread was quicker
@@ -61,7 +63,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        while self._idle:
+        while self._idle and not self.forked:
             self._idle.pop().close()
 
     def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

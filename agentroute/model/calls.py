@@ -76,6 +76,8 @@ class AgentReply(Part):
     """The agent's own, in [0, 1]."""
     abstained: bool = False
     """It does not know."""
+    incomplete: str = Field("", max_length=500)
+    """Why this is not the whole answer; '' where it is. The run then ends ``degraded``."""
     usage: Usage = Usage()
     """What it took."""
 

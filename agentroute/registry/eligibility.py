@@ -30,7 +30,7 @@ REASONS = (
     "circuit breaker is open",
     "expected cost exceeds the budget left",
     "not the pinned agent",
-    "left out by the caller",
+    "was asked already",
 )
 _CODE = {reason: i for i, reason in enumerate(REASONS)}
 _STATUS = {"draft": 1, "shadow": 2, "retired": 3}
@@ -145,7 +145,7 @@ def eligible(
     if only is not None:
         mark(cards.names != only, "not the pinned agent")
     for name in exclude:
-        mark(cards.names == name, "left out by the caller")
+        mark(cards.names == name, "was asked already")
     rows = np.flatnonzero(code == 0)
     out = np.flatnonzero(code)
     return Eligible(

@@ -79,7 +79,9 @@ tasks:
     )
     assert set(result.replies) == {"y", "both"}
     assert result.status == "degraded"
-    assert any("'only_x': skipped" in line for line in result.degraded)
+    (line,) = [line for line in result.degraded if "only_x" in line]
+    assert line.startswith("task 'x': bad failed (ValueError: bad is broken")
+    assert line.endswith("; nobody else can do it; not done without it: only_x")
 
 
 async def test_a_pinned_agent_is_the_only_one_asked(world):

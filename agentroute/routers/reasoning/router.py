@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from agentroute.adapters.client import ChatClient, endpoint_configured
-from agentroute.adapters.structured import Answer, ask_json, decode
+from agentroute.adapters.structured import Answer, ask_json, read_json
 from agentroute.choosing.sets import CAP, DELTA, TAU_IN, agent_set
 from agentroute.errors import AgentRouteError, ConfigError
 from agentroute.features.text import Embedder
@@ -23,7 +23,7 @@ from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
 from agentroute.routers.parts.terms import total
-from agentroute.routers.reasoning.prompt import ModelChoice, messages, read, shape
+from agentroute.routers.reasoning.prompt import ModelChoice, messages, shape
 from agentroute.routers.reasoning.reasoner import OfflineReasoner, Opinion
 
 TAU_SCOPE = 0.2
@@ -103,9 +103,8 @@ class ReasoningRouter:
         record = await self._record(request, opinion)
         if "reply" not in record:
             return self._by_evidence(request, opinion, record)
-        choice = read(
-            decode(record["reply"]), record["shown"], cap=self.max_agents, reason=record["reason"]
-        )
+        form = shape(record["shown"], cap=self.max_agents, reason=record["reason"])
+        choice = read_json(record["reply"], form.parse)
         return self._by_model(request, opinion, choice, record)
 
     def choose_set(self, scores: Scores) -> NDArray[np.int64]:
