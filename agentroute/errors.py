@@ -26,6 +26,7 @@
     ├── LedgerError
     │   ├── LedgerBusyError
     │   ├── RowRefusedError
+    │   ├── RowUnreadableError
     │   ├── LedgerTamperedError
     │   ├── SchemaVersionError
     │   ├── UnknownRunError
@@ -46,9 +47,13 @@ from typing import ClassVar
 
 
 class AgentRouteError(Exception):
-    """Root of the tree. ``str(e)`` is one line; ``e.hint`` says what to do next."""
+    """Root of the tree. ``str(e)`` is one line; ``e.hint`` says what to do next.
+
+    ``spent`` is what a call had used (a ``Usage``) when it failed, None where that is not known.
+    """
 
     exit_code: ClassVar[int] = 1
+    spent: object = None
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(" ".join(message.split()))
@@ -206,7 +211,8 @@ class AgentFailedError(ExecutionError):
     """An agent raised, exited or returned something that is not a reply.
 
     ``retryable`` is False where another try cannot help (a refused key); ``retry_after_s`` is what
-    an endpoint asked for, or None.
+    an endpoint asked for, or None. An agent that spent money before it failed says so with
+    ``spent``, a ``Usage``.
     """
 
     def __init__(
@@ -216,9 +222,11 @@ class AgentFailedError(ExecutionError):
         hint: str = "",
         retryable: bool = True,
         retry_after_s: float | None = None,
+        spent: object = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retryable, self.retry_after_s = retryable, retry_after_s
+        self.spent = spent
 
 
 class AgentTimeoutError(ExecutionError):
@@ -247,6 +255,10 @@ class LedgerBusyError(LedgerError):
 
 class RowRefusedError(LedgerError):
     """A row that the ledger cannot store; rows queued beside it are not harmed."""
+
+
+class RowUnreadableError(LedgerError):
+    """A stored row that is not what its table holds; other rows can be read."""
 
 
 class LedgerTamperedError(LedgerError):

@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from agentroute.choosing.depth import Depth
+from agentroute.choosing.protocol import Router
 from agentroute.config.paths import database_file, search_order
-from agentroute.config.settings import BudgetSettings, ObjectiveSettings, Settings, load_settings
-from agentroute.errors import ConfigError, NestedLoopError, UsageError
+from agentroute.config.plugins import is_object
+from agentroute.config.settings import ObjectiveSettings, Settings, load_settings, settings_of
+from agentroute.errors import UsageError
 from agentroute.execution.answer.output import keep_artifacts, typed
-from agentroute.execution.dryrun import dry_run
 from agentroute.execution.found import RouteFound
+from agentroute.learning.policies import Learned
 from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
+from agentroute.model.decisions import Decision
 from agentroute.model.events import Event
 from agentroute.model.ids import uuid7
 from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.runs import RunResult
 from agentroute.model.tasks import Task
-from agentroute.planning.graphfile import plan_of_text
+from agentroute.owncalls import OwnCalls, Report
+from agentroute.parts import written
+from agentroute.planning.planner import Split
 from agentroute.planning.work import Work
 from agentroute.registry.registry import Registry
 from agentroute.session import Session
 
 OnEvent = Callable[[Event], None]
-T = TypeVar("T")
 
 
-class Orchestrator:
+class Orchestrator(OwnCalls):
     """Plans, chooses, runs, joins, records and learns. Use it as an async context manager.
 
-    ``router``, ``depth`` and ``refine`` are a name or a mapping with ``name`` and parameters;
-    A router that was fitted is ``{"name": NAME, "state": S}``, S in the folder ``state``.
+    ``router``, ``depth``, ``refine``, ``planner`` and ``embedder`` are a name, a mapping with
+    ``name`` and parameters, ``module:NAME``, or an object of your own: a ``Router``, a depth policy
+    (``how_many``), a function that joins (an agent) or that splits a text, an ``Embedder``;
+    a router that was fitted is ``{"name": NAME, "state": S}``, S in the folder ``state``;
     ``ledger`` is a ``sqlite:///`` URL; ``objective`` weighs quality, cost and latency of every
     choice; ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` makes choices repeatable.
     Opening rebuilds the routers and the live state of the agents from the ledger.
@@ -54,13 +60,14 @@ class Orchestrator:
         self,
         registry: Registry,
         *,
-        router: Spec = "default",
+        router: Spec | Router = "default",
         ledger: str = "sqlite:///agentroute.db",
         objective: Objective | None = None,
-        embedder: str = "wordllama",
+        embedder: Spec | Embedder = "wordllama",
         exploration: float = 0.05,
-        depth: Spec = "one",
-        refine: Spec = "refiner",
+        depth: Spec | Depth = "one",
+        refine: Spec | Callable[..., Any] = "refiner",
+        planner: Spec | Split = "one",
         budget_usd: float | None = None,
         deadline_s: float = 300.0,
         max_concurrency: int = 8,
@@ -70,21 +77,21 @@ class Orchestrator:
         state: Path | str = "agentroute-state",
     ) -> None:
         o = objective or Objective()
-        try:
-            settings = Settings(
-                router=_plain(router), db=ledger, embedder=embedder, exploration=exploration,
-                depth=_plain(depth), refine=_plain(refine), seed=seed, out=str(out),
-                graphs=tuple(map(str, graphs)), state=str(state),
-                objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
-                budget=BudgetSettings(
-                    usd=budget_usd, seconds=deadline_s, max_concurrency=max_concurrency
-                ),
-            )  # fmt: skip
-        except ValidationError as e:
-            first = e.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ConfigError(first["msg"].removeprefix("Value error, "), field=where) from None
-        self._use(Session(registry, settings))
+        given = {
+            "router": router, "depth": depth, "refine": refine, "planner": planner,
+            "embedder": embedder,
+        }  # fmt: skip
+        settings = settings_of(
+            db=ledger, exploration=exploration, seed=seed, out=str(out), state=str(state),
+            graphs=tuple(map(str, graphs)),
+            objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
+            budget={
+                "usd": budget_usd, "seconds": deadline_s, "max_concurrency": max_concurrency
+            },
+            **{key: written(part) for key, part in given.items()},
+        )  # fmt: skip
+        objects = {key: part for key, part in given.items() if is_object(part)}
+        self._use(Session(registry, settings, objects))
 
     @classmethod
     def from_settings(cls, settings: Settings, *, registry: Registry | None = None) -> Self:
@@ -110,17 +117,12 @@ class Orchestrator:
         self._session.open(read_only=False)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Self]:
-        """For ``route`` alone: reads what was learned where there is a ledger, writes nothing."""
+        """For ``route`` alone: records nothing; what had to be folded is kept in ``state``."""
         if database_file(self.settings.db).exists():
             self._session.open(read_only=True)
         try:
@@ -141,7 +143,7 @@ class Orchestrator:
         work: Work | None,
         *,
         inputs: Mapping[str, Any] | None = None,
-        router: Spec | None = None,
+        router: Spec | Router | None = None,
         seed: int | None = None,
         budget_usd: float | None = None,
         verify: bool = True,
@@ -162,9 +164,12 @@ class Orchestrator:
             GraphError, TaskGraphError, UsageError, PlanError: the work cannot be planned.
             LedgerError: a decision could not be committed, or another process has the run.
         """
-        self.registry.refresh()
+        await self._session.refresh()
         session = self._session
-        plan = session.recorded_plan(resume) if resume else self.plan(_given(work), inputs=inputs)
+        if resume:
+            plan = session.recorded_plan(resume)
+        else:
+            plan = await session.planned(_given(work), inputs=inputs)
         run_id = resume or run_id or uuid7()
         rules = session.rules(plan, router=router, seed=seed)
         result = await session.running.run(
@@ -177,7 +182,7 @@ class Orchestrator:
             verify=verify,
             approvals=answers,
         )
-        session.policies.fold()
+        await session.policies.catch_up()
         rows = tuple(self.ledger.decisions(run_id))
         result = result.model_copy(update={"decisions": rows})
         result = keep_artifacts(result, plan, Path(self.settings.out))
@@ -199,21 +204,13 @@ class Orchestrator:
         """
         return self._alone("feedback", lambda: self.feedback(target_id, **words))
 
-    def _alone(self, name: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        hint = f"use: await orc.{name}(...)"
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            if self._session.is_open:
-                raise NestedLoopError(
-                    f"{name}_sync was called on an open orchestrator", hint=hint
-                ) from None
-            return asyncio.run(self._opened(ask))
-        raise NestedLoopError(f"{name}_sync was called inside a running event loop", hint=hint)
+    def decide_sync(self, task: str | Task, **options: Any) -> Decision:
+        """``decide`` for code without an event loop; raises as ``run_sync``."""
+        return self._alone("decide", lambda: self.decide(task, **options))
 
-    async def _opened(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        async with self:
-            return await ask()
+    def report_sync(self, decision_id: str, **words: Any) -> Report:
+        """``report`` for code without an event loop; raises as ``run_sync``."""
+        return self._alone("report", lambda: self.report(decision_id, **words))
 
     async def stream(self, work: Work, **options: Any) -> AsyncIterator[Event]:
         """``run`` as typed events, the moment each happens; ``agent.delta`` carries chunks.
@@ -241,25 +238,42 @@ class Orchestrator:
     def as_graph(self, work: Work | None = None) -> Any:
         """The run as a compiled LangGraph graph, to be a node of your own.
 
-        State in: ``task`` (words, where ``work`` is None). State out: ``output`` (the answer),
-        ``run_id``, ``result``. The host's checkpointer is inherited; approvals are interrupts.
+        State in: ``task``, else the last human message of ``messages`` (where ``work`` is None).
+        State out: ``output`` (the answer), ``run_id``, ``result``, and a message where the task
+        was one; no other key of the host's is read or written. Each turn is a run of its own. The
+        host's checkpointer is inherited; approvals are interrupts.
         """
         plan = None if work is None else self.plan(work)
         return self._session.running.as_graph(plan)
 
     async def route(
-        self, task: str | Task, *, skills: Sequence[str] = (), k: int = 1, seed: int | None = None
-    ) -> RouteFound:
+        self, task: str | Task, *, skills: Sequence[str] = (), k: int | None = None,
+        seed: int | None = None,
+    ) -> RouteFound:  # fmt: skip
         """Who would be asked, with what probability, and why. Calls and records nothing.
+
+        ``k`` agents; None leaves it to the settings' depth.
 
         Raises:
             NoCandidateError: nobody is eligible; says why.
         """
-        self.registry.refresh()
-        if isinstance(task, str):
-            task = plan_of_text(task, skills=tuple(skills)).tasks[0]
-        rules, policy = self._session.rules_of(self.settings.router, seed=seed)
-        return await dry_run(task, self.registry, self._session.embedder, policy, rules, k=k)
+        return (await self._session.look([task], skills=skills, k=k, seed=seed))[0]
+
+    async def route_many(
+        self,
+        tasks: Sequence[str | Task],
+        *,
+        skills: Sequence[str] = (),
+        k: int | None = None,
+        seed: int | None = None,
+        top: int = 16,
+    ) -> list[RouteFound]:
+        """``route`` of each task, scored together; the best ``top`` and the chosen are listed.
+
+        Raises:
+            NoCandidateError: nobody is eligible for one of the tasks; says why.
+        """
+        return await self._session.look(tasks, skills=skills, k=k, seed=seed, top=top)
 
     async def feedback(
         self,
@@ -290,21 +304,26 @@ class Orchestrator:
         seq = await ticket
         if ticket.duplicate:
             row = standing_row(self.ledger, target_id, idempotency_key or "")
-        policy, _ = self._session.policies.get(self.settings.router, trusted=True)
-        self._session.policies.fold()
+        policy = self._session.policies.get(self._session.parts.router, trusted=True)
+        await self._session.policies.catch_up()
         taught = taught_by(self.ledger, seq, self.settings.feedback_weights.model_dump())
+        refused = self._session.policies.refused(policy, seq)
         return {
             **row.model_dump(mode="json"),
             "seq": seq,
             "duplicate": ticket.duplicate,
-            "learned": taught.learned and not ticket.duplicate,
-            "reason": "known already" if ticket.duplicate else taught.reason,
+            "learned": taught.learned and not ticket.duplicate and not refused,
+            "reason": "known already" if ticket.duplicate else refused or taught.reason,
             "believes": await believed(policy, taught.observations),
         }
 
     async def settle(self) -> int:
-        """Wait for what runs beside, fold to the ledger's head; its seq."""
+        """Wait for what runs beside, fold to the ledger's head; its seq. See ``learned``."""
         return await self._session.settle()
+
+    def learned(self) -> list[Learned]:
+        """Of each policy in use: its version, what was folded, and rows it could not learn from."""
+        return self._session.policies.learned()
 
     async def aclose(self) -> None:
         """Stop the workers and drain the ledger's writer. May be called twice."""
@@ -329,7 +348,3 @@ def _given(work: Work | None) -> Work:
     if work is None:
         raise UsageError("there is nothing to run", hint="give a graph, a task, or resume=RUN")
     return work
-
-
-def _plain(spec: Spec) -> str | dict[str, Any]:
-    return spec if isinstance(spec, str) else dict(spec)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentroute.adapters.client import endpoint_configured
-from agentroute.choosing.depth import make_depth
+from agentroute.choosing.depth import Depth, make_depth
 from agentroute.choosing.policy import Policy
+from agentroute.choosing.protocol import Router
 from agentroute.config.paths import Place, search_order
 from agentroute.config.settings import Settings
 from agentroute.errors import ExecutionError, UnknownRunError
+from agentroute.execution.calls.owncalls import OwnCalls
 from agentroute.execution.decider import Decider, Rules
+from agentroute.execution.dryrun import dry_runs
+from agentroute.execution.found import RouteFound
 from agentroute.execution.progress import RunLimits
-from agentroute.features.text import make_embedder
+from agentroute.learning.own import OwnRouters
 from agentroute.learning.policies import Policies
 from agentroute.learning.state import StateStore
 from agentroute.learning.taking_up import take_up
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
-from agentroute.model.plans import AgentUse, Plan, Spec
+from agentroute.model.plans import Plan, Spec
+from agentroute.model.tasks import Task
+from agentroute.parts import make_parts
 from agentroute.planning.feasible import problems
+from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
@@ -40,14 +47,19 @@ class Session:
         ConfigError: a name or number that is not accepted, while building.
     """
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    def __init__(
+        self, registry: Registry, settings: Settings, objects: Mapping[str, object] | None = None
+    ) -> None:
         self.registry, self.settings = registry, settings
-        self.embedder = make_embedder(settings.embedder)
-        make_depth(settings.depth)
+        self.parts = make_parts(settings, registry, objects)
+        self.embedder = self.parts.embedder
         self._ledger: Ledger | None = None
+        self._own_routers = OwnRouters()
         self.policies = self._new_policies(None)
-        self.policies.get(settings.router, trusted=True)
+        self.policies.get(self.parts.router, trusted=True)
         self._executor: Executor | None = None
+        self._decider: Decider | None = None
+        self._own_calls: OwnCalls | None = None
 
     # -- open and close ----------------------------------------------------------------------
 
@@ -62,12 +74,16 @@ class Session:
         take_up(self.registry, self._ledger)
 
     async def aclose(self) -> None:
-        """Stop the workers and drain the ledger's writer. May be called twice."""
+        """Stop the workers, keep what was learned, drain the writer. May be called twice."""
         executor, ledger = self._executor, self._ledger
-        self._executor = self._ledger = None
+        if self._own_calls is not None:
+            self._own_calls.close()
+        self._executor = self._ledger = self._decider = self._own_calls = None
         if executor is not None:
             await executor.aclose()
         if ledger is not None:
+            await self.policies.aclose()
+            self._own_routers.let_go()
             self.registry.live.known[str(ledger.path)] = ledger.head()[0]
             await asyncio.to_thread(ledger.close)
 
@@ -88,8 +104,14 @@ class Session:
         """Wait for what runs beside, fold to the ledger's head; its seq."""
         if self._executor is not None:
             await self._executor.drain()
-        self.policies.fold()
+        await self.policies.catch_up()
         return self.ledger.head()[0]
+
+    async def refresh(self) -> None:
+        """See which agents there are; a remote embedder reads new cards in a thread."""
+        self.registry.refresh()
+        if getattr(self.embedder, "remote", False):
+            await asyncio.to_thread(self.registry.cardset, self.embedder)
 
     @property
     def is_open(self) -> bool:
@@ -107,13 +129,17 @@ class Session:
         weights = s.feedback_weights.model_dump()
         return Policies(
             ledger, self.embedder, seed=s.seed, defaults=defaults, weights=weights,
+            own=self._own_routers,
             states=StateStore(Path(s.state)),
         )  # fmt: skip
 
-    def rules(self, plan: Plan, *, router: Spec | None = None, seed: int | None = None) -> Rules:
+    def rules(
+        self, plan: Plan, *, router: Spec | Router | None = None, seed: int | None = None
+    ) -> Rules:
         """How a plan is to choose: what it names itself, else the settings."""
-        spec = router or (plan.router.written() if plan.router else self.settings.router)
-        depth = plan.depth.written() if plan.depth else self.settings.depth
+        spec = plan.router.written() if plan.router else self.parts.router
+        spec = spec if router is None else router
+        depth = make_depth(plan.depth.written()) if plan.depth else self.parts.depth
         own = router is not None or plan.router is None  # not what a graph file names
         rules, _ = self.rules_of(
             spec, depth=depth, exploration=plan.exploration, seed=seed, trusted=own
@@ -122,23 +148,37 @@ class Session:
 
     def rules_of(
         self,
-        router: Spec,
+        router: Spec | Router,
         *,
-        depth: Spec = "one",
+        depth: Depth | None = None,
         exploration: float | None = None,
         seed: int | None = None,
         trusted: bool = True,
     ) -> tuple[Rules, Policy]:
-        """The rules of a router by name or mapping, and its policy."""
-        policy, version = self.policies.get(router, exploration=exploration, trusted=trusted)
+        """The rules of a router, by ``depth`` or the settings' own, and its policy."""
+        policy = self.policies.get(router, exploration=exploration, trusted=trusted)
         rules = Rules(
             policy=policy,
-            depth=make_depth(depth),
+            depth=depth or self.parts.depth,
             objective=self._objective,
             seed=self.settings.seed if seed is None else seed,
-            version=version,
         )
         return rules, policy
+
+    async def look(
+        self, tasks: Sequence[str | Task], *, skills: Sequence[str] = (), k: int | None = None,
+        seed: int | None = None, top: int | None = None,
+    ) -> list[RouteFound]:  # fmt: skip
+        """Who would be asked for each task, by the settings' router; records nothing.
+
+        Raises:
+            NoCandidateError: nobody is eligible for one of the tasks; says why.
+        """
+        await self.refresh()
+        own = tuple(skills)
+        work = [plan_of_text(t, skills=own).tasks[0] if isinstance(t, str) else t for t in tasks]
+        rules, policy = self.rules_of(self.parts.router, seed=seed)
+        return await dry_runs(work, self.registry, self.embedder, policy, rules, k=k, top=top)
 
     @property
     def _objective(self) -> Objective:
@@ -152,6 +192,26 @@ class Session:
         return RunLimits(b.seconds, usd, None, b.max_concurrency)
 
     @property
+    def decider(self) -> Decider:
+        """Who takes decisions and writes them down."""
+        if self._decider is None:
+            self._decider = Decider(
+                self.registry,
+                lambda: self.registry.cardset(self.embedder),
+                self.embedder,
+                self.ledger,
+                chat_ready=endpoint_configured(),
+            )
+        return self._decider
+
+    @property
+    def own_calls(self) -> OwnCalls:
+        """Decisions whose calls the user makes himself."""
+        if self._own_calls is None:
+            self._own_calls = OwnCalls(self.decider, self.registry, self.ledger)
+        return self._own_calls
+
+    @property
     def running(self) -> Executor:
         """The executor, made at the first run: it is what imports LangGraph."""
         if self._executor is None:
@@ -162,19 +222,12 @@ class Session:
         from agentroute.execution.run import Executor
 
         ledger, s = self.ledger, self.settings
-        decider = Decider(
-            self.registry,
-            lambda: self.registry.cardset(self.embedder),
-            self.embedder,
-            ledger,
-            chat_ready=endpoint_configured(),
-        )
         return Executor(
-            decider,
+            self.decider,
             self.registry,
             ledger,
             self.rules,
-            refine=AgentUse.of(s.refine, field="refine"),
+            refine=self.parts.refine,
             accept_at=s.accept_at,
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",
@@ -195,10 +248,16 @@ class Session:
             GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
             ConfigError, UnknownAgentError: it names a router, agent or part that is not there.
         """
-        made = plan_of(work, inputs or {}, self.graph_places)
+        made = plan_of(work, inputs or {}, self.graph_places, self.parts.planner)
         for problem in problems(made, self.registry, chat_ready=endpoint_configured()):
             raise problem
         return made
+
+    async def planned(self, work: Work, *, inputs: Mapping[str, Any] | None = None) -> Plan:
+        """``plan``, in a thread where a planner of the user's own may take its time."""
+        if self.parts.planner.is_default or not isinstance(work, str):
+            return self.plan(work, inputs=inputs)
+        return await asyncio.to_thread(self.plan, work, inputs=inputs)
 
     def recorded_plan(self, run_id: str) -> Plan:
         """The plan that a run was started with.

@@ -1,10 +1,14 @@
-"""A router of your own in under 30 lines, checked by the shipped conformance suite.
+"""A router of your own in under 30 lines: it runs, it learns, and the conformance suite checks it.
 
 python examples/custom_router.py
 """
 
+import asyncio
+import tempfile
+
 import numpy as np
 
+from agentroute import AgentCall, Orchestrator, Registry, Task
 from agentroute.errors import RouterStateError
 from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
@@ -38,8 +42,33 @@ class RunningMean:
         self.total = {a: list(t) for a, t in state.meta["total"].items()}
 
 
+async def main() -> None:
+    registry = Registry()
+
+    @registry.agent
+    def rough(call: AgentCall) -> str:
+        """Writes a first draft."""
+        return "a draft"
+
+    @registry.agent
+    def careful(call: AgentCall) -> str:
+        """Writes a draft and reads it again."""
+        return "a careful draft"
+
+    ledger = f"sqlite:///{tempfile.mkdtemp()}/agentroute.db"
+    async with Orchestrator(registry, router=RunningMean(), ledger=ledger, exploration=0.2) as orc:
+        for _ in range(12):
+            run = await orc.run(Task(prompt="Write a letter"))
+            await orc.feedback(run.run_id, score=0.9 if "careful" in run.answer else 0.2)
+        found = await orc.route("Write a letter")
+        print(found.policy, found.policy_version[:12], found.chosen)
+        for agent in found.ranked:
+            print(f"{agent.agent}: {agent.mean:.2f}")
+
+
 if __name__ == "__main__":
     from agentroute.testing import check_router
 
+    asyncio.run(main())
     for rule in check_router(RunningMean):
         print(f"ok  {rule}")

@@ -56,7 +56,6 @@ WAITING: dict[str, str] = {
     "routers.pheromone.judging.BackgroundJudge": "checklist AM8: a judge beside the routing",
     "routers.pheromone.judging.JudgeCounts": "checklist AM8: a judge beside the routing",
     "routers.pheromone.router.edge_row": "issue 10: what sample_path asks for",
-    "routers.reasoning.router.model_usage": "issue 11: doctor tells what the model used",
     "routers.recruiting.recruit.batches": "issue 10: one activation an expert and batch",
     "routers.recruiting.recruit.trim": "issue 10: rare experts of a batch are replaced",
 }

@@ -2,7 +2,6 @@
 
 import ast
 import asyncio
-import importlib
 import json
 import os
 import re
@@ -69,8 +68,6 @@ class Reader:
             self.write(block)
         elif block.language == "python":
             run_python(block.text)
-        elif block.language == "toml":
-            self.install(block.text)
         elif block.language == "sh" and re.search(r"^(make|pip) ", block.text, re.MULTILINE):
             static(block.text)
         elif block.language == "sh":
@@ -113,19 +110,6 @@ class Reader:
         os.environ["RUN"] = shown
         os.environ["DECISION"] = next(c["id"] for c in choices if c["chosen"] == ["shout"])
 
-    def install(self, text):
-        """What ``pip install`` leaves of entry points."""
-        groups = tomllib.loads(text)["project"]["entry-points"]
-        info = self.folder / "my_routers-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-routers\nVersion: 1\n")
-        lines = [
-            f"[{g}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items())
-            for g, names in groups.items()
-        ]
-        (info / "entry_points.txt").write_text("\n".join(lines))
-        importlib.invalidate_caches()
-
     def write(self, block):
         path = self.folder / block.file
         path.write_text(block.text, encoding="utf-8")
@@ -153,6 +137,7 @@ def test_every_block_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert "3 WORDS, THE LONGEST IS 'THREE'" in out  # the second task read the first
     assert "echo_words was not a candidate: lacks a required skill" in out
     assert "ok  rule_" in out
+    assert "'running_mean'" in out
     assert (tmp_path / "agentroute.db").exists()
 
 

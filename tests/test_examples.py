@@ -29,9 +29,14 @@ def test_embed():
 
 
 def test_custom_router_is_short_and_conforms():
-    assert run("custom_router.py").count("ok  rule_") >= 12
+    out = run("custom_router.py")
+    assert out.count("ok  rule_") >= 12
+    said = out.splitlines()
+    assert said[0].startswith("running_mean ") and "careful" in said[0]
+    means = dict(line.split(": ") for line in said[1:3])
+    assert float(means["careful"]) > float(means["rough"])
     text = (EXAMPLES / "custom_router.py").read_text()
-    body = text.split("class RunningMean")[1].split("if __name__")[0]
+    body = text.split("class RunningMean")[1].split("async def main")[0]
     assert len([line for line in body.splitlines() if line.strip()]) < 30
 
 

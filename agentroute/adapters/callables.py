@@ -10,11 +10,15 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import os
+import sysconfig
 import threading
+import traceback
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
-from agentroute.errors import AgentFailedError
+from agentroute.adapters.untrusted import words_of
+from agentroute.errors import AgentFailedError, AgentRouteError
 from agentroute.model.calls import AgentCall, OnChunk
 
 
@@ -71,7 +75,25 @@ def _plain(error: BaseException) -> Exception:
     """A future cannot carry ``StopIteration`` or an exit: an agent that raises these failed."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    return AgentFailedError(f"{type(error).__name__}: {error}")
+    return AgentFailedError(words_of(error))
+
+
+def with_place(text: str, error: BaseException) -> str:
+    """``text`` and where in the agent's own code it was raised: the file's name and the line.
+
+    Nothing is added for errors of ours, which say what is wrong, nor where no frame is the agent's.
+    """
+    if isinstance(error, AgentRouteError):
+        return text
+    frames = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
+    own = [(file, line) for file, line in frames if not file.startswith(("<", *_OTHERS))]
+    own = own or [(file, line) for file, line in frames if file.startswith(_BUNDLED)]
+    return f"{text} ({os.path.basename(own[-1][0])}, line {own[-1][1]})" if own else text
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_BUNDLED = os.path.join(_PACKAGE, "_bundled") + os.sep
+_OTHERS = tuple({_PACKAGE + os.sep, *(p for p in sysconfig.get_paths().values() if p)})
 
 
 async def call_function(

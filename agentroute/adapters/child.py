@@ -3,7 +3,7 @@
 Frames go over a private copy of descriptor 1; descriptor 1 itself is pointed at standard error
 before any agent's code runs, so nothing an agent prints can corrupt a frame. A thread watches the
 incoming pipe: when the parent goes away, the process ends, also in the middle of a call, and with
-it everything that its agent started.
+it everything that its agent started. A fork sees to the same where that thread gets no turn.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import queue
+import select
 import signal
 import sys
 import threading
@@ -25,16 +26,17 @@ from agentroute.errors import AgentRouteError
 MARK = "_AGENTROUTE_WORKER"
 STARTED_IN = "STARTED_IN"  # environment variable: the folder that the user is in
 _ROUNDS = 50
-_SET_CHILD_SUBREAPER = 36
+_SET_PDEATHSIG, _SET_DUMPABLE, _SET_CHILD_SUBREAPER = 1, 4, 36
 _OWNER = os.getpid()
 
 
 def main() -> None:
     """Answer calls until the parent closes the pipe."""
+    guard = _guarded()
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     pipe = os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)
-    _close_stdin()
+    _point_at_nothing(0)
     _keep_from_forks(out, pipe)
     _adopt_orphans()
     calls: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -43,15 +45,76 @@ def main() -> None:
     import agentroute.adapters.callables
     import agentroute.adapters.replies  # noqa: F401
 
-    _send(out, {"op": "ready"})
+    _send(out, {"op": "ready", "guard": guard})
 
+    message = calls.get()
+    _bound(message.get("limits") or {})
     while True:
-        _answer(out, calls.get())
+        _answer(out, message)
+        message = calls.get()
 
 
-def _close_stdin() -> None:
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
+def _guarded() -> int:
+    """A fork that ends this process, and all that it started, when the parent is gone.
+
+    The thread that watches for that may never run: an agent's code can keep the interpreter's
+    lock. The fork runs nothing of an agent's, and ends with this process. Its id; 0 without one.
+    """
+    if sys.platform != "linux":
+        return 0
+    worker, mark = os.getpid(), os.environ.get(MARK, "")
+    guard = os.fork()
+    if guard:
+        return guard
+    with contextlib.suppress(OSError):
+        _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+        _point_at_nothing(1, 2)
+        if os.getppid() == worker:
+            poll = select.poll()
+            poll.register(0, 0)  # nothing is read; the end of the pipe is told all the same
+            poll.poll()
+            os.kill(worker, signal.SIGSTOP)
+            kill_family(worker, mark)
+            os.kill(worker, signal.SIGKILL)
+    os._exit(0)
+
+
+def _bound(limits: dict[str, int]) -> None:
+    """What the processes of this agent may use: a limit each of the operating system's."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_AS: limits.get("memory_mb", 0) << 20,
+        resource.RLIMIT_FSIZE: limits.get("file_mb", 0) << 20,
+        resource.RLIMIT_NOFILE: limits.get("open_files", 0),
+        # The system counts every process and thread of this user's, and not only ours.
+        resource.RLIMIT_NPROC: _tasks_of_user() + limits.get("processes", 0),
+    }
+    for what, most in wanted.items():
+        if most or what == resource.RLIMIT_CORE:
+            _, hard = resource.getrlimit(what)
+            least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(what, (least, least))
+
+
+def _tasks_of_user() -> int:
+    """Threads that run as this user now."""
+    count, uid = 0, os.getuid()
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        with contextlib.suppress(OSError):
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == uid:
+                count += len(os.listdir(f"/proc/{name}/task"))
+    return count
+
+
+def _point_at_nothing(*numbers: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in numbers:
+        os.dup2(null, number)
     os.close(null)
 
 
@@ -71,9 +134,23 @@ def _keep_from_forks(*pipes: Any) -> None:
 
 def _adopt_orphans() -> None:
     """A daemon whose parent ended becomes this process's child, so that it can be found."""
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+def keep_private() -> None:
+    """Nobody but root reads this process's memory and environment, which hold the API keys.
+
+    Linux would else let its own workers, of the same user, read both through ``/proc``. It also
+    keeps debuggers of that user away and leaves no core file; ``AGENTROUTE_DUMPABLE=1`` says no.
+    """
+    if os.environ.get("AGENTROUTE_DUMPABLE") != "1":
+        _prctl(_SET_DUMPABLE, 0)
+
+
+def _prctl(what: int, value: int) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
 
 
 def family(pid: int, mark: str) -> set[int]:
@@ -150,8 +227,9 @@ def _answer(out: Any, message: dict[str, Any]) -> None:
     began = _cpu_s()
     of_call = {"id": message["id"], "nonce": message["nonce"]}
     try:
-        from agentroute.adapters.loading import load
+        from agentroute.adapters.loading import announce, load
 
+        announce(message["entry"])
         fn = load(message["entry"])
         began = _cpu_s()
         reply = _run(out, fn, message)
@@ -167,10 +245,14 @@ def _answer(out: Any, message: dict[str, Any]) -> None:
 
 
 def _failure(e: BaseException) -> dict[str, Any]:
-    text = str(e) if isinstance(e, AgentRouteError) else f"{type(e).__name__}: {e}"
-    text = text[:2_000].encode("utf-8", "replace").decode()  # half a surrogate pair is not JSON
-    retryable = bool(getattr(e, "retryable", not isinstance(e, AgentRouteError)))
-    return {"op": "error", "message": text, "retryable": retryable}
+    from agentroute.adapters.callables import with_place
+    from agentroute.adapters.untrusted import words_of
+
+    ours = isinstance(e, AgentRouteError)
+    retryable = bool(getattr(e, "retryable", False)) if ours else True
+    frame = {"op": "error", "message": with_place(words_of(e)[:1_900], e), "retryable": retryable}
+    dump = getattr(e.spent, "model_dump", None) if isinstance(e, AgentRouteError) else None
+    return frame | {"spent": dump()} if dump is not None else frame
 
 
 def _run(out: Any, fn: Callable[..., Any], message: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +267,11 @@ def _run(out: Any, fn: Callable[..., Any], message: dict[str, Any]) -> dict[str,
     def chunk(text: str) -> None:
         _send(out, {"op": "chunk", "text": text} | of_call)
 
-    return as_reply(run_to_end(fn, call, chunk), call.workdir).model_dump(mode="json")
+    try:
+        return as_reply(run_to_end(fn, call, chunk), call.workdir).model_dump(mode="json")
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()  # what it printed is said with its own call
 
 
 def _cpu_s() -> float:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import importlib
 import os
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agentroute.adapters.untrusted import one_line
-from agentroute.errors import AgentFailedError, AgentTimeoutError, ConfigError, ModelReplyError
-from agentroute.model.calls import Usage
+from agentroute.adapters.wire import bounded, endpoint_words, typed_errors
+from agentroute.errors import AgentRouteError, ConfigError, ModelReplyError
+from agentroute.model.calls import MAX_TOKENS, Usage
 from agentroute.model.cards import Pricing
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import AsyncOpenAI
 
 MAX_REPLY_CHARS = 1_000_000
+CHARS_A_TOKEN = 4  # a rule of thumb, where no endpoint counts
 DEFAULT_MAX_TOKENS = 1024
+
+INCOMPLETE = {
+    "length": "it was cut off at the token limit",
+    "content_filter": "the endpoint's content filter cut it off",
+}
+
+# What older endpoints call it; '' means that they do without.
+_OLDER = {"max_completion_tokens": "max_tokens", "stream_options": ""}
 
 ChatMessage = Mapping[str, str]
 
@@ -49,6 +57,11 @@ class ChatReply:
     finish: str = "stop"
     refusal: str = ""
 
+    @property
+    def incomplete(self) -> str:
+        """Why the answer is not whole, in words; '' where it is."""
+        return INCOMPLETE.get(self.finish, "")
+
 
 @dataclass(frozen=True)
 class ChatClient:
@@ -57,7 +70,8 @@ class ChatClient:
     ``model`` None means ``OPENAI_MODEL``; ``base_url`` and ``api_key`` None mean the environment.
     ``timeout_s`` bounds a whole call, the last byte included. ``temperature`` None leaves the
     server's own. Connections are not kept alive between calls: a client may be dropped, and used
-    from several event loops one after the other, without one being left open.
+    from several event loops one after the other, without one being left open. The environment is
+    read at each call, so a key that was changed is used from the next call on.
     """
 
     model: str | None = None
@@ -68,9 +82,10 @@ class ChatClient:
     max_tokens: int = DEFAULT_MAX_TOKENS
     temperature: float | None = None
     env: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    _clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = field(
-        default_factory=weakref.WeakKeyDictionary, repr=False, compare=False
-    )
+    _clients: weakref.WeakKeyDictionary[
+        asyncio.AbstractEventLoop, tuple[tuple[str, str], AsyncOpenAI]
+    ] = field(default_factory=weakref.WeakKeyDictionary, repr=False, compare=False)
+    _unknown: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def model_id(self) -> str:
@@ -104,10 +119,11 @@ class ChatClient:
         """
         wait_s = timeout_s if timeout_s is not None else self.timeout_s
         body = self._body(messages, response_format, max_tokens)
-        with _typed_errors(self.model_id, wait_s):
-            async with asyncio.timeout(wait_s):
-                reply = await self._client().chat.completions.create(timeout=wait_s, **body)
-        return self._reply(reply)
+        end = asyncio.get_running_loop().time() + wait_s  # loading the library counts as well
+        with typed_errors(self.model_id, wait_s):
+            async with asyncio.timeout_at(end):
+                reply = await self._create(body, wait_s)
+        return self._reply(reply, _chars(messages))
 
     async def stream(
         self,
@@ -118,18 +134,39 @@ class ChatClient:
     ) -> AsyncIterator[str | ChatReply]:
         """Chunks of text as they come, then the whole as a ``ChatReply``; raises as ``ask``."""
         parts: list[str] = []
-        size, finish, usage, model = 0, "", None, self.model_id
-        async for chunk in self._chunks(messages, timeout_s, max_tokens):
-            usage, model = chunk.usage or usage, chunk.model or model
-            for choice in chunk.choices[:1]:
-                finish = choice.finish_reason or finish
-                if text := choice.delta.content:
-                    size = _checked_size(size + len(text))
-                    parts.append(text)
-                    yield text
+        size, finish, usage, model, refusal = 0, "", None, self.model_id, ""
+        async for chunk in self._counted(messages, timeout_s, max_tokens, parts):
+            usage, model = _part(chunk, "usage") or usage, _word(_part(chunk, "model")) or model
+            choice = _first_of(_part(chunk, "choices"))
+            finish = _word(_part(choice, "finish_reason")) or finish
+            delta = _part(choice, "delta")
+            refusal += _word(_part(delta, "refusal"))
+            if text := self._text(_part(delta, "content")):
+                size = _checked_size(size + len(text))
+                parts.append(text)
+                yield text
+        used = self._usage(usage, _chars(messages), size)
         if not finish:
-            raise ModelReplyError(f"model '{model}' stopped in the middle of its answer")
-        yield ChatReply("".join(parts), self._usage(usage), model, finish)
+            error = ModelReplyError(f"model '{model}' stopped in the middle of its answer")
+            error.spent = used
+            raise error
+        yield ChatReply("".join(parts), used, model, finish, refusal)
+
+    async def _counted(
+        self,
+        messages: Sequence[ChatMessage],
+        timeout_s: float | None,
+        max_tokens: int | None,
+        parts: Sequence[str],
+    ) -> AsyncIterator[Any]:
+        """The raw chunks; an answer that broke off is charged for what had come of it."""
+        try:
+            async for chunk in self._chunks(messages, timeout_s, max_tokens):
+                yield chunk
+        except AgentRouteError as e:
+            if e.spent is None and parts:
+                e.spent = self._usage(None, _chars(messages), sum(map(len, parts)))
+            raise
 
     async def _chunks(
         self, messages: Sequence[ChatMessage], timeout_s: float | None, max_tokens: int | None
@@ -139,9 +176,9 @@ class ChatClient:
         body = self._body(messages, None, max_tokens)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         end = asyncio.get_running_loop().time() + wait_s
-        with _typed_errors(self.model_id, wait_s):
+        with typed_errors(self.model_id, wait_s):
             async with asyncio.timeout_at(end):
-                chunks = await self._client().chat.completions.create(timeout=wait_s, **body)
+                chunks = await self._create(body, wait_s)
             async with chunks:
                 while True:
                     async with asyncio.timeout_at(end):
@@ -149,6 +186,23 @@ class ChatClient:
                     if chunk is None:
                         return
                     yield chunk
+
+    async def _create(self, body: dict[str, Any], wait_s: float) -> Any:
+        """The raw answer. Parameters that an older endpoint refuses by name are put its own way."""
+        client = await self._client()
+        import openai
+
+        for _ in range(len(_OLDER) + 1):
+            sent = {_OLDER[k] if k in self._unknown else k: v for k, v in body.items()}
+            sent.pop("", None)
+            try:
+                return await client.chat.completions.create(timeout=wait_s, **sent)
+            except openai.APIStatusError as e:
+                named = {k for k in _OLDER if k in sent and k in endpoint_words(e)}
+                if e.status_code not in (400, 422) or not named:
+                    raise
+                self._unknown.update(named)
+        raise AssertionError("unreachable: each turn makes one parameter older")
 
     def _body(
         self,
@@ -167,99 +221,106 @@ class ChatClient:
             body["response_format"] = dict(response_format)
         return body
 
-    def _client(self) -> AsyncOpenAI:
+    async def _client(self) -> AsyncOpenAI:
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            self._clients[loop] = self._connect()
-        return self._clients[loop]
+        url = self.base_url or self.env.get("OPENAI_BASE_URL") or ""
+        key = self.api_key or self.env.get("OPENAI_API_KEY") or ""
+        made_for, client = self._clients.get(loop, (None, None))
+        if client is None or made_for != (url, key):
+            await asyncio.to_thread(importlib.import_module, "openai")  # a second of other's time
+            client = self._connect(url, key)
+            self._clients[loop] = (url, key), client
+        return client
 
-    def _connect(self) -> AsyncOpenAI:
+    def _connect(self, url: str, key: str) -> AsyncOpenAI:
         import httpx2
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        url = self.base_url or self.env.get("OPENAI_BASE_URL") or None
-        key = self.api_key or self.env.get("OPENAI_API_KEY")
         if not (key or url):
             raise ConfigError(
                 "no chat endpoint is configured", hint="set OPENAI_BASE_URL or OPENAI_API_KEY"
             )
         limits = httpx2.Limits(max_keepalive_connections=0)
+        client = DefaultAsyncHttpxClient(
+            limits=limits, timeout=self.timeout_s,
+            follow_redirects=False,  # a prompt goes to the endpoint that was named and to no other
+            event_hooks={"response": [bounded]},
+        )  # fmt: skip
         return AsyncOpenAI(
             base_url=url or "https://api.openai.com/v1",
             api_key=key or "none",  # a local server asks for none, the library wants one
             timeout=self.timeout_s,
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(limits=limits, timeout=self.timeout_s),
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=client,
         )
 
-    def _reply(self, raw: Any) -> ChatReply:
-        choices = getattr(raw, "choices", None) or [None]
-        message = getattr(choices[0], "message", None)
+    def _reply(self, raw: Any, sent_chars: int) -> ChatReply:
+        choice = _first_of(_part(raw, "choices"))
+        message = _part(choice, "message")
         if message is None:
             raise ModelReplyError(f"model '{self.model_id}' sent no chat completion")
-        text = message.content or ""
-        _checked_size(len(text))
+        content = _part(message, "content")
+        used = self._usage(_part(raw, "usage"), sent_chars, len(str(content or "")))
+        try:
+            text = self._text(content)
+            _checked_size(len(text))
+        except ModelReplyError as e:
+            e.spent = used
+            raise
         return ChatReply(
             text,
-            self._usage(raw.usage),
-            raw.model or self.model_id,
-            choices[0].finish_reason or "stop",
-            getattr(message, "refusal", None) or "",
+            used,
+            _word(_part(raw, "model")) or self.model_id,
+            _word(_part(choice, "finish_reason")) or "stop",
+            _word(_part(message, "refusal")),
         )
 
-    def _usage(self, raw: Any) -> Usage:
-        sent, got = (raw.prompt_tokens or 0, raw.completion_tokens or 0) if raw else (0, 0)
+    def _text(self, content: Any) -> str:
+        """The words of an answer, which some servers send in parts."""
+        if isinstance(content, list):
+            parts = [p if isinstance(p, str) else _part(p, "text") for p in content]
+            content = "".join(p for p in parts if isinstance(p, str))
+        if content is not None and not isinstance(content, str):
+            kind = type(content).__name__
+            raise ModelReplyError(f"model '{self.model_id}' sent no text but a {kind}")
+        return _word(content)
+
+    def _usage(self, raw: Any, sent_chars: int, got_chars: int) -> Usage:
+        """What the endpoint counted; where it counted nothing, what the text comes to."""
+        sent = _tokens(_part(raw, "prompt_tokens"), sent_chars)
+        got = _tokens(_part(raw, "completion_tokens"), got_chars)
         return Usage(
             input_tokens=sent, output_tokens=got, cost_usd=cost_usd(self.pricing, sent, got)
         )
+
+
+def _part(thing: Any, name: str) -> Any:
+    """A field of what an endpoint sent: an object, a mapping, or something else without it."""
+    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+
+
+def _first_of(things: Any) -> Any:
+    return things[0] if isinstance(things, list) and things else None
+
+
+def _word(value: Any) -> str:
+    """A text that can be stored; '' where it is none."""
+    text = value if isinstance(value, str) else ""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _chars(messages: Sequence[ChatMessage]) -> int:
+    return sum(len(m["content"]) for m in messages)
+
+
+def _tokens(said: Any, chars: int) -> int:
+    """A count that an endpoint sent, where it can be one; else a token for four characters."""
+    known = isinstance(said, int) and not isinstance(said, bool) and 0 <= said <= MAX_TOKENS
+    return said if known else -(-chars // CHARS_A_TOKEN)
 
 
 def _checked_size(chars: int) -> int:
     if chars > MAX_REPLY_CHARS:
         raise ModelReplyError(f"the model's answer is longer than {MAX_REPLY_CHARS} characters")
     return chars
-
-
-@contextmanager
-def _typed_errors(model: str, timeout_s: float) -> Iterator[None]:
-    """Turn the library's errors into ours; no message carries the key or the prompt."""
-    import openai
-
-    try:
-        yield
-    except (openai.APITimeoutError, TimeoutError) as e:
-        raise AgentTimeoutError(f"model '{model}' did not answer within {timeout_s:g} s") from e
-    except openai.APIStatusError as e:
-        raise _status_error(model, e) from e
-    except openai.APIConnectionError as e:
-        raise AgentFailedError(
-            f"the endpoint of model '{model}' cannot be reached", hint="check OPENAI_BASE_URL"
-        ) from e
-    except openai.APIError as e:
-        raise AgentFailedError(f"the endpoint of model '{model}' broke off its answer") from e
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise ModelReplyError(f"the endpoint of model '{model}' sent JSON that is cut off") from e
-
-
-class RequestRefusedError(AgentFailedError):
-    """The endpoint understood and refused (400, 404, 422): the same request never succeeds."""
-
-
-def _status_error(model: str, e: APIStatusError) -> AgentFailedError:
-    status = e.status_code
-    said = f"the endpoint of model '{model}' answered {status}"
-    if status in (401, 403):
-        return AgentFailedError(said, hint="check OPENAI_API_KEY", retryable=False)
-    if status in (400, 404, 422):
-        detail = one_line(str(e.message), 200)
-        return RequestRefusedError(f"{said}: {detail}", hint="check model:", retryable=False)
-    return AgentFailedError(said, retry_after_s=_retry_after_s(e.response.headers))
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds asked for by ``Retry-After``; its date form is left to the caller's own backoff."""
-    try:
-        wait = float(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return wait if 0 <= wait <= 86_400 else None

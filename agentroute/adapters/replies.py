@@ -10,9 +10,10 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from agentroute.errors import AgentFailedError
-from agentroute.model.calls import AgentCall, AgentReply, Artifact
+from agentroute.model.calls import AgentCall, AgentReply, Artifact, Usage
 from agentroute.model.tasks import Task
 
+MAX_DEPTH = 100
 MAX_REPLY = 8 * 1024 * 1024
 _JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _LONE = re.compile("[\ud800-\udfff]")
@@ -29,6 +30,19 @@ def as_reply(value: Any, workdir: Path, *, cap: int = MAX_REPLY) -> AgentReply:
             ``cap`` bytes, or an artefact that is missing or outside ``workdir``.
     """
     reply = _parse(value)
+    try:
+        return _whole(reply, workdir, cap)
+    except AgentFailedError as e:
+        e.spent = reply.usage  # it was worked for, whatever it is worth
+        raise
+
+
+def _whole(reply: AgentReply, workdir: Path, cap: int) -> AgentReply:
+    if _is_deep(reply.data):
+        raise AgentFailedError(
+            f"'data' of the reply nests deeper than {MAX_DEPTH}", hint="return flatter data",
+            retryable=False,
+        )  # fmt: skip
     if _size(reply) > cap:
         raise AgentFailedError(
             f"the reply is larger than {cap:,} bytes",
@@ -48,7 +62,16 @@ def _parse(value: Any) -> AgentReply:
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise AgentFailedError(f"the reply does not fit: {where}: {first['msg']}") from None
+        words, spent = f"the reply does not fit: {where}: {first['msg']}", _usage(fields)
+        raise AgentFailedError(words, spent=spent) from None
+
+
+def _usage(fields: Any) -> Usage | None:
+    """What a reply that cannot be used says of its cost."""
+    try:
+        return Usage.model_validate(fields["usage"]) if "usage" in fields else None
+    except (ValidationError, TypeError):
+        return None
 
 
 def _fields(value: Any) -> Any:
@@ -128,6 +151,17 @@ def _sounded(value: Any) -> Any:
 def _sound(text: str) -> str:
     """Half a surrogate pair, as a stream that was cut leaves it, becomes U+FFFD."""
     return _LONE.sub("\ufffd", text)
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether JSON data nests deeper than ``MAX_DEPTH``: other readers of JSON give up at 200."""
+    layer = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [v for v in layer if isinstance(v, dict | list)]
+        layer = [w for v in inner for w in (v.values() if isinstance(v, dict) else v)]
+        if not layer:
+            return False
+    return any(isinstance(v, dict | list) for v in layer)
 
 
 def _size(reply: AgentReply) -> int:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from agentroute.choosing.exploration import Epsilon, Exploration, Proportional
 from agentroute.choosing.policy import Policy
 from agentroute.choosing.protocol import Router
 from agentroute.choosing.screening import Screening
-from agentroute.errors import AgentRouteError, ConfigError, did_you_mean
+from agentroute.config.plugins import PartKind
+from agentroute.errors import ConfigError, did_you_mean
 from agentroute.model.arrays import Embedder
 from agentroute.model.plans import AgentUse, Spec
 
@@ -20,6 +18,8 @@ DEFAULT = "linucb"
 GROUP = "agentroute.routers"
 POLICY = {"screening": 0.0, "exploration": 0.05, "abstain_at": 0.5, "margin": 0.02}
 FIELD = "router"
+ROUTERS = PartKind("router", FIELD, GROUP)
+LACKS = "score, update, state_dict or load_state_dict"
 
 
 def known_routers() -> tuple[str, ...]:
@@ -28,7 +28,8 @@ def known_routers() -> tuple[str, ...]:
     Raises:
         ConfigError: two distributions name one router, or agentroute's own are not installed.
     """
-    return ("default", *sorted(_installed()))
+    _check_installed()
+    return ("default", *ROUTERS.names)
 
 
 def make_router(
@@ -50,16 +51,23 @@ def make_router(
     """
     use = AgentUse.of(spec, field=FIELD)
     name, params = use.name, use.params
-    cls = _resolve(name, trusted=trusted)
-    accepted = _parameters(name, cls)
-    _check_params(name, params, accepted)
+    known = known_routers()
+    if name not in known and ":" not in name:
+        raise ConfigError(f"unknown router '{name}'", field=FIELD, hint=did_you_mean(name, known))
+    cls = ROUTERS.find(DEFAULT if name == "default" else name, trusted=trusted)
     offered = {"embedder": embedder, "seed": seed}
-    given = {k: v for k, v in offered.items() if k in accepted and k not in params}
-    try:
-        router = cls(**params, **given)
-    except (TypeError, ValueError) as e:
-        raise ConfigError(f"the router '{name}' refuses its parameters: {e}", field=FIELD) from e
-    return _checked(name, router)
+    return own_router(ROUTERS.make(name, cls, params, offered=offered, also=POLICY), name=name)
+
+
+def own_router(router: object, *, name: str = "") -> Router:
+    """An object that keeps the protocol of a router.
+
+    Raises:
+        ConfigError: it does not, or it is a class and no object.
+    """
+    hint = "agentroute.testing.routers.check_router says what a router must do"
+    made: Router = ROUTERS.checked(router, Router, name=name, lacks=LACKS, hint=hint)
+    return made
 
 
 def make_policy(
@@ -84,6 +92,21 @@ def make_policy(
     name, params = use.name, dict(use.params)
     own = {k: params.pop(k) for k in tuple(POLICY) if k in params}
     router = make_router({"name": name, **params}, embedder=embedder, seed=seed, trusted=trusted)
+    return policy_of(router, own, name=name, exploration=exploration)
+
+
+def policy_of(
+    router: Router,
+    own: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    exploration: float | None = None,
+) -> Policy:
+    """The policy of a router that is there; ``own`` are the policy's keys of ``make_policy``.
+
+    Raises:
+        ConfigError: a value that is not a number in its range.
+    """
     number = {k: _number(k, own.get(k, v)) for k, v in POLICY.items() if k != "exploration"}
     keep = number["screening"]
     return Policy(
@@ -96,75 +119,13 @@ def make_policy(
     )
 
 
-def _resolve(name: str, *, trusted: bool) -> Any:
-    point = _installed().get(DEFAULT if name == "default" else name)
-    if point is not None:
-        return _import(point.value)
-    if ":" not in name:
-        hint = did_you_mean(name, known_routers())
-        raise ConfigError(f"unknown router '{name}'", field=FIELD, hint=hint)
-    if not trusted:
-        raise ConfigError(
-            f"'{name}' names code, which only your own configuration may do",
-            field=FIELD,
-            hint="set it as router in agentroute.yaml, by --router, or as router= in Python",
-        )
-    return _import(name)
-
-
-def _import(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except AgentRouteError:
-        raise
-    except (ImportError, AttributeError, ValueError) as e:
-        raise ConfigError(f"'{target}' cannot be imported: {e}", field=FIELD) from e
-
-
-def _installed() -> dict[str, EntryPoint]:
-    """Entry points of the group by name: agentroute's own routers come through this door too."""
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        other = found.setdefault(point.name, point)
-        if other.value != point.value:
-            raise ConfigError(
-                f"two installed distributions name the router '{point.name}'", field=FIELD,
-                hint=f"{other.value} and {point.value}: uninstall one of them",
-            )  # fmt: skip
-    if DEFAULT not in found:
+def _check_installed() -> None:
+    """Agentroute's own routers come through the door of plug-ins, and must be there."""
+    if DEFAULT not in ROUTERS.installed():
         raise ConfigError(
             "agentroute is installed without its routers", field=FIELD,
             hint="install it again, so that its entry points are known: pip install .",
         )  # fmt: skip
-    return found
-
-
-def _check_params(name: str, params: Mapping[str, Any], accepted: Mapping[str, Any]) -> None:
-    for key in params:
-        if key not in accepted:
-            raise ConfigError(
-                f"the router '{name}' has no parameter '{key}'",
-                field=FIELD,
-                hint=did_you_mean(key, [*accepted, *POLICY]),
-            )
-
-
-def _parameters(name: str, cls: Any) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(cls).parameters
-    except (TypeError, ValueError):
-        raise ConfigError(f"'{name}' is not a router class", field=FIELD) from None
-
-
-def _checked(name: str, router: object) -> Router:
-    if not isinstance(router, Router):
-        raise ConfigError(
-            f"'{name}' is not a router: it lacks score, update, state_dict or load_state_dict",
-            field=FIELD,
-            hint="agentroute.testing.routers.check_router says what a router must do",
-        )
-    return router
 
 
 def _exploration(own: Mapping[str, Any]) -> Exploration:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 from agentroute.choosing.decide import Choice
-from agentroute.errors import ConfigError, did_you_mean
+from agentroute.config.plugins import PartKind, is_object
+from agentroute.errors import ConfigError
 from agentroute.model.plans import AgentUse, Spec
 from agentroute.model.scores import Scores
 
 
+@runtime_checkable
 class Depth(Protocol):
-    """A depth policy."""
+    """A depth policy. It keeps no state: what it says depends on what it is shown alone."""
 
     @property
     def name(self) -> str:
@@ -29,8 +31,7 @@ class Fixed:
     k: int = 1
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ConfigError("must be at least 1", field="depth.k", hint="1 is the default")
+        _check_k(self.k)
 
     @property
     def name(self) -> str:
@@ -47,7 +48,10 @@ class Overlap:
     """``k`` agents where the first choice is ambiguous (the top two within the margin), else 1."""
 
     k: int = 2
-    name: str = "overlap"
+    name: str = field(default="overlap", init=False)
+
+    def __post_init__(self) -> None:
+        _check_k(self.k)
 
     def how_many(self, scores: Scores, choice: Choice) -> tuple[int, str]:
         """``k`` on an ambiguous choice."""
@@ -56,24 +60,31 @@ class Overlap:
         return self.k, f"the choice is ambiguous: {self.k} agents answer"
 
 
-_KINDS = {"one": Fixed, "fixed": Fixed, "overlap": Overlap}
-
-
-def make_depth(spec: Spec) -> Depth:
-    """A depth policy from ``one``, ``overlap`` or ``{name: fixed, k: 3}``.
-
-    Raises:
-        ConfigError: an unknown name or parameter.
-    """
-    use = AgentUse.of(spec, field="depth")
-    name, given = use.name, use.params
-    if name not in _KINDS:
-        hint = did_you_mean(name, _KINDS)
-        raise ConfigError(f"no depth policy is called '{name}'", field="depth", hint=hint)
-    unknown = set(given) - {"k"}
-    if unknown:
-        raise ConfigError(f"has no parameter '{min(unknown)}'", field="depth", hint="known: k")
-    k = given.get("k", 1 if _KINDS[name] is Fixed else 2)
+def _check_k(k: Any) -> None:
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ConfigError("must be a whole number from 1 up", field="depth.k")
-    return Fixed(k) if _KINDS[name] is Fixed else Overlap(k)
+
+
+DEPTHS = PartKind(
+    "depth policy", "depth", "agentroute.depths",
+    own={"one": Fixed, "fixed": Fixed, "overlap": Overlap},
+)  # fmt: skip
+
+
+def make_depth(spec: Spec | Depth, *, trusted: bool = False) -> Depth:
+    """A depth policy from ``one``, ``overlap``, ``{name: fixed, k: 3}``, or the policy itself.
+
+    Only a ``trusted`` spec, from the user's own settings or Python, may name ``module:Class``.
+
+    Raises:
+        ConfigError: an unknown name or parameter, code from an untrusted spec, or no depth policy.
+    """
+    made: Any = spec
+    name = ""
+    if not is_object(spec):
+        use = AgentUse.of(spec, field="depth")
+        name = use.name
+        made = DEPTHS.make(name, DEPTHS.find(name, trusted=trusted), use.params)
+    hint = "how_many(scores, choice) returns a number and a reason"
+    depth: Depth = DEPTHS.checked(made, Depth, name=name, lacks="name or how_many", hint=hint)
+    return depth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from agentroute.model.candidates import Examples, Request
@@ -20,6 +21,8 @@ class Router(Protocol):
 
     State depends on the observations folded and on nothing else: not on the clock, not on
     ``score``. Two routers built alike that folded the same rows are bit-equal on one machine.
+
+    A router that learns nothing may have an attribute ``learns``, False: no row is folded for it.
     """
 
     name: str
@@ -38,7 +41,10 @@ class Router(Protocol):
         """
 
     def update(self, observation: Observation) -> None:
-        """Learn from one row. An unknown agent is a new arm, not an error."""
+        """Learn from one row. An unknown agent is a new arm, not an error.
+
+        What it raises is logged, and the row is skipped for good: raise before changing anything.
+        """
 
     def state_dict(self) -> StateDict:
         """All that was learned, as arrays and JSON."""
@@ -49,6 +55,14 @@ class Router(Protocol):
         Raises:
             RouterStateError: another kind, version, shape, vocabulary or embedder.
         """
+
+
+@runtime_checkable
+class BatchRouter(Router, Protocol):
+    """A router that scores many requests in less time than one after the other."""
+
+    async def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        """As ``score`` of each, up to rounding: nobody's scores depend on the other requests."""
 
 
 @runtime_checkable

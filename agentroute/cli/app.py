@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -14,6 +15,8 @@ from typing import Any
 import typer
 
 from agentroute import cli
+from agentroute.adapters.untrusted import words_of
+from agentroute.cli.parts.terminal import shown_only
 from agentroute.errors import AgentRouteError
 
 PARTS = f"{cli.__name__}.parts"
@@ -27,6 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich's own help costs as much as everything else here
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+
+STOPPED = 130
 
 
 def _version(asked: bool) -> None:
@@ -45,6 +51,8 @@ def _root(
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks and log to stderr."),
 ) -> None:
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, stream=sys.stderr)
+    if not debug:  # what was set aside or learned again changes answers: it is said
+        logging.getLogger("agentroute.learning").setLevel(logging.WARNING)
 
 
 def _commands() -> list[ModuleType]:
@@ -63,9 +71,15 @@ def run(argv: list[str] | None = None) -> int:
     """Run one command line; the exit code. 0 done, 1 failed, 2 usage, 3 configuration, 4 ledger."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    with shown_only():
+        return _run(argv, debug="--debug" in (sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str] | None, *, debug: bool) -> int:
     try:
         code = typer.main.get_command(app).main(argv, "agentroute", standalone_mode=False)
+        if code == STOPPED:  # typer's way to say that Ctrl-C was pressed
+            _say("stopped", "")
         return code if isinstance(code, int) else 0
     except _click("NoArgsIsHelpError") as e:
         e.show()
@@ -75,20 +89,30 @@ def run(argv: list[str] | None = None) -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         _say("stopped", "")
-        return 130
+        return STOPPED
     except AgentRouteError as e:
         if debug:
             traceback.print_exc()
         _say(str(e), e.hint)
         return e.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _unread()
+    except SystemExit as e:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click's mark of a broken pipe
+            return _unread()
+        return e.code if isinstance(e.code, int) else 1
     except Exception as e:
         if debug:
-            raise
-        _say(f"{type(e).__name__}: {e}", "a bug of agentroute's own; --debug shows where")
+            traceback.print_exc()
+        _say(words_of(e), "a bug of agentroute's own; --debug shows where")
         return 1
+
+
+def _unread() -> int:
+    """Who reads our output has gone away, as ``head`` does: nothing is wrong."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 def _click(name: str) -> Any:

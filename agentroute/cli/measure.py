@@ -58,6 +58,23 @@ def routing(as_json: Json = False) -> None:
     show("routing", goals(bench_routing, bench_gnn, bench_pheromone), as_json=as_json)
 
 
+@bench_app.command("orchestration")
+def orchestration(as_json: Json = False) -> None:
+    """Fan, chain and diamond of 100 tasks that do nothing, and makespans, beside LangGraph."""
+    from agentroute.bench.orchestration import bench_orchestration
+
+    show("orchestration", goals(bench_orchestration), as_json=as_json)
+
+
+@bench_app.command("ledger")
+def ledger(as_json: Json = False) -> None:
+    """A row, beside raw SQLite, SQLModel and LangGraph; opening by the length. Four minutes."""
+    from agentroute.bench.ledger import bench_ledger
+    from agentroute.bench.opening import bench_opening
+
+    show("ledger", goals(bench_ledger, bench_opening), as_json=as_json)
+
+
 @bench_app.command("recruiting")
 def recruiting(
     data: Annotated[Path, typer.Argument(metavar="DIR", help="An outcome table.")],

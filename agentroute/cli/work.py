@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from agentroute.cli.parts.common import (
     router_spec,
     run_async,
 )
+
+if TYPE_CHECKING:
+    from agentroute.orchestrator import Orchestrator
 
 WorkArgument = Annotated[
     str, typer.Argument(help="A graph's name, a path to one, or a task in words.")
@@ -34,6 +37,9 @@ RouterName = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
 
 
+Resume = Annotated[
+    str | None, typer.Option("--resume", help="A run's id, its start, or 'last'.", metavar="RUN")
+]
 NOT_LEARNED = {
     "known already": "this key was given before, and its score stands",
     "duplicate": "this kind of source has spoken of it before",
@@ -46,25 +52,37 @@ PLACE = 50  # where it stands in the help
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (route, plan, run, feedback):
+    for command in (route, outcome, plan, run, feedback):
         app.command()(command)
 
 
 def route(
     text: Annotated[str, typer.Argument(help="The task in words.")],
     skill: Annotated[list[str] | None, typer.Option("--skill", help="A required skill.")] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many agents.")] = 1,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, help="How many agents; else the settings' depth.")
+    ] = None,
     why_not: Annotated[str | None, typer.Option("--why-not", metavar="AGENT")] = None,
     router: RouterName = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the decision down; 'outcome' closes it.")
+    ] = False,
     config: ConfigFile = None,
     agents: AgentsDir = None,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
-    """A dry run of one choice: who, with what probability, and why. Calls and writes nothing."""
+    """A dry run of one choice: who, with what probability, and why. Calls and writes nothing.
+
+    With --record the decision is committed and its id printed: call whom it names yourself, then
+    say what came of it with 'agentroute outcome ID'.
+    """
     from agentroute.cli.parts.views import show_route
 
     orc = orchestrator_of(config, db, agents, router=_spec(router))
+    if record:
+        _recorded(orc, text, skill or [], k, why_not, as_json=as_json)
+        return
 
     async def go() -> Any:
         async with orc.reading():
@@ -75,6 +93,63 @@ def route(
         emit(found)
     else:
         show_route(found, why_not)
+
+
+def _recorded(
+    orc: Orchestrator, text: str, skills: list[str], k: int | None, why_not: str | None,
+    *, as_json: bool,
+) -> None:  # fmt: skip
+    from agentroute.errors import UsageError
+
+    if k is not None or why_not is not None:
+        raise UsageError("--record takes neither -k nor --why-not", hint="set depth: in settings")
+
+    async def go() -> Any:
+        async with orc:
+            return await orc.decide(text, skills=skills)
+
+    made = run_async(go())
+    if as_json:
+        emit(made)
+        return
+    typer.echo(f"{', '.join(made.chosen) or 'nobody'}  ({made.status}, p = {made.propensity:.3f})")
+    typer.echo(f"agentroute outcome {made.id} --quality Q --cost USD --latency S")
+
+
+def outcome(
+    decision: Annotated[str, typer.Argument(help="A decision of route --record, or its start.")],
+    quality: Annotated[float | None, typer.Option("--quality", help="From 0 to 1.")] = None,
+    cost: Annotated[float | None, typer.Option("--cost", help="USD.")] = None,
+    latency: Annotated[float | None, typer.Option("--latency", help="Seconds.")] = None,
+    error: Annotated[str | None, typer.Option("--error", help="What went wrong.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Which one of a team.")] = None,
+    source: Annotated[str, typer.Option("--source", help="user or test.")] = "user",
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Say what came of a decision whose call you made yourself; the routers learn from it."""
+    from agentroute.learning.teaching import find_target
+
+    orc = orchestrator_of(config, db, agents)
+
+    async def go() -> Any:
+        async with orc:
+            return await orc.report(
+                find_target(orc.ledger, decision), quality=quality, cost_usd=cost,
+                latency_s=latency, error=error, agent=agent, source=source,  # type: ignore[arg-type]
+            )  # fmt: skip
+
+    said = run_async(go())
+    if as_json:
+        emit(said)
+        return
+    known = "known already" if said.duplicate else "learned" if said.learned else "stored"
+    what = (
+        f"failed ({said.error})" if said.error else f"${said.cost_usd:.4g}, {said.latency_s:.3g} s"
+    )
+    typer.echo(f"{said.agent}: {what}, {known}")
 
 
 def plan(
@@ -106,7 +181,7 @@ def run(
     seed: Seed = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="USD.")] = None,
-    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN")] = None,
+    resume: Resume = None,
     approve: Annotated[list[str] | None, typer.Option("--approve", metavar="TASK")] = None,
     reject: Annotated[list[str] | None, typer.Option("--reject", metavar="TASK")] = None,
     config: ConfigFile = None,
@@ -122,6 +197,7 @@ def run(
     from agentroute.cli.parts.progress import Progress
     from agentroute.cli.parts.views import show_run
     from agentroute.errors import UsageError
+    from agentroute.learning.teaching import find_run
 
     if (work is None) == (resume is None):
         raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
@@ -138,7 +214,7 @@ def run(
                 inputs=parse_inputs(inputs),
                 verify=not no_verify,
                 budget_usd=budget,
-                resume=resume,
+                resume=resume and find_run(orc.ledger, resume),
                 answers=answers,
                 on_event=progress,
             )
@@ -148,7 +224,7 @@ def run(
     if as_json:
         emit(result)
     else:
-        show_run(result)
+        show_run(result, db)
     low = result.verdict is not None and not result.verdict.accepted
     nobody = result.status == "abstained" and not result.usage.calls
     if result.status in ("failed", "waiting") or nobody or low or result.goal_missed:

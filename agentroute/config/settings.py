@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from agentroute.config.paths import SCHEME, database_file, database_url
 from agentroute.config.yaml import Document, load_yaml, problem
@@ -27,6 +27,12 @@ class ObjectiveSettings(Part):
     quality: float = Field(1.0, ge=0)
     cost: float = Field(0.0, ge=0)
     latency: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if not (self.quality or self.cost or self.latency):
+            raise ValueError("one of quality, cost and latency must be above 0")
+        return self
 
 
 class FeedbackWeights(Part):
@@ -61,8 +67,8 @@ class Settings(Part):
     """Folder for artefacts."""
     state: str = "agentroute-state"
     """Folder for learned state: fitted routers and snapshots."""
-    embedder: str = "wordllama"
-    """What turns text into vectors, by name."""
+    embedder: Written = "wordllama"
+    """What turns text into vectors: a name, or a mapping with ``name`` and parameters."""
     router: Written = "default"
     """A name, or a mapping with ``name`` and parameters."""
     exploration: float = Field(0.05, ge=0, le=1)
@@ -79,6 +85,8 @@ class Settings(Part):
     """Who joins the answers: an agent's name, or a mapping."""
     accept_at: float = Field(0.5, ge=0, le=1)
     """A verified answer below this is tried once more, then handed over as degraded; 0: never."""
+    planner: Written = "one"
+    """Who splits words into tasks: ``one`` task, or your own as ``module:NAME``."""
     feedback_weights: FeedbackWeights = FeedbackWeights()
     """How much a word of each kind of source weighs in learning."""
     objective: ObjectiveSettings = ObjectiveSettings()
@@ -98,6 +106,20 @@ class Settings(Part):
         except LedgerError as e:
             raise ValueError(f"{e}; {e.hint}") from None
         return value
+
+
+def settings_of(**values: Any) -> Settings:
+    """Settings of values that somebody gave in Python.
+
+    Raises:
+        ConfigError: a name or number that is not accepted; names the field.
+    """
+    try:
+        return Settings(**values)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(first["msg"].removeprefix("Value error, "), field=where) from None
 
 
 class Origin(Part):
@@ -138,7 +160,7 @@ def load_settings(
     except ValidationError as e:
         bad = tuple(str(p) for p in e.errors()[0]["loc"])
         if bad in from_env:
-            doc = Document({}, PREFIX + "__".join(bad).upper())
+            doc = Document(data, PREFIX + "__".join(bad).upper())
         raise problem(Settings, doc, e, ConfigError) from None
     if file:
         settings = _resolve(settings, file.parent)

@@ -7,19 +7,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from agentroute.errors import RoutingError
+from agentroute.errors import NoCandidateError, RoutingError
+from agentroute.execution.answer.teams import DEFAULT_REFINER, join_team
 from agentroute.execution.calls.asking import Asking
 from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.decider import Ask, Decider, Ruling
 from agentroute.execution.history import APPROVAL_NEEDED, stored_reply
 from agentroute.execution.moves import PATIENCE_S, Move, next_move
 from agentroute.execution.progress import Assignment, Run
-from agentroute.execution.results import TaskOutcome, join_team
+from agentroute.execution.results import TaskOutcome
 from agentroute.model.calls import AgentReply, handed_over
 from agentroute.model.decisions import Decision
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Outcome
+from agentroute.model.plans import AgentUse
 from agentroute.registry.registry import Registry
 
 
@@ -33,10 +35,18 @@ class Waiting:
 class Attempts:
     """Runs one task to its end. Agents' failures come back as outcomes, never as exceptions."""
 
-    def __init__(self, decider: Decider, caller: Caller, registry: Registry) -> None:
+    def __init__(
+        self, decider: Decider, caller: Caller, registry: Registry, refine: AgentUse | None = None
+    ) -> None:
         self._decider, self._registry = decider, registry
+        self._refine = refine or DEFAULT_REFINER
         self._ask = Asking(caller, registry, decider.ledger)
         self.beside: set[asyncio.Task[None]] = set()
+
+    @property
+    def decider(self) -> Decider:
+        """Who writes decisions down."""
+        return self._decider
 
     async def __call__(self, run: Run, work: Assignment) -> TaskOutcome | Waiting:
         """The task's outcome, or ``Waiting`` for a human.
@@ -57,10 +67,10 @@ class Attempts:
                 move = self._instead(run, work, move, failed, barred)
                 if move is not None and await self._may_wait(run, move):
                     continue
-                said.append(f"task '{work.task.id}': {e}")
-                return _over(work, "failed", failed, said, attempt - 1)
+                return _over(work, "failed", failed, _unable(work, said, failed, e), attempt - 1)
             decision = ruling.decision
             try:
+                run.check_rows()
                 if decision.status == "abstained":
                     said.append(f"task '{work.task.id}': nobody was called ({decision.reason})")
                     return _over(work, "abstained", failed, said, attempt, decision)
@@ -131,7 +141,7 @@ class Attempts:
         if work.kind != "route":
             agent = move.only or ""
             decision = await self._decider.record(
-                run.history, work.kind, (agent,), attempt=attempt,
+                run.history, work.kind, (agent,), task_id=work.about, attempt=attempt,
                 policy=move.policy, reason=move.reason,
             )  # fmt: skip
             return Ruling(decision)
@@ -145,9 +155,11 @@ class Attempts:
             only=move.only,
             policy=move.policy,
             reason=move.reason,
-            budget_left_usd=run.budget.left_usd,
+            budget_left_usd=run.purse(work).left_usd,
+            left_s=run.left_s,
         )
         ruling = await self._decider.route(ask, run.rules, run.history)
+        run.purse(work).spend(ruling.cost_usd)
         if not ruling.known:
             d = ruling.decision
             run.emit(
@@ -197,7 +209,9 @@ class Attempts:
 
     async def _recall(self, o: Outcome) -> Called:
         reply = stored_reply(self._decider.ledger, o.reply)
-        error = o.error or (None if reply is not None else "the stored reply was erased")
+        error = o.error or (
+            None if reply is not None else "the stored reply was erased or cannot be read"
+        )
         timed_out = bool(error and error.startswith("no answer within"))
         return Called(o.agent, reply, error, o.latency_s, o.cost_usd, o.tokens, timed_out=timed_out)
 
@@ -213,11 +227,21 @@ class Attempts:
         self, run: Run, work: Assignment, decision: Decision, good: dict[str, AgentReply],
         failed: list[list[Called]], said: list[str],
     ) -> TaskOutcome:  # fmt: skip
-        reply = join_team(good)
+        reply = next(iter(good.values()))
+        if len(good) > 1:
+            use = run.plan.refine or self._refine
+            there = use if use.name in self._registry else None
+            reply, more = await join_team(self, run, work, decision, good, there)
+            said = [*said, *more]
         if decision.attempt > work.attempt and set(good) == {c.agent for c in failed[-1]}:
             said = []  # the same agent did it at another try: nothing is missing from the answer
         elif failed:
             said.append(f"task '{work.task.id}': {', '.join(good)} answered instead")
+        said += [
+            f"task '{work.task.id}': the answer of {agent} is not whole: {r.incomplete}"
+            for agent, r in good.items()
+            if r.incomplete
+        ]
         return TaskOutcome(
             task_id=work.task.id,
             status="abstained" if reply.abstained else "ok",
@@ -237,6 +261,21 @@ def _first(work: Assignment) -> Move:
         return Move(reason=work.reason)
     policy = "pinned" if work.kind == "route" else "named"
     return Move(work.agent, policy, work.reason or f"{policy} by the graph or the settings")
+
+
+_PASSING = ("circuit breaker is open", "expected cost exceeds the budget left")
+
+
+def _unable(
+    work: Assignment, said: list[str], failed: list[list[Called]], e: RoutingError
+) -> list[str]:
+    """What was said, and why it ends here: after a failure that is no failure of its own."""
+    if not failed or not said or not isinstance(e, NoCandidateError):
+        return [*said, f"task '{work.task.id}': {e}"]
+    busy = [f"{who}: {why}" for who, why in e.excluded.items() if why in _PASSING]
+    why = f" ({'; '.join(busy)})" if busy else ""
+    before = [words for words in said if words != said[-1]]
+    return [*before, f"{said[-1]}; nobody else can do it{why}"]
 
 
 def _agents(failed: list[list[Called]], more: Iterable[str] = ()) -> tuple[str, ...]:

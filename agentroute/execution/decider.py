@@ -7,23 +7,28 @@ their own with propensity 1, and say why.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import time
 from typing import Any
 
+from agentroute.adapters.untrusted import words_of
 from agentroute.choosing.decide import Choice
 from agentroute.choosing.depth import Depth, Fixed
 from agentroute.choosing.policy import Policy
-from agentroute.errors import NoCandidateError
+from agentroute.errors import AgentRouteError, NoCandidateError, RoutingError
 from agentroute.execution.history import History
+from agentroute.features.text import encoded
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
+from agentroute.model.calls import Usage
 from agentroute.model.candidates import CardSet, Request
 from agentroute.model.decisions import Decision, DecisionRecord, Kind
 from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.objective import Objective
+from agentroute.model.outcomes import EMBEDDERS, ROUTERS, Outcome
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
@@ -53,29 +58,27 @@ class Ask:
     policy: str = ""
     reason: str = ""
     budget_left_usd: float | None = None
+    left_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """A committed decision, and the shadow agents that run beside it."""
+    """A committed decision, the shadow agents that run beside it, what deciding itself cost."""
 
     decision: Decision
     shadows: tuple[str, ...] = ()
     known: bool = False
+    cost_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How this run chooses: policy, depth, objective and seed.
-
-    ``version`` is the policy's state, ``<sha256>@<folded>``.
-    """
+    """How this run chooses: policy, depth, objective and seed."""
 
     policy: Policy
     depth: Depth = ONE
     objective: Objective = EQUAL
     seed: int = 0
-    version: str = "@0"
 
 
 class Decider:
@@ -113,16 +116,51 @@ class Decider:
         if known is not None:
             self._in_flight(known)
             return Ruling(known, known=True)
-        who = self._eligible(ask)
-        request = self._request(ask, who, rules.objective)
-        if ask.only is not None:
-            record = self._forced(ask, request, who, rules, history.run_id)
-        else:
-            record = await self._chosen(ask, request, who, rules, history.run_id)
-        decision = await self._commit(record, history)
-        self._in_flight(decision)
+        while True:
+            who = self._eligible(ask)
+            request = await self._request(ask, who, rules.objective)
+            if ask.only is not None:
+                record = self._forced(ask, request, who, rules, history.run_id)
+            else:
+                record = await self._chosen(ask, request, who, rules, history.run_id)
+            # Others may have decided while a router waited: one of them tries who is half open.
+            if not any(map(self._registry.live.is_probed, record.decision.chosen)):
+                break
+        self._in_flight(record.decision)
+        try:
+            decision = await self._commit(record, history)
+        except BaseException:
+            for agent in record.decision.chosen:
+                self._registry.live.settled(agent)
+            raise
         shadows = who.candidates.cards.names[who.shadow_rows] if decision.chosen else ()
-        return Ruling(decision, tuple(map(str, shadows)))
+        cost_usd = self._book(record, history)
+        return Ruling(decision, tuple(map(str, shadows)), cost_usd=cost_usd)
+
+    def _book(self, record: DecisionRecord, history: History) -> float:
+        """Outcomes of the decision for what its router's model calls and a remote embedder used.
+
+        The dollars. An embedder's use is booked with the next decision, whichever it was for.
+        """
+        took = getattr(self._embedder, "take_usage", None)
+        scores, policy = record.scores, record.decision.policy
+        used = {f"{ROUTERS}{policy}": scores.usage if scores is not None else None}
+        if took is not None:
+            used[f"{EMBEDDERS}{self._embedder.id}"] = took()
+        return sum(
+            self._booked(record.decision.id, who, usage, history)
+            for who, usage in used.items()
+            if usage is not None and (usage.tokens or usage.cost_usd)
+        )
+
+    def _booked(self, decision_id: str, who: str, usage: Usage, history: History) -> float:
+        outcome = Outcome(
+            decision_id=decision_id, agent=who, cost_usd=usage.cost_usd or 0.0,
+            tokens=usage.tokens,
+        )  # fmt: skip
+        self.ledger.append(outcome)
+        history.finished(outcome)
+        return outcome.cost_usd
 
     def _in_flight(self, decision: Decision) -> None:
         """Until the caller settles it, also where an earlier life of the run decided."""
@@ -173,15 +211,19 @@ class Decider:
             raise NoCandidateError(ask.task.id, who.excluded(), hint=hint)
         return who
 
-    def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
-        bounds = self._registry.live.bounds(who.candidates.cards)
+    async def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
+        if objective.cost or objective.latency:
+            bounds = self._registry.live.bounds(who.candidates.cards)
+            objective = replace(objective, bounds=bounds)
         return Request(
             task=ask.task,
-            embedding=self._embedder.encode([ask.task.prompt])[0],
+            embedding=(await encoded(self._embedder, [ask.task.prompt]))[0],
             candidates=who.candidates,
-            objective=replace(objective, bounds=bounds),
+            objective=objective,
             upstream=ask.upstream,
             stage=ask.stage,
+            patience_s=ask.left_s,
+            budget_usd=ask.budget_left_usd,
         )
 
     def _forced(
@@ -197,18 +239,36 @@ class Decider:
     async def _chosen(
         self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
     ) -> DecisionRecord:
-        scores = await rules.policy.scores(request)
+        scores, version = await self._scores(ask, request, rules)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)
         nobody = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
         said = "; ".join(filter(None, (ask.reason, nobody, why)))
         decision = self._decision(
             run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt,
-            policy=rules.policy.name, policy_version=rules.version, status=choice.status,
+            policy=rules.policy.name, policy_version=version, status=choice.status,
             chosen=names, propensity=choice.propensity, reason=said, seed=rules.seed,
         )  # fmt: skip
         context = {"depth": {"policy": rules.depth.name, "k": len(names), "reason": why}}
         return _record(decision, request, who, scores, choice, context)
+
+    async def _scores(self, ask: Ask, request: Request, rules: Rules) -> tuple[Scores, str]:
+        """The opinion and its version, before the run's deadline; a failure is the task's.
+
+        Raises:
+            RoutingError: it was late, or raised.
+        """
+        name = rules.policy.name
+        try:
+            async with asyncio.timeout(ask.left_s):
+                (scores,), version = await rules.policy.versioned([request])
+                return scores, version
+        except TimeoutError:
+            raise RoutingError(f"router '{name}' was not done by the run's deadline") from None
+        except AgentRouteError:
+            raise
+        except Exception as e:
+            raise RoutingError(f"router '{name}' failed: {words_of(e)}") from e
 
     def _draw(
         self, ask: Ask, request: Request, scores: Scores, rules: Rules, run_id: str

@@ -2,70 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from time import time
 
 from agentroute.adapters.client import endpoint_configured
+from agentroute.choosing.decide import Choice
 from agentroute.choosing.policy import Policy
 from agentroute.errors import NoCandidateError
 from agentroute.execution.decider import Rules
 from agentroute.execution.found import RouteFound, route_found
+from agentroute.features.text import encoded
 from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import Request
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import keyed_rng, uuid7
+from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
 from agentroute.registry.nobody import nobody_fits, skill_hint
 from agentroute.registry.registry import Registry
 
 
-async def dry_run(
-    task: Task, registry: Registry, embedder: Embedder, policy: Policy, rules: Rules, *, k: int = 1
-) -> RouteFound:
-    """Who would be asked for ``task``; calls and records nothing.
+async def dry_runs(
+    tasks: Sequence[Task],
+    registry: Registry,
+    embedder: Embedder,
+    policy: Policy,
+    rules: Rules,
+    *,
+    k: int | None = None,
+    top: int | None = None,
+) -> list[RouteFound]:
+    """Who would be asked for each task, scored together; calls and records nothing.
+
+    ``k`` agents each, None as ``rules.depth`` says. ``top`` of the ranked are listed, None for all.
 
     Raises:
-        NoCandidateError: nobody is eligible; says why.
+        NoCandidateError: nobody is eligible for one of them; says why.
     """
-    who = eligible(
-        registry.cardset(embedder),
-        registry.live,
-        task,
-        only=task.agent,
-        chat_ready=endpoint_configured(),
-        now_s=time(),
-    )
-    if not len(who.candidates):
-        hint = skill_hint(task, who.candidates.cards.cards)
-        raise NoCandidateError(task.id, who.excluded(), hint=hint)
-    request = _request(task, who, registry, embedder, rules)
-    rng = keyed_rng(rules.seed, "dry run", task.id, "route", 1)
-    scores, choice = await policy.choose(request, k=k, rng=rng)
+    chat_ready, cards = endpoint_configured(), registry.cardset(embedder)
+    who = [
+        eligible(cards, registry.live, task, only=task.agent, chat_ready=chat_ready, now_s=time())
+        for task in tasks
+    ]
+    for task, w in zip(tasks, who, strict=True):
+        if not len(w.candidates):
+            hint = skill_hint(task, w.candidates.cards.cards)
+            raise NoCandidateError(task.id, w.excluded(), hint=hint)
+    embedded = await encoded(embedder, [t.prompt for t in tasks])
+    objective = rules.objective
+    if objective.cost or objective.latency:
+        objective = replace(objective, bounds=registry.live.bounds(cards))
+    requests = [
+        Request(task, e, w.candidates, objective)
+        for task, e, w in zip(tasks, embedded, who, strict=True)
+    ]
+    await policy.learned.catch_up()
+    scores, version = await policy.versioned(requests)
+    return [
+        _found(request, s, version, policy, rules, w, k, top)
+        for request, s, w in zip(requests, scores, who, strict=True)
+    ]
+
+
+def _found(
+    request: Request,
+    scores: Scores,
+    version: str,
+    policy: Policy,
+    rules: Rules,
+    who: Eligible,
+    k: int | None,
+    top: int | None,
+) -> RouteFound:
+    task = request.task
+
+    def draw(k: int) -> Choice:
+        rng = keyed_rng(rules.seed, "dry run", task.id, "route", 1)
+        return policy.decide(request, scores, k=k, rng=rng)
+
+    choice, why = draw(k or 1), ""
+    if k is None:
+        k, why = rules.depth.how_many(scores, choice)
+        choice = choice if k == 1 or not choice.positions else draw(k)
+    said = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
     decision = Decision(
         id=uuid7(),
         run_id="dry run",
         task_id=task.id,
         kind="route",
         policy=policy.name,
-        policy_version=rules.version,
+        policy_version=version,
         status=choice.status,
         chosen=tuple(str(request.candidates.names[i]) for i in choice.positions),
         propensity=choice.propensity,
-        reason=nobody_fits(request, who) if choice.status == "abstained" else scores.reason,
+        reason="; ".join(filter(None, (said, why))),
         seed=rules.seed,
     )
     record = DecisionRecord(decision, request, scores, choice.propensities)
-    return route_found(record, who.excluded())
-
-
-def _request(
-    task: Task, who: Eligible, registry: Registry, embedder: Embedder, rules: Rules
-) -> Request:
-    bounds = registry.live.bounds(who.candidates.cards)
-    return Request(
-        task=task,
-        embedding=embedder.encode([task.prompt])[0],
-        candidates=who.candidates,
-        objective=replace(rules.objective, bounds=bounds),
-    )
+    return route_found(record, who.excluded(), top=top)

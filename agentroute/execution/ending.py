@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import UnknownAgentError
+from agentroute.execution.answer.teams import DEFAULT_REFINER
 from agentroute.execution.attempts import Attempts, Waiting
 from agentroute.execution.judging import sheet
 from agentroute.execution.progress import Assignment, Run
@@ -21,9 +23,10 @@ from agentroute.model.outcomes import Feedback
 from agentroute.model.plans import AgentUse, FailWhen
 from agentroute.model.runs import RunStatus
 from agentroute.model.tasks import Task
+from agentroute.refining.joining import by_item, join
 from agentroute.registry.registry import Registry
 
-DEFAULT_REFINER = AgentUse(name="refiner")
+_ITEM = re.compile(r"(.+)\[\d+\]")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,11 @@ class Finisher:
         self._refine = refine
 
     async def join(self, run: Run) -> Ending:
-        """The answer: a single terminal reply passes through, several go to the refiner."""
+        """The answer: a single terminal reply passes through, several go to the refiner.
+
+        Items of one ``foreach`` are listed in order, unless the graph or the settings name another
+        refiner: they answer different questions. Where there is no ``refiner``, its rules join.
+        """
         ends = terminal(run)
         replies = {v: o.reply for v, o in ends.items() if o.reply is not None}
         if not replies:
@@ -63,15 +70,30 @@ class Finisher:
         if len(ends) == 1:
             return Ending(next(iter(replies.values())))
         use = run.plan.refine or self._refine
+        brief = self._brief(run, ends)
+        if run.plan.refine is None and use == DEFAULT_REFINER:
+            joined = _listed_by_item(replies, brief)
+            if joined is None and use.name not in self._registry:
+                joined = join(replies, prompts=brief["prompts"]), "no agent is called 'refiner'"
+            if joined is not None:
+                return await self._ruled(run, *joined)
         if use.name not in self._registry:
             words = f"no agent is called '{use.name}': the replies are listed, not joined"
             return Ending(listed(replies), (words,))
-        out = await self._special(run, "refine", use, replies, self._brief(run, ends))
+        out = await self._special(run, "refine", use, replies, brief)
         said = out.said
         if out.reply is None:
             return Ending(listed(replies), (*said, "the replies are listed, not joined"))
         run.emit("refine.finished", agent=use.name)
         return Ending(out.reply, said)
+
+    async def _ruled(self, run: Run, reply: AgentReply, why: str) -> Ending:
+        """Joined by rule, without a call: the row says so."""
+        await self._attempts.decider.record(
+            run.history, "refine", (), policy="rule", reason=f"joined by rule: {why}", wait=False
+        )
+        run.emit("refine.finished", rule=why)
+        return Ending(reply)
 
     def _brief(self, run: Run, ends: Mapping[str, TaskOutcome]) -> dict[str, Any]:
         """What a refiner is told besides the replies: who made them, what is missing."""
@@ -186,6 +208,18 @@ class Finisher:
             if d.task_id == task_id and d.kind == "route" and (agent is None or agent in d.chosen)
         ]
         return max(rows, key=lambda d: d.attempt).id if rows else last
+
+
+def _listed_by_item(
+    replies: Mapping[str, AgentReply], brief: Mapping[str, Any]
+) -> tuple[AgentReply, str] | None:
+    """The items of one ``foreach`` as a list, and why; None where these are no such items."""
+    found = {v: _ITEM.fullmatch(v) for v in brief["agents"]}
+    names = {m[1] for m in found.values() if m}
+    if len(names) != 1 or not all(found.values()):
+        return None
+    reply = by_item(replies, brief["prompts"], missing=brief["missing"])
+    return reply, f"each item of '{names.pop()}' is a question of its own"
 
 
 def _first_attempt(run: Run, kind: Any, agent: str) -> int:

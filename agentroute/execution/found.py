@@ -36,6 +36,9 @@ class RouteFound(Part):
     reason: str
     out_of_scope: float
     ranked: tuple[Ranked, ...]
+    """The candidates, best first; of many tasks at once the best of them and the chosen."""
+    candidates: int
+    """How many there were."""
     excluded: dict[str, str]
 
     def why_not(self, agent: str) -> str:
@@ -45,6 +48,8 @@ class RouteFound(Part):
         if agent in self.excluded:
             return f"{agent} was not a candidate: {self.excluded[agent]}"
         row = next((r for r in self.ranked if r.agent == agent), None)
+        if row is None and self.candidates > len(self.ranked):
+            return f"{agent} is not among the {len(self.ranked)} that are listed"
         if row is None:
             return f"{agent} is not registered"
         if row.mean is None:
@@ -69,8 +74,10 @@ def _behind(row: Ranked, best: Ranked) -> str:
     )
 
 
-def route_found(record: DecisionRecord, excluded: dict[str, str]) -> RouteFound:
-    """A decision record as something to read, best first."""
+def route_found(
+    record: DecisionRecord, excluded: dict[str, str], *, top: int | None = None
+) -> RouteFound:
+    """A decision record as something to read, best first: the chosen and the best ``top``."""
     request, scores, d = record.request, record.scores, record.decision
     assert request is not None
     names = request.candidates.names
@@ -84,7 +91,7 @@ def route_found(record: DecisionRecord, excluded: dict[str, str]) -> RouteFound:
             propensity=float(p[i]),
             terms={} if scores is None else _terms(scores.terms, i),
         )
-        for i in range(n)
+        for i in (range(n) if top is None else _best(record, top))
     ]
     return RouteFound(
         task=request.task.prompt,
@@ -95,8 +102,21 @@ def route_found(record: DecisionRecord, excluded: dict[str, str]) -> RouteFound:
         reason=d.reason,
         out_of_scope=0.0 if scores is None else float(scores.out_of_scope),
         ranked=tuple(sorted(ranked, key=lambda r: -r.total)),
+        candidates=n,
         excluded=excluded,
     )
+
+
+def _best(record: DecisionRecord, top: int) -> list[int]:
+    """Positions of the best ``top``, and of the chosen."""
+    request, scores = record.request, record.scores
+    assert request is not None
+    assert scores is not None
+    total = np.nan_to_num(scores.mean + scores.bonus, nan=-np.inf)
+    best = np.argsort(-total, kind="stable")[:top].tolist()
+    names = request.candidates.names[best]
+    late = [a for a in record.decision.chosen if a not in names]
+    return [*best, *(int(np.flatnonzero(request.candidates.names == a)[0]) for a in late)]
 
 
 def _finite(x: float) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+import orjson
+
 from agentroute.errors import ExecutionError
 from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentReply
@@ -28,8 +30,10 @@ class History:
         self.run_id = run_id
         self._decisions: dict[tuple[str, str, int], Decision] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = defaultdict(dict)
+        self._shadows: dict[str, dict[str, Outcome]] = defaultdict(dict)
         self.answers: dict[str, bool] = {}
         self.questions: dict[str, str] = {}
+        self._asked: dict[str, Note] = {}
 
     @classmethod
     def load(cls, ledger: Ledger, run_id: str) -> History:
@@ -49,16 +53,25 @@ class History:
         self._decisions.setdefault(key, decision)
 
     def finished(self, outcome: Outcome) -> None:
-        """An outcome was recorded; shadows do not count."""
-        if not outcome.shadow:
+        """An outcome was recorded; a shadow's counts for its money alone."""
+        if outcome.shadow:
+            self._shadows[outcome.decision_id].setdefault(outcome.agent, outcome)
+        else:
             self._outcomes[outcome.decision_id].setdefault(outcome.agent, outcome)
 
     def noted(self, note: Note) -> None:
         """An approval was asked for or answered."""
         if note.type == APPROVAL_NEEDED:
             self.questions[note.data["task_id"]] = note.data["approval_id"]
+            self._asked[note.data["approval_id"]] = note
         elif note.type == APPROVAL_ANSWERED:
             self.answers[note.data["approval_id"]] = bool(note.data["approved"])
+
+    @property
+    def waiting(self) -> dict[str, tuple[str, ...]]:
+        """Task to the agents that an approval was asked for and not answered yet."""
+        open_ = [n.data for a, n in self._asked.items() if a not in self.answers]
+        return {str(d["task_id"]): tuple(d["agents"]) for d in open_}
 
     def decision(self, task_id: str, kind: Kind, attempt: int) -> Decision | None:
         """The decision of that key, if it was made."""
@@ -75,8 +88,17 @@ class History:
 
     @property
     def spent_usd(self) -> float:
-        """Dollars of all recorded calls."""
-        return sum(o.cost_usd for o in self.all_outcomes)
+        """Dollars of all recorded calls, shadows' too."""
+        return sum(self._cost_usd(d) for d in {*self._outcomes, *self._shadows})
+
+    def spent_on_usd(self, task_id: str) -> float:
+        """Dollars of the recorded calls for one task's decisions."""
+        rows = self._decisions.values()
+        return sum(self._cost_usd(d.id) for d in rows if d.task_id == task_id)
+
+    def _cost_usd(self, decision_id: str) -> float:
+        made = (self._outcomes.get(decision_id, {}), self._shadows.get(decision_id, {}))
+        return sum(o.cost_usd for by in made for o in by.values())
 
     @property
     def all_outcomes(self) -> tuple[Outcome, ...]:
@@ -92,7 +114,10 @@ class History:
 def stored_reply(ledger: Ledger, sha: str | None) -> AgentReply | None:
     """The reply stored under ``sha``, or None where there is none or its text was erased."""
     text = ledger.text(sha) if sha else None
-    return None if text is None else AgentReply.model_validate_json(text)
+    try:
+        return None if text is None else AgentReply.model_validate(orjson.loads(text))
+    except (ValueError, RecursionError):  # of another release, or not to be read
+        return None
 
 
 def answer(ledger: Ledger, history: History, approvals: Mapping[str, bool]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from agentroute.execution.budget import Budget
 from agentroute.execution.decider import Rules
 from agentroute.execution.history import History
 from agentroute.execution.results import TaskOutcome
+from agentroute.ledger import Ticket
 from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import Kind
 from agentroute.model.events import Emit, Event, EventType
@@ -30,7 +31,8 @@ class Assignment:
     """One task as it is handed to the loop.
 
     ``agent`` is a fixed one (pinned, refiner, verifier); ``attempt`` the number of the first
-    attempt; ``exclude`` agents that a lead wants left out.
+    attempt; ``exclude`` agents that a lead wants left out; ``about`` the task whose team is joined,
+    '' for the run's own refining and verifying.
     """
 
     task: Task
@@ -43,11 +45,12 @@ class Assignment:
     attempt: int = 1
     exclude: tuple[str, ...] = ()
     reason: str = ""
+    about: str = ""
 
     @property
     def row(self) -> str:
         """The task id of its decisions; '' for the run's own kinds."""
-        return self.task.id if self.kind == "route" else ""
+        return self.task.id if self.kind == "route" else self.about
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Run:
 
     ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
     asked; ``calls`` maps a call id to what it used; ``uses`` counts how often this life of the run
-    turned to an agent for a kind of its own (refine, verify).
+    turned to an agent for a kind of its own (refine, verify); ``outstanding`` are the outcome rows
+    that nobody has waited for yet, oldest first.
     """
 
     run_id: str
@@ -86,6 +90,8 @@ class Run:
     verify: bool = True
     accept_at: float = 0.5
     uses: Counter[tuple[str, str]] = field(default_factory=Counter)
+    purses: dict[str, Budget] = field(default_factory=dict)
+    outstanding: deque[Ticket] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.graph: TaskGraph = self.plan.graph()
@@ -95,6 +101,26 @@ class Run:
     def left_s(self) -> float:
         """Seconds until the run's deadline; may be negative."""
         return self.deadline - time.monotonic()
+
+    def check_rows(self) -> None:
+        """Say what kept an outcome out of the ledger, before anybody else is called.
+
+        Rows are committed in order, so a decision's commit covers all outcomes before it.
+
+        Raises:
+            LedgerError: an outcome of this run was not recorded.
+        """
+        while self.outstanding and self.outstanding[0].done:
+            self.outstanding.popleft().result()
+
+    async def recorded(self) -> None:
+        """Return when every outcome so far is on the disk.
+
+        Raises:
+            LedgerError: one of them was not recorded.
+        """
+        while self.outstanding:
+            await self.outstanding.popleft()
 
     @property
     def in_order(self) -> list[TaskOutcome]:
@@ -115,6 +141,16 @@ class Run:
                 listen(event)
             except Exception:
                 log.exception("a listener of run %s failed on %s", self.run_id, type)
+
+    def purse(self, work: Assignment) -> Budget:
+        """What the calls of a task are paid from: its own budget inside the run's, or the run's."""
+        task = work.task
+        if work.kind != "route" or task.budget_usd is None:
+            return self.budget
+        if task.id not in self.purses:
+            spent = self.history.spent_on_usd(task.id)
+            self.purses[task.id] = Budget(task.budget_usd, spent_usd=spent, within=self.budget)
+        return self.purses[task.id]
 
     def folder(self, task_id: str, attempt: int, agent: str) -> Path:
         """A call's own folder: two calls never share one, whatever their names are made of."""

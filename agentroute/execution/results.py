@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,19 +66,6 @@ class TaskOutcome:
         )
 
 
-def join_team(replies: dict[str, AgentReply]) -> AgentReply:
-    """The replies of a team as one, each under its agent's name; one alone passes through.
-
-    Members that abstain are left out unless all do. ``data.team`` keeps each member's own.
-    """
-    if len(replies) == 1:
-        return next(iter(replies.values()))
-    speaking = {a: r for a, r in replies.items() if not r.abstained}
-    shown = speaking or replies
-    return AgentReply(
-        text="\n\n".join(f"{agent}:\n{r.text}" for agent, r in shown.items()),
-        data={"team": {a: {"text": r.text, "data": r.data} for a, r in shown.items()}},
-        artifacts=tuple(x for r in shown.values() for x in r.artifacts),
-        citations=tuple(x for r in shown.values() for x in r.citations),
-        abstained=not speaking,
-    )
+def speaking(replies: Mapping[str, AgentReply]) -> dict[str, AgentReply]:
+    """The members of a team that do not abstain."""
+    return {a: r for a, r in replies.items() if not r.abstained}

@@ -12,12 +12,13 @@ from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.acceptance import Acceptance, Judged
 from agentroute.execution.answer.output import named, writable
 from agentroute.execution.answer.summary import summarise
+from agentroute.execution.answer.teams import DEFAULT_REFINER
 from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Caller, ChatFactory
 from agentroute.execution.calls.pool import WorkerPool
 from agentroute.execution.decider import Decider, Rules
-from agentroute.execution.ending import DEFAULT_REFINER, Ending, Finisher
+from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.history import History, answer
 from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.host import HostGraphs
@@ -59,7 +60,7 @@ class Executor:
         self._make_rules, self._bounds = make_rules, bounds or RunLimits()
         self._workroot, self._accept_at = workroot, accept_at
         self.pool = pool or WorkerPool()
-        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry)
+        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry, refine)
         self.runner = Runner(self._attempts)
         finisher = Finisher(self._attempts, registry, ledger, refine=refine or DEFAULT_REFINER)
         self._acceptance = Acceptance(self.runner, finisher, registry)
@@ -121,7 +122,7 @@ class Executor:
         spent, made = history.spent_usd, len(history.all_outcomes)
         if self._workroot is None:
             self._workroot = Path(tempfile.mkdtemp(prefix="agentroute-"))
-        writable(self._workroot / run_id)
+        writable(self._workroot)
         return Run(
             run_id=run_id,
             plan=plan,
@@ -134,14 +135,18 @@ class Executor:
         )
 
     async def start(self, run: Run) -> None:
-        """The run's first rows, once a run: start, plan, topology with all its numbers."""
+        """The run's first rows, once a run: start, plan, topology with all its numbers.
+
+        What was recorded before is learned first.
+        """
+        await run.rules.policy.learned.catch_up()
         plan, c = run.plan, run.plan.choice
         if run.history.decision("", "topology", 1) is None:
             sha = self._ledger.put_text(plan.model_dump_json())
             data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
             self._note(run, "run.started", data)
             await self._decider.record(
-                run.history, "plan", (plan.name,), policy="graph", wait=False,
+                run.history, "plan", (plan.name,), policy=plan.planner or "graph", wait=False,
                 reason=f"{len(plan.tasks)} tasks", context={"plan": sha},
             )  # fmt: skip
             await self._decider.record(
@@ -149,6 +154,8 @@ class Executor:
                 reason=c.reason, context=c.model_dump(mode="json"),
             )  # fmt: skip
         run.emit("run.started", name=plan.name, tasks=len(plan.tasks))
+        if not run.listeners:
+            return  # nobody looks: the picture of the plan is not drawn
         run.emit(
             "plan.created", tasks=list(run.graph.order), topology=c.topology.value,
             reason=c.reason, mermaid=mermaid(plan),
@@ -166,6 +173,7 @@ class Executor:
             if result.verdict is not None:
                 data["verdict"] = result.verdict.model_dump()
             await self._note(run, "run.finished", data)
+            await run.recorded()
         run.emit("run.finished", status=result.status)
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 import zlib
@@ -11,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
-from agentroute.errors import ConfigError, MissingExtraError, did_you_mean
+from agentroute.config.plugins import PartKind, is_object
+from agentroute.config.settings import Settings
+from agentroute.errors import ConfigError, MissingExtraError
 from agentroute.model.arrays import F32
+from agentroute.model.arrays import MAX_CHARS as MAX_CHARS
 from agentroute.model.arrays import Embedder as Embedder
-
-MAX_CHARS = 20_000  # both embedders read this much of a text and no more
-
-
-def normalise(x: F32) -> F32:
-    """Rows scaled to length 1; rows of zeros stay zeros."""
-    n = np.linalg.norm(x, axis=-1, keepdims=True)
-    return (x / np.where(n > 0, n, 1.0)).astype(np.float32)
+from agentroute.model.arrays import normalise as normalise
+from agentroute.model.plans import AgentUse, Spec
 
 
 class WordLlamaEmbedder:
@@ -41,7 +40,11 @@ class WordLlamaEmbedder:
         """See ``Embedder.encode``. About 0.1 ms a short text."""
         out = np.zeros((len(texts), self.dim), np.float32)
         clipped = [t[:MAX_CHARS] for t in texts]
-        for i, enc in enumerate(self._tokenizer.encode_batch(clipped, add_special_tokens=False)):
+        if len(clipped) == 1:  # a batch of one would wake a pool of threads
+            found = [self._tokenizer.encode(clipped[0], add_special_tokens=False)]
+        else:
+            found = self._tokenizer.encode_batch(clipped, add_special_tokens=False)
+        for i, enc in enumerate(found):
             if enc.ids:
                 out[i] = self._table[enc.ids].mean(axis=0)
         return normalise(out)
@@ -104,18 +107,65 @@ def _grams(text: str) -> list[str]:
     return grams
 
 
-EMBEDDERS = ("wordllama", "hashing")
+EMBEDDERS = PartKind(
+    "embedder", "embedder", "agentroute.embedders",
+    own={
+        "wordllama": WordLlamaEmbedder,
+        "hashing": HashingEncoder,
+        "openai": "agentroute.adapters.vectors.endpoint:OpenAIEmbedder",
+        "sentence-transformers": "agentroute.features.localmodels:sentence_transformers",
+        "model2vec": "agentroute.features.localmodels:model2vec",
+        "fastembed": "agentroute.features.localmodels:fastembed",
+    },
+)  # fmt: skip
 
 
-@lru_cache(maxsize=4)
-def make_embedder(name: str = "wordllama") -> Embedder:
-    """The embedder of that name; the same object for the same name.
+def make_embedder(
+    spec: Spec | Embedder = "wordllama", *, trusted: bool = False, state: Path | None = None
+) -> Embedder:
+    """The embedder that ``spec`` names, with its parameters, or ``spec`` itself where it is one.
+
+    The same spec gives the same object. ``state`` is where one that is paid for keeps its vectors.
+    Only a ``trusted`` spec, from the user's own settings or Python, may name ``module:Class``.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: an unknown name or parameter, code from an untrusted spec, or no embedder.
+        MissingExtraError: it needs a library that is not installed.
     """
-    if name == "wordllama":
-        return WordLlamaEmbedder()
-    if name == "hashing":
-        return HashingEncoder()
-    raise ConfigError(f"unknown embedder '{name}'", hint=did_you_mean(name, EMBEDDERS))
+    if is_object(spec):
+        return _checked(spec)
+    use = AgentUse.of(spec, field="embedder")
+    if ":" in use.name and not trusted:
+        EMBEDDERS.find(use.name)  # says why not
+    return _made(orjson.dumps(use.written(), option=orjson.OPT_SORT_KEYS), state)
+
+
+def embedder_of(settings: Settings) -> Embedder:
+    """The embedder that a user's own settings name.
+
+    Raises:
+        ConfigError, MissingExtraError: see ``make_embedder``.
+    """
+    return make_embedder(settings.embedder, trusted=True, state=Path(settings.state))
+
+
+@lru_cache(maxsize=8)
+def _made(written: bytes, state: Path | None) -> Embedder:
+    use = AgentUse.of(orjson.loads(written), field="embedder")
+    make = EMBEDDERS.find(use.name, trusted=True)
+    return _checked(EMBEDDERS.make(use.name, make, use.params, offered={"state": state}), use.name)
+
+
+def _checked(embedder: object, name: str = "") -> Embedder:
+    hint = "agentroute.testing.check_embedder says what an embedder must do"
+    made: Embedder = EMBEDDERS.checked(
+        embedder, Embedder, name=name, lacks="id, dim or encode", hint=hint
+    )
+    return made
+
+
+async def encoded(embedder: Embedder, texts: Sequence[str]) -> F32:
+    """``embedder.encode(texts)``; one that waits for a network (``remote``) waits in a thread."""
+    if getattr(embedder, "remote", False):
+        return await asyncio.to_thread(embedder.encode, texts)
+    return embedder.encode(texts)

@@ -8,7 +8,7 @@ from agentroute.ledger import Ledger
 from agentroute.model.cards import Limits
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
-from agentroute.model.outcomes import Outcome
+from agentroute.model.outcomes import EMBEDDERS, ROUTERS, Outcome
 from agentroute.registry.registry import Registry
 
 RESET = "agent.reset"
@@ -26,7 +26,11 @@ def take_up(registry: Registry, ledger: Ledger) -> None:
     forgiven = {n.data["agent"]: int(n.data["seq"]) for n in ledger.notes("", RESET)}
     for row in ledger.last_outcomes(LATEST):
         o = row.value
-        if row.seq <= known or not isinstance(o, Outcome):
+        if (
+            row.seq <= known
+            or not isinstance(o, Outcome)
+            or o.agent.startswith((ROUTERS, EMBEDDERS))
+        ):
             continue
         limits = registry[o.agent].card.limits if o.agent in registry else Limits()
         live.observe(

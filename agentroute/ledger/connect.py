@@ -5,16 +5,73 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import quote
 
 from agentroute.config.paths import database_file
 from agentroute.errors import LedgerBusyError, LedgerError
 
 _POLL_S = 0.005
+CHECKPOINT_PAGES = 8_000  # 32 MB: a checkpoint costs a commit two syncs more
+CLOSING_MS = 200
+_FORK_WAIT_S = 5.0
+
+
+class OfOneProcess:
+    """Connections to a database, which a fork copies and must not use (SQLite's own rule).
+
+    No fork happens in the middle of a ``busy`` block. In the child ``forked`` is true, ``busy`` is
+    free, and the connections live on unused: closing them would let go of the parent's locks.
+    """
+
+    _all: ClassVar[weakref.WeakSet[OfOneProcess]] = weakref.WeakSet()
+    _inherited: ClassVar[list[OfOneProcess]] = []
+    _held: ClassVar[list[threading.Lock]] = []
+
+    def __init__(self) -> None:
+        self.forked = False
+        self.busy = threading.Lock()
+        self._all.add(self)
+
+    def refuse_a_fork(self) -> None:
+        """Raise ``LedgerError`` in a child of the process that opened it."""
+        if self.forked:
+            raise LedgerError(
+                "the ledger was opened before this process was forked",
+                hint="open it, or the Orchestrator, in each process after the fork",
+            )
+
+    def in_the_child(self) -> None:
+        """What else a child must do at once."""
+
+    @classmethod
+    def _before(cls) -> None:
+        cls._held = [o.busy for o in list(cls._all) if o.busy.acquire(timeout=_FORK_WAIT_S)]
+
+    @classmethod
+    def _in_parent(cls) -> None:
+        while cls._held:
+            cls._held.pop().release()
+
+    @classmethod
+    def _in_child(cls) -> None:
+        for one in list(cls._all):
+            one.busy, one.forked = threading.Lock(), True
+            cls._inherited.append(one)
+            one.in_the_child()
+
+
+os.register_at_fork(
+    before=OfOneProcess._before,
+    after_in_parent=OfOneProcess._in_parent,
+    after_in_child=OfOneProcess._in_child,
+)
 
 
 def ledger_path(url: str) -> Path:
@@ -24,12 +81,15 @@ def ledger_path(url: str) -> Path:
         LedgerError: see ``database_file``; or a folder that is not there.
     """
     path = database_file(url).absolute()
-    if not path.parent.is_dir():
-        raise LedgerError(
-            f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
-        )
-    if path.is_dir():
-        raise LedgerError(f"{path} is a folder", hint="name a file in it")
+    try:
+        if not path.parent.is_dir():
+            raise LedgerError(
+                f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
+            )
+        if path.is_dir():
+            raise LedgerError(f"{path} is a folder", hint="name a file in it")
+    except OSError as e:  # a name that no file can have
+        raise LedgerError(f"{path.name[:60]}: {e.strerror or e}", hint="check the path") from None
     return path
 
 
@@ -39,7 +99,18 @@ def open_writer(path: Path, wait_s: float) -> sqlite3.Connection:
     con.execute("PRAGMA journal_mode = WAL")
     con.execute("PRAGMA synchronous = FULL")
     con.execute("PRAGMA secure_delete = ON")
+    con.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     return con
+
+
+def checkpoint(con: sqlite3.Connection) -> None:
+    """Move all of the WAL into the file, so that the file alone is whole.
+
+    A reader of another process may be in the way: it is waited for a little, and then left to
+    whoever closes last.
+    """
+    con.execute(f"PRAGMA busy_timeout = {CLOSING_MS}")
+    con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def open_reader(path: Path, wait_s: float) -> sqlite3.Connection:

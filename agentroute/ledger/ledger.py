@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from agentroute.errors import LedgerError
+from agentroute.ledger import queries
 from agentroute.ledger.backup import backup
 from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.lease import Lease, take_lease
-from agentroute.ledger.reader import Reader
+from agentroute.ledger.queries import RunSummary
+from agentroute.ledger.reader import Reader, Skip
 from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
 from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
@@ -26,7 +28,6 @@ from agentroute.model.outcomes import Feedback, Outcome
 
 if TYPE_CHECKING:
     from agentroute.ledger.explaining.explanation import Explanation
-    from agentroute.ledger.queries import RunSummary
 
 DEFAULT_URL = "sqlite:///agentroute.db"
 _READ_ONLY = LedgerError("the ledger was opened read-only")
@@ -57,10 +58,10 @@ class Ledger:
             SchemaVersionError: written by a newer release.
         """
         path = ledger_path(url)
-        if read_only and not path.exists():
-            raise LedgerError(f"there is no ledger at {path}", hint="give another with --db")
         writer: Writer | None = None
         try:
+            if read_only and not path.exists():
+                raise LedgerError(f"there is no ledger at {path}", hint="give another with --db")
             writer = None if read_only else Writer(path, wait_s)
             return cls(writer, Reader(path, wait_s))
         except Exception as e:
@@ -147,35 +148,39 @@ class Ledger:
 
     def notes(self, run_id: str, type: str | None = None) -> list[Note]:
         """Events of a run, in order, of one type or of all."""
-        rows = self._reader.values("events", "run_id = ?", (run_id,))
-        notes = [r.value for r in rows if isinstance(r.value, Note)]
-        return [n for n in notes if type in (None, n.type)]
+        where, key = "run_id = ?", [run_id]
+        if type is not None:
+            where, key = f"{where} AND type = ?", [run_id, type]
+        rows = self._reader.values("events", where, key)
+        return [r.value for r in rows if isinstance(r.value, Note)]
 
     def runs(
         self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None
     ) -> list[RunSummary]:
         """The latest runs, newest first; ``before_seq`` (of the last one seen) pages on."""
-        from agentroute.ledger import queries  # SQLModel takes half a second to import
-
         return queries.runs(self._reader, limit=limit, status=status, before_seq=before_seq)
 
     def run(self, run_id: str) -> RunSummary:
         """What a run came to; ``UnknownRunError`` if there is none."""
-        from agentroute.ledger import queries
-
         return queries.run(self._reader, run_id)
 
     def run_rows(self, run_id: str) -> list[Row]:
         """Everything about a run with times, in order of ``seq``."""
-        from agentroute.ledger import queries
-
         return queries.run_rows(self._reader, run_id)
 
     def rows(
-        self, after_seq: int = 0, upto: int | None = None, *, tables: Sequence[str] = TABLES
+        self,
+        after_seq: int = 0,
+        upto: int | None = None,
+        *,
+        tables: Sequence[str] = TABLES,
+        skip: Skip | None = None,
     ) -> Iterator[Row]:
-        """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now."""
-        return self._reader.rows(after_seq, upto, tables)
+        """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now.
+
+        ``skip(seq, error)`` is told of a row that cannot be read; without it the error is raised.
+        """
+        return self._reader.rows(after_seq, upto, tables, skip)
 
     def about(self, decision: Decision) -> list[Row]:
         """Outcomes and feedback of a decision, also what was said of its run later, in order."""
@@ -212,6 +217,10 @@ class Ledger:
             LedgerError: it is missing.
         """
         return [str(name) for name in self._reader.cardset(blob_sha).names]
+
+    def erased_since(self, seq: int) -> bool:
+        """Whether any text or artefact was erased after the row ``seq``."""
+        return self._reader.erased_since(seq)
 
     def hash_at(self, seq: int) -> str | None:
         """The hex hash of the row ``seq``; None where there is none."""

@@ -1,34 +1,31 @@
-"""Questions that people ask of a ledger, as typed queries (SQLModel) that cannot write."""
+"""Questions that people ask of a ledger: runs in pages, and what each came to."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import create_engine
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import StaticPool
-from sqlmodel import Session, col, func, select, union_all
 
 from agentroute.errors import UnknownRunError
-from agentroute.ledger.connect import in_our_words
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.rows.decode import Row, decode_row
-from agentroute.ledger.tables import DecisionRow, EventRow, FeedbackRow, OutcomeRow
 
-UNFINISHED = "unfinished"
+UNFINISHED, WAITING = "unfinished", "waiting"
 _PAGE = 50
+_NO_END = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A line of ``runs ls``. ``status`` is ``unfinished`` until a note ``run.finished`` says more.
+    """A line of ``runs ls``. ``status`` is ``unfinished`` until a note ``run.finished`` says more,
+    or ``waiting`` where somebody must answer first.
 
-    ``score`` is the mean of all feedback on the run and its decisions, None where there is none;
-    ``about`` is the data of the note ``run.started``.
+    ``seq`` is the place of its start; ``score`` is the mean of all feedback on the run and its
+    decisions, None where there is none; ``about`` is the data of the note ``run.started``.
     """
 
     run_id: str
@@ -47,16 +44,14 @@ class RunSummary:
 
 
 @contextmanager
-def session(reader: Reader) -> Iterator[Session]:
-    """A SQLModel session on one of the reader's connections."""
+def snapshot(reader: Reader) -> Iterator[sqlite3.Connection]:
+    """One of the reader's connections, and the ledger as it is at this moment."""
     with reader.connection() as con:
-        # The pool hands out this one connection and must not close it: the reader keeps it.
-        engine = create_engine("sqlite://", creator=lambda: con, poolclass=StaticPool)
+        con.execute("BEGIN")
         try:
-            with Session(engine) as s:
-                yield s
-        except SQLAlchemyError as e:
-            raise in_our_words(getattr(e, "orig", None) or e, reader.path) from e
+            yield con
+        finally:
+            con.execute("COMMIT")
 
 
 def runs(
@@ -64,13 +59,11 @@ def runs(
 ) -> list[RunSummary]:
     """The latest runs, newest first; ``before_seq`` pages on from the last one's ``seq``."""
     found: list[RunSummary] = []
-    with session(reader) as s:
-        while len(found) < limit:
-            page = _run_ids(s, before_seq)
-            found += [r for r in _summaries(s, dict(page)) if status in (None, r.status)]
-            if len(page) < _PAGE:
-                break
-            before_seq = page[-1][1]
+    before = _NO_END if before_seq is None else before_seq
+    with snapshot(reader) as con:
+        while before > 1 and len(found) < limit:
+            page, before = _run_ids(con, before)
+            found += [r for r in _summaries(con, page) if status in (None, r.status)]
     return found[:limit]
 
 
@@ -80,58 +73,86 @@ def run(reader: Reader, run_id: str) -> RunSummary:
     Raises:
         UnknownRunError: there is none of that id.
     """
-    with session(reader) as s:
-        first = s.exec(select(func.min(_RUNS.c.seq)).where(_RUNS.c.run_id == run_id)).one()
+    with snapshot(reader) as con:
+        (first,) = con.execute(_FIRST_ROW, (run_id,)).fetchone()
         if first is None:
             raise UnknownRunError(
                 f"no run '{run_id}' is in the ledger", hint="see: agentroute runs ls"
             )
-        return _summaries(s, {run_id: first})[0]
+        start = con.execute(_START, (run_id,)).fetchone()
+        return _summaries(con, {run_id: start[0] or first})[0]
 
 
 def run_rows(reader: Reader, run_id: str) -> list[Row]:
     """Everything about a run in order of ``seq``: decisions, outcomes, feedback and events."""
-    ours = _decision_ids(run_id)
-    wanted: list[tuple[str, Any]] = [
-        ("decisions", select(DecisionRow.seq, DecisionRow.body).where(
-            DecisionRow.run_id == run_id)),
-        ("outcomes", select(OutcomeRow.seq, OutcomeRow.body).where(_outcome_of(run_id))),
-        ("feedback", select(FeedbackRow.seq, FeedbackRow.body).where(
-            (col(FeedbackRow.target_id) == run_id) | col(FeedbackRow.target_id).in_(ours))),
-        ("events", select(EventRow.seq, EventRow.body).where(EventRow.run_id == run_id)),
-    ]  # fmt: skip
-    with session(reader) as s:
-        rows = [decode_row(t, seq, body) for t, query in wanted for seq, body in s.exec(query)]
+    with snapshot(reader) as con:
+        rows = [
+            decode_row(table, seq, body)
+            for table, where in _OF_A_RUN.items()
+            for seq, body in con.execute(f"SELECT seq, body FROM {table} WHERE {where}", (run_id,))
+        ]
     return sorted(rows, key=lambda r: r.seq)
 
 
-_RUNS = union_all(
-    select(DecisionRow.run_id, DecisionRow.seq),
-    select(EventRow.run_id, EventRow.seq).where(EventRow.run_id != ""),
-).subquery()
+_OURS = "(SELECT id FROM decisions WHERE run_id = ?1)"
+_OF_A_RUN = {
+    "decisions": "run_id = ?1",
+    "outcomes": f"decision_id IN {_OURS}",
+    "feedback": f"target_id = ?1 OR target_id IN {_OURS}",
+    "events": "run_id = ?1",
+}
+
+# -- pages --------------------------------------------------------------------------------------
+
+_START = "SELECT min(seq) FROM events WHERE run_id = ? AND type = 'run.started'"
+_FIRST_ROW = (
+    "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM decisions WHERE run_id = ?1"
+    " UNION ALL SELECT min(seq) FROM events WHERE run_id = ?1)"
+)
+# By the index over (type, seq): a page costs what it shows, however long the ledger is.
+_STARTED = (
+    "SELECT run_id, seq FROM events AS e WHERE type = 'run.started' AND seq < ? AND NOT EXISTS ("
+    " SELECT 1 FROM events AS f WHERE f.run_id = e.run_id AND f.seq < e.seq AND f.type = e.type)"
+    " ORDER BY seq DESC LIMIT ?"
+)
+# Runs that somebody wrote down without a start, among the rows of the page.
+_UNSTARTED = (
+    "SELECT DISTINCT run_id FROM (SELECT run_id FROM decisions WHERE seq >= ?1 AND seq < ?2"
+    " UNION ALL SELECT run_id FROM events WHERE seq >= ?1 AND seq < ?2 AND run_id != '') AS r"
+    " WHERE NOT EXISTS (SELECT 1 FROM events AS s"
+    "  WHERE s.run_id = r.run_id AND s.type = 'run.started')"
+)
 
 
-def _run_ids(s: Session, before_seq: int | None) -> Sequence[tuple[str, int]]:
-    first = func.min(_RUNS.c.seq)
-    query = select(_RUNS.c.run_id, first).group_by(_RUNS.c.run_id)
-    if before_seq is not None:
-        query = query.having(first < before_seq)
-    return [(r, n) for r, n in s.exec(query.order_by(first.desc()).limit(_PAGE))]
+def _run_ids(con: sqlite3.Connection, before: int) -> tuple[dict[str, int], int]:
+    """The next runs (id -> seq of the start), newest first, and where the next page begins."""
+    page = dict(con.execute(_STARTED, (before, _PAGE)).fetchall())
+    low = min(page.values()) if len(page) == _PAGE else 1
+    for (run_id,) in con.execute(_UNSTARTED, (low, before)).fetchall():
+        (first,) = con.execute(_FIRST_ROW, (run_id,)).fetchone()
+        if low <= first < before:
+            page[run_id] = first
+    return dict(sorted(page.items(), key=lambda item: -item[1])), low
 
 
-def _summaries(s: Session, first: dict[str, int]) -> list[RunSummary]:
-    """The summaries of some runs (id -> first seq), a handful of queries for all of them."""
+# -- summaries ----------------------------------------------------------------------------------
+
+
+def _summaries(con: sqlite3.Connection, first: dict[str, int]) -> list[RunSummary]:
+    """The summaries of some runs (id -> seq), a handful of queries for all of them."""
     ids = list(first)
-    began = _times(s, list(first.values()))
-    started, finished = _notes(s, ids, "run.started"), _notes(s, ids, "run.finished")
-    decisions, calls, scores = _decisions(s, ids), _calls(s, ids), _scores(s, ids)
+    began = _times(con, list(first.values()))
+    started, finished = _notes(con, ids, "run.started"), _notes(con, ids, "run.finished")
+    decisions, calls, scores = _decisions(con, ids), _calls(con, ids), _scores(con, ids)
+    waiting = _waiting(con, [i for i in ids if i not in finished])
     out = []
     for run_id, seq in first.items():
         start, end, did = started.get(run_id), finished.get(run_id), calls.get(run_id, [])
         out.append(RunSummary(
             run_id=run_id, seq=seq, started_at=start[0] if start else began[seq],
             finished_at=end[0] if end else None,
-            status=end[1].get("status", "finished") if end else UNFINISHED,
+            status=end[1].get("status", "finished") if end
+            else WAITING if run_id in waiting else UNFINISHED,
             decisions=decisions.get(run_id, 0), calls=sum(c.n for c in did),
             failed=sum(c.failed for c in did), cost_usd=sum((c.cost for c in did), 0.0),
             tokens=sum(c.tokens for c in did), score=scores.get(run_id),
@@ -149,64 +170,74 @@ class _Calls(NamedTuple):
     tokens: int
 
 
-def _times(s: Session, seqs: list[int]) -> dict[int, str]:
+def _among(sql: str, con: sqlite3.Connection, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a query whose ``{}`` is the list of keys."""
+    return con.execute(sql.format(", ".join("?" * len(keys))), keys).fetchall()
+
+
+def _times(con: sqlite3.Connection, seqs: list[int]) -> dict[int, str]:
     """When rows were written, by seq."""
-    tables = (DecisionRow, EventRow)
-    queries = [select(t.seq, t.at).where(col(t.seq).in_(seqs)) for t in tables]
-    return {seq: at for query in queries for seq, at in s.exec(query) if seq is not None}
+    sql = "SELECT seq, at FROM {table} WHERE seq IN ({{}})"
+    tables = ("decisions", "events")
+    return {seq: at for t in tables for seq, at in _among(sql.format(table=t), con, seqs)}
 
 
-def _decisions(s: Session, ids: list[str]) -> dict[str, int]:
-    run = col(DecisionRow.run_id)
-    return {
-        r: int(n) for r, n in s.exec(select(run, func.count()).where(run.in_(ids)).group_by(run))
-    }
+def _decisions(con: sqlite3.Connection, ids: list[str]) -> dict[str, int]:
+    sql = "SELECT run_id, count(*) FROM decisions WHERE run_id IN ({}) GROUP BY run_id"
+    return dict(_among(sql, con, ids))
 
 
-def _calls(s: Session, ids: list[str]) -> dict[str, list[_Calls]]:
+def _calls(con: sqlite3.Connection, ids: list[str]) -> dict[str, list[_Calls]]:
     """What each agent did in each run."""
-    run, agent, shadow = col(DecisionRow.run_id), col(OutcomeRow.agent), col(OutcomeRow.shadow)
-    sums = (func.sum(c) for c in (OutcomeRow.failed, OutcomeRow.cost_usd, OutcomeRow.tokens))
-    query: Any = (
-        select(run, agent, shadow, func.count(), *sums)
-        .join(DecisionRow, col(DecisionRow.id) == OutcomeRow.decision_id)
-        .where(run.in_(ids))
-        .group_by(run, agent, shadow)
+    sql = (
+        "SELECT d.run_id, o.agent, o.shadow, count(*), sum(o.failed), sum(o.cost_usd),"
+        " sum(o.tokens) FROM decisions AS d JOIN outcomes AS o ON o.decision_id = d.id"
+        " WHERE d.run_id IN ({}) GROUP BY d.run_id, o.agent, o.shadow"
     )
     out: dict[str, list[_Calls]] = {}
-    for run_id, *rest in s.exec(query):
+    for run_id, *rest in _among(sql, con, ids):
         out.setdefault(run_id, []).append(_Calls(*rest))
     return out
 
 
-def _scores(s: Session, ids: list[str]) -> dict[str, float]:
+def _scores(con: sqlite3.Connection, ids: list[str]) -> dict[str, float]:
     """The mean of all feedback on each run and its decisions."""
-    sums, target = (func.sum(FeedbackRow.score), func.count()), col(FeedbackRow.target_id)
-    run = col(DecisionRow.run_id)
-    direct = select(target, *sums).where(target.in_(ids)).group_by(target)
+    direct = (
+        "SELECT target_id, sum(score), count(*) FROM feedback"
+        " WHERE target_id IN ({}) GROUP BY target_id"
+    )
     joined = (
-        select(run, *sums).join(FeedbackRow, target == DecisionRow.id).where(run.in_(ids))
-    ).group_by(run)
+        "SELECT d.run_id, sum(f.score), count(*) FROM decisions AS d"
+        " JOIN feedback AS f ON f.target_id = d.id WHERE d.run_id IN ({}) GROUP BY d.run_id"
+    )
     total: dict[str, tuple[float, int]] = {}
-    for query in (direct, joined):
-        for run_id, score, n in s.exec(query):
+    for sql in (direct, joined):
+        for run_id, score, n in _among(sql, con, ids):
             before = total.get(run_id, (0.0, 0))
             total[run_id] = (before[0] + score, before[1] + n)
     return {run_id: score / n for run_id, (score, n) in total.items()}
 
 
-def _notes(s: Session, ids: list[str], kind: str) -> dict[str, tuple[str, dict[str, Any]]]:
+def _notes(
+    con: sqlite3.Connection, ids: list[str], kind: str
+) -> dict[str, tuple[str, dict[str, Any]]]:
     """Time and data of the last event of a type, by run."""
-    query = select(EventRow.run_id, EventRow.at, EventRow.body).where(
-        EventRow.type == kind, col(EventRow.run_id).in_(ids)
-    )
-    rows = s.exec(query.order_by(col(EventRow.seq)))
+    sql = f"SELECT run_id, at, body FROM events WHERE type = '{kind}' AND run_id IN ({{}})"
+    rows = _among(sql + " ORDER BY seq", con, ids)
     return {run_id: (at, orjson.loads(body)["data"]) for run_id, at, body in rows}
 
 
-def _decision_ids(run_id: str) -> Any:
-    return select(DecisionRow.id).where(DecisionRow.run_id == run_id)
-
-
-def _outcome_of(run_id: str) -> Any:
-    return col(OutcomeRow.decision_id).in_(_decision_ids(run_id))
+def _waiting(con: sqlite3.Connection, ids: list[str]) -> set[str]:
+    """The runs that asked for an approval which nobody has given or refused."""
+    sql = (
+        "SELECT run_id, type, body FROM events WHERE run_id IN ({})"
+        " AND type IN ('approval.needed', 'approval.answered') ORDER BY seq"
+    )
+    asked: dict[tuple[str, str], None] = {}
+    for run_id, kind, body in _among(sql, con, ids):
+        key = (run_id, str(orjson.loads(body)["data"]["approval_id"]))
+        if kind == "approval.needed":
+            asked[key] = None
+        else:
+            asked.pop(key, None)
+    return {run_id for run_id, _ in asked}

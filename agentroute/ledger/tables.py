@@ -1,4 +1,4 @@
-"""The schema as typed classes (SQLModel), for queries. ``migrations.py`` makes the tables.
+"""The schema as typed classes (SQLModel), for queries of your own. ``migrations.py`` makes it.
 
 Rows of the four chained tables share ``seq``, ``at``, ``body`` (the JSON that is hashed), ``prev``
 and ``hash``; the other columns repeat parts of ``body`` so that they can be searched.

@@ -10,8 +10,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agentroute.errors import LedgerError
-from agentroute.ledger.connect import FileLock, in_our_words, open_writer
+from agentroute.errors import LedgerBusyError, LedgerError
+from agentroute.ledger.connect import (
+    FileLock,
+    OfOneProcess,
+    checkpoint,
+    in_our_words,
+    open_writer,
+)
 from agentroute.ledger.insert import (
     Receipt,
     insert_blobs,
@@ -22,7 +28,7 @@ from agentroute.ledger.insert import (
 from agentroute.ledger.migrations import migrate
 from agentroute.ledger.rows.encode import Appendable, encode, refused
 from agentroute.ledger.rows.entries import Blob, Entry
-from agentroute.ledger.tickets import Ticket, announce
+from agentroute.ledger.tickets import Ticket, announce, renew_lock
 
 log = logging.getLogger(__name__)
 
@@ -30,30 +36,36 @@ MAX_BATCH = 1000
 ENOUGH = 250  # so many rows are worth a commit although nobody waits for one
 MAX_REMEMBERED = 20_000
 TICK_S = 0.005
-IDLE_TICKS = 20
+PATIENCE_TICKS, IDLE_TICKS = 4, 20
 
 Item = tuple[Ticket, Appendable | Blob, str | int]
 Insert = Callable[[sqlite3.Connection, Sequence[Entry], Sequence[Blob]], list[Receipt]]
 
 
-class Writer:
+class Writer(OfOneProcess):
     """Takes rows from any thread, commits them in order of arrival, in groups.
 
     ``put`` only appends to a queue: it wakes nobody while the thread looks in by itself every
     ``TICK_S`` (a hand-over of the interpreter costs the caller 18 us), and who waits for a ticket
-    wakes it. For each group the lock between processes is held, and the chain's head is read
-    inside the transaction.
+    wakes it. Rows that nobody waits for are committed after ``PATIENCE_TICKS`` at the latest. For
+    each group the lock between processes is held, and the chain's head is read inside the
+    transaction.
     """
 
     def __init__(self, path: Path, wait_s: float) -> None:
+        super().__init__()
         self._path = path
-        self._lock = FileLock(path.with_name(path.name + ".lock"), wait_s)
+        beside = path.with_name(path.name + ".lock")
+        mine = not beside.exists()
+        self._lock = FileLock(beside, wait_s)
         try:
             with self._lock.held():
                 self._con = open_writer(path, wait_s)
                 migrate(self._con)
-        except (LedgerError, sqlite3.Error, OSError):
+        except (LedgerError, sqlite3.Error, OSError) as e:
             self._lock.close()
+            if mine and not isinstance(e, LedgerBusyError):
+                beside.unlink(missing_ok=True)  # it is no ledger: nothing is left beside it
             raise
         self._queue: deque[Item] = deque()
         self._urgent = threading.Event()
@@ -65,13 +77,23 @@ class Writer:
 
     def put(self, row: Appendable | Blob, at: str | int) -> Ticket:
         """Queue a row; returns at once. ``at`` is a time in ISO 8601, or in ns since 1970."""
-        ticket = Ticket(self._urgent.set)
+        ticket = Ticket(self._wake)
         self._queue.append((ticket, row, at))
         if self._asleep:
             self._urgent.set()
         if self._stopped:
             self._refuse_rest()
         return ticket
+
+    def in_the_child(self) -> None:
+        """Refuse what comes: the thread that writes is the parent's alone."""
+        self._stopped, self._asleep = True, False
+        renew_lock()
+        self._refuse_rest()
+
+    def _wake(self) -> None:
+        self.refuse_a_fork()
+        self._urgent.set()
 
     def close(self) -> None:
         """Commit what is queued, stop the thread, close the file. May be called twice."""
@@ -82,7 +104,9 @@ class Writer:
         self._thread.join()
         self._stopped = True
         self._refuse_rest()
-        with suppress(LedgerError), self._lock.held():  # closing moves the WAL into the file
+        with suppress(LedgerError), self._lock.held():
+            with suppress(sqlite3.Error):
+                checkpoint(self._con)
             self._con.close()
         self._lock.close()
 
@@ -90,15 +114,19 @@ class Writer:
         while True:
             self._doze()
             while self._queue:
-                self._commit(self._take())
+                with self.busy:
+                    self._commit(self._take())
                 if len(self._queue) < ENOUGH and not self._urgent.is_set():
                     break
             if self._closing and not self._queue:
                 return
 
     def _doze(self) -> None:
+        ticks = 0  # since a row came that nobody waits for: the next one may share its commit
         for _ in range(IDLE_TICKS):
-            if self._urgent.wait(TICK_S) or self._queue:
+            urgent = self._urgent.wait(TICK_S)
+            ticks += bool(self._queue)
+            if urgent or ticks >= PATIENCE_TICKS or len(self._queue) >= ENOUGH:
                 self._urgent.clear()
                 return
         self._asleep = True
@@ -174,6 +202,10 @@ class Writer:
 
     def _refuse_rest(self) -> None:
         error = LedgerError("the ledger is closed", hint="open it again")
+        try:
+            self.refuse_a_fork()
+        except LedgerError as e:
+            error = e
         while self._queue:
             with suppress(IndexError):
                 ticket = self._queue.popleft()[0]

@@ -13,6 +13,9 @@ F64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+MAX_CHARS = 20_000  # embedders read this much of a text and no more
+
+
 @runtime_checkable
 class Embedder(Protocol):
     """Turns text into vectors. ``id`` names the space: state learned in one never fits another."""
@@ -31,3 +34,9 @@ class Embedder(Protocol):
 def or_nan(values: Iterable[float | None]) -> F64:
     """(n,) the values as an array, NaN where there is none."""
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def normalise(x: F32) -> F32:
+    """Rows scaled to length 1; rows of zeros stay zeros."""
+    n = np.linalg.norm(x, axis=-1, keepdims=True)
+    return (x / np.where(n > 0, n, 1.0)).astype(np.float32)

@@ -38,6 +38,9 @@ class Usage(Part):
         return self.input_tokens + self.output_tokens
 
 
+UNSENT = Usage()  # of a call that failed before anybody could be paid for it
+
+
 class Artifact(Part):
     """A file that a call left in its own folder."""
 
@@ -75,6 +78,8 @@ class AgentReply(Part):
     """The agent's own, in [0, 1]."""
     abstained: bool = False
     """It does not know."""
+    incomplete: str = Field("", max_length=500)
+    """Why this is not the whole answer; '' where it is. The run then ends ``degraded``."""
     usage: Usage = Usage()
     """What it took."""
 

@@ -177,6 +177,10 @@ class Request:
     """Topological generation of the task."""
     recorded: bytes | None = None
     """A chat model's recorded reply, used in place of a call (replay)."""
+    patience_s: float | None = None
+    """Seconds that are left of the run, which a router's own call must not use up."""
+    budget_usd: float | None = None
+    """Money that is left of the run for a router's own call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

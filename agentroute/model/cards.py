@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from agentroute.model.record import Part
+from agentroute.model.record import Part, json_only
 
 Isolation = Literal["process", "inline"]
 Status = Literal["draft", "shadow", "canary", "active", "retired"]
@@ -15,7 +15,7 @@ Status = Literal["draft", "shadow", "canary", "active", "retired"]
 # Finite times the largest usage, so that no cost and no sum of costs overflows.
 MAX_PRICE_USD = 1e9
 
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\- ]{0,119}$")
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.\- ]{0,118}[A-Za-z0-9_.\-])?")
 
 TEXT = "text"  # what every task has: its prompt
 Key = Annotated[str, Field(min_length=1, max_length=120)]
@@ -59,6 +59,14 @@ class Pricing(Part):
     )
     """A typical call: what is known before the first one."""
 
+    @property
+    def stated_usd(self) -> float | None:
+        """Expected dollars of a call, by the card alone; None where it does not say."""
+        if self.expected_usd is not None:
+            return self.expected_usd
+        measured = self.cpu_s_usd or self.input_mtok_usd or self.output_mtok_usd
+        return self.call_usd if self.call_usd and not measured else None
+
 
 class Limits(Part):
     """Bounds on a single agent."""
@@ -69,10 +77,23 @@ class Limits(Part):
     """Calls of one task, the first included."""
     max_concurrency: int = Field(4, ge=1, le=10_000)
     """Calls at once."""
-    cooldown_failures: int = Field(3, ge=1)
+    cooldown_failures: int = Field(3, ge=1, le=1_000_000)
     """Failures in a row that open the breaker."""
-    cooldown_s: float = Field(60.0, ge=0)
+    cooldown_s: float = Field(60.0, ge=0, le=31_536_000)
     """How long it stays open."""
+    memory_mb: int = Field(16_384, ge=64, le=16_777_216)
+    """Address space of each of its processes."""
+    processes: int = Field(512, ge=1, le=1_000_000)
+    """Processes and threads that it may add to those of the user."""
+    open_files: int = Field(4_096, ge=32, le=1_000_000)
+    """Files open at once, in each of its processes."""
+    file_mb: int = Field(4_096, ge=1, le=16_777_216)
+    """Size of each file that it writes."""
+
+    def of_process(self) -> dict[str, int]:
+        """What the operating system is asked to hold its processes to."""
+        names = ("memory_mb", "processes", "open_files", "file_mb")
+        return {name: getattr(self, name) for name in names}
 
 
 class CapabilityCard(Part):
@@ -80,6 +101,8 @@ class CapabilityCard(Part):
 
     name: str
     """What it is called by."""
+    title: str = Field("", max_length=512)
+    """Its name for people, where that is another one."""
     description: str = Field(min_length=1, max_length=4_000)
     """What it does: routers read it."""
     version: str = "1"
@@ -134,9 +157,14 @@ class CapabilityCard(Part):
     @field_validator("name")
     @classmethod
     def _name_is_plain(cls, value: str) -> str:
-        if not NAME.match(value):
-            raise ValueError("must be 1 to 120 letters, digits, '.', '_', '-' or spaces")
+        if not NAME.fullmatch(value):
+            raise ValueError("must be 1 to 120 letters, digits, '.', '_', '-' or spaces inside")
         return value
+
+    @field_validator("params")
+    @classmethod
+    def _params_are_json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return json_only(value)
 
     @model_validator(mode="after")
     def _outside_names_no_code(self) -> CapabilityCard:
@@ -156,7 +184,7 @@ class CapabilityCard(Part):
 
     def text(self) -> str:
         """The words a router may use as evidence: description, skills, tags and examples."""
-        parts = [self.name.replace("_", " ").replace("-", " "), self.description]
+        parts = [self.name.replace("_", " ").replace("-", " "), self.title, self.description]
         for s in self.skills:
             parts += [s.id.replace("_", " ").replace("-", " "), s.name, s.description]
             parts += [*s.tags, *s.examples]

@@ -10,6 +10,9 @@ from pydantic import Field
 from agentroute.model.candidates import Request
 from agentroute.model.record import Part
 
+EMBEDDERS = "embedder:"  # in front of an embedder's id: an outcome of what it used
+ROUTERS = "router:"  # in front of a policy's name: an outcome of its own model calls
+
 
 class Outcome(Part):
     """What a call did: measured, not judged."""
@@ -17,7 +20,7 @@ class Outcome(Part):
     decision_id: str
     """The decision that it is an outcome of."""
     agent: str
-    """Who was called."""
+    """Who was called; ``router:NAME`` for what a router's own model calls used."""
     quality: float | None = Field(None, ge=0, le=1)
     """None, or 0 where the call failed."""
     cost_usd: float = Field(0.0, ge=0)

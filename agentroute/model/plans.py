@@ -143,6 +143,8 @@ class Plan(Part):
     """The name of the file that the run is to leave."""
     fail_when: FailWhen | None = None
     """When an answer counts as a failed run."""
+    planner: str = ""
+    """Who split the words into tasks; '' where nobody had to."""
 
     @property
     def topology(self) -> Topology:

@@ -39,6 +39,46 @@ class Verdict(Part):
     """All of it in one line; the answer starts with it where it was not accepted."""
 
 
+class TaskEnd(Part):
+    """How one task ended."""
+
+    status: Literal["ok", "abstained", "failed", "skipped"]
+    """``ok`` has a reply."""
+    agents: tuple[str, ...] = ()
+    """Who answered; several where a team did."""
+    tried: tuple[str, ...] = ()
+    """Everybody that was called or refused."""
+    said: tuple[str, ...] = ()
+    """What went wrong on the way, in words."""
+
+
+class TaskResult(TaskEnd):
+    """One task's answer and how it came about."""
+
+    reply: AgentReply | None = None
+    """The reply itself; of a team, the joined one. None where there is none."""
+
+    @property
+    def agent(self) -> str:
+        """Who answered; '' where nobody did, or a team."""
+        return self.agents[0] if len(self.agents) == 1 else ""
+
+    @property
+    def text(self) -> str:
+        """The reply's words; '' where there is no reply."""
+        return self.reply.text if self.reply else ""
+
+    @property
+    def data(self) -> Any:
+        """The reply's JSON."""
+        return self.reply.data if self.reply else None
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The reply's files."""
+        return self.reply.artifacts if self.reply else ()
+
+
 class RunResult(Part):
     """The answer of a run and how it came about."""
 
@@ -62,11 +102,23 @@ class RunResult(Part):
     """Files that stay."""
     replies: dict[str, AgentReply] = {}
     """Task id to its reply."""
+    tasks: dict[str, TaskEnd] = {}
+    """Task id to how it ended, in the plan's order."""
     scores: tuple[dict[str, Any], ...] = ()
     """The verifier's rows."""
     verdict: Verdict | None = None
     """Whether the scores suffice; None where nothing was scored."""
+    waiting: dict[str, tuple[str, ...]] = {}
+    """Task id to the agents that wait for an approval."""
     goal_missed: tuple[str, ...] = ()
     """What the graph's ``fail_when`` found."""
     output: Any = None
     """Set where ``output_type`` was asked for."""
+
+    @property
+    def results(self) -> dict[str, TaskResult]:
+        """Task id to its answer (text, data, files), who gave it and how the task ended."""
+        return {
+            v: TaskResult(**end.model_dump(), reply=self.replies.get(v))
+            for v, end in self.tasks.items()
+        }

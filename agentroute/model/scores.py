@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agentroute.model.arrays import F64
+from agentroute.model.calls import Usage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +26,8 @@ class Scores:
     """In [0, 1]: how likely nobody fits."""
     evidence: bytes | None = None
     """What a replay needs, such as a model's reply."""
+    usage: Usage | None = None
+    """What the router's own model calls used; None where it made none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Task(Part):
     agent: str | None = None
     """Pins the choice."""
     budget_usd: float | None = Field(None, ge=0)
-    """Of one call."""
+    """Of all its calls together."""
     deadline_s: float | None = Field(None, gt=0)
     """Of one call."""
     params: dict[str, Any] = Field(default_factory=dict)
@@ -59,6 +59,8 @@ class Task(Part):
     @classmethod
     def _list_means_default(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
+            if not all(isinstance(v, str) for v in value):
+                raise ValueError("must be task ids, or a mapping of task ids to couplings")
             return dict.fromkeys(value, DEFAULT_COUPLING)
         return value
 

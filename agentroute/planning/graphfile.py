@@ -86,7 +86,7 @@ def load_graph(path: Path | str) -> GraphSpec:
     """
     try:
         stat = Path(path).stat()
-    except OSError:
+    except (OSError, ValueError):
         return _load(str(path), 0, 0)  # says what is wrong with it
     return _load(str(path), stat.st_mtime_ns, stat.st_size)
 

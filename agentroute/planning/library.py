@@ -20,10 +20,17 @@ def graph_files(places: Sequence[Place]) -> dict[str, tuple[Path, str]]:
     """Name (the file's stem) to path and origin; the first folder that has a name wins."""
     found: dict[str, tuple[Path, str]] = {}
     for place in places:
-        for path in sorted(place.folder.iterdir()):
+        for path in _listed(place.folder):
             if path.suffix in SUFFIXES and not path.name.startswith("."):
                 found.setdefault(path.stem, (path, place.origin))
     return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def looks_like_graph(text: str, places: Sequence[Place]) -> bool:

@@ -30,7 +30,7 @@ REASONS = (
     "circuit breaker is open",
     "expected cost exceeds the budget left",
     "not the pinned agent",
-    "left out by the caller",
+    "was asked already",
     "needs inputs or libraries that are not there",
 )
 MOST_REASONS = 255  # a code is one byte; beyond it the last of REASONS stands for what is needed
@@ -147,7 +147,7 @@ def eligible(
     ``only`` is a pinned agent, ``exclude`` are agents already tried; ``given`` are the keys that
     earlier tasks handed over, beside the task's params (see ``handed_over``); ``budget_left_usd``
     and the task's own budget bound the expected cost; agents that need approval are not explored.
-    An unknown cost passes: nothing is known against it.
+    An unknown cost passes while there is money: nothing is known against it.
     """
     t = cards.derived("registry.table", _table_of)
     slots = live.slots(cards)
@@ -167,18 +167,19 @@ def eligible(
             mark(~masks.get(mode, none), "does not take or give the required modes")
     for reason, who in unmet(t.needs, {*given, *task.params}):
         code[who & ((code == 0) | (code == _STATUS["shadow"]))] = _said(reasons, reason)
-    until = live.open_until_s[slots]
-    probed = np.isfinite(until) & (live.inflight[slots] > 0)  # half open: one probe at a time
-    mark((until > now_s) | probed, "circuit breaker is open")
+    half_open = np.isfinite(live.open_until_s[slots])
+    probed = half_open & (live.inflight[slots] > 0)  # one probe at a time
+    mark(live.is_shut(now_s)[slots] | probed, "circuit breaker is open")
     cost = live.cost_usd[slots]
     cost = np.where(np.isnan(cost), t.cost_usd, cost)
     left = _least(budget_left_usd, task.budget_usd)
     if left is not None:
-        mark(np.nan_to_num(cost) > left, "expected cost exceeds the budget left")
+        unknown = 0.0 if left > 0 else np.inf
+        mark(np.nan_to_num(cost, nan=unknown) > left, "expected cost exceeds the budget left")
     if only is not None:
         mark(cards.names != only, "not the pinned agent")
     for name in exclude:
-        mark(cards.names == name, "left out by the caller")
+        mark(cards.names == name, "was asked already")
     rows = np.flatnonzero(code == 0)
     out = np.flatnonzero(code)
     return Eligible(

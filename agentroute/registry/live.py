@@ -18,7 +18,8 @@ from agentroute.model.objective import Bounds
 
 EMA = 0.2
 WINDOW = 1024
-MIN_OUTCOMES = 20
+MIN_OUTCOMES, STRIDE = 20, 32
+_CLOCK_S = 1.0  # between a row's time and the clock's
 
 
 class LiveState:
@@ -31,6 +32,7 @@ class LiveState:
         self.inflight = np.zeros(0)
         self.failures = np.zeros(0)
         self.open_until_s = np.zeros(0)
+        self.cooldown_s = np.zeros(0)
         self.success = np.zeros(0)
         self.cost_usd = np.zeros(0)
         self.latency_s = np.zeros(0)
@@ -39,7 +41,7 @@ class LiveState:
         self._recent_latency = np.zeros(WINDOW)
         self._seen = 0
         self.known: dict[str, int] = {}  # ledger -> seq up to which its outcomes are in here
-        self._bounds: tuple[int, str, Bounds] = (-1, "", Bounds())
+        self._bounds: tuple[int, str, Bounds] = (-2, "", Bounds())
 
     def slots(self, cards: CardSet) -> NDArray[np.int64]:
         """(N,) the slot of each card of the set."""
@@ -60,6 +62,7 @@ class LiveState:
     def _grow(self, size: int) -> None:
         for name, fill in (
             ("running", 0.0), ("inflight", 0.0), ("failures", 0.0), ("open_until_s", -np.inf),
+            ("cooldown_s", 0.0),
             ("success", np.nan), ("cost_usd", np.nan), ("latency_s", np.nan), ("calls", 0.0),
         ):  # fmt: skip
             old = getattr(self, name)
@@ -105,7 +108,7 @@ class LiveState:
         if error:
             self.failures[i] += 1
             if self.failures[i] >= cooldown_failures:
-                self.open_until_s[i] = at_s + cooldown_s
+                self.open_until_s[i], self.cooldown_s[i] = at_s + cooldown_s, cooldown_s
         else:
             self.failures[i] = 0
             self.open_until_s[i] = -np.inf
@@ -118,7 +121,20 @@ class LiveState:
     def shut_for_s(self, agent: str, now_s: float) -> float:
         """Seconds that the breaker stays open; 0 where it is not."""
         i = self.slot(agent)  # first: a new agent makes the arrays grow
-        return max(0.0, float(self.open_until_s[i]) - now_s)
+        return float(self.open_until_s[i]) - now_s if self.is_shut(now_s)[i] else 0.0
+
+    def is_shut(self, now_s: float) -> NDArray[np.bool_]:
+        """Whose breaker is open, by slot. More time left than a cooldown lasts means that the
+        clock was set back since; such a breaker is half open, and not shut for as long.
+        """
+        left = self.open_until_s - now_s
+        shut: NDArray[np.bool_] = (left > 0) & (left <= self.cooldown_s + _CLOCK_S)
+        return shut
+
+    def is_probed(self, agent: str) -> bool:
+        """Whether the breaker is half open, and a call that tries the agent is under way."""
+        i = self.slot(agent)  # first: a new agent makes the arrays grow
+        return bool(np.isfinite(self.open_until_s[i]) and self.inflight[i] > 0)
 
     def reset(self, agent: str) -> None:
         """Shut the breaker and forget the failures in a row."""
@@ -131,8 +147,11 @@ class LiveState:
         array[i] = value if np.isnan(old) else (1 - EMA) * old + EMA * value
 
     def bounds(self, cards: CardSet) -> Bounds:
-        """Clipping range of cost and latency: the last 1,024 outcomes, the cards' until 20."""
-        key = (self._seen, cards.sha256)
+        """Clipping range of cost and latency: the last 1,024 outcomes, the cards' until 20.
+
+        Measured anew every 32 outcomes.
+        """
+        key = (self._seen // STRIDE if self._seen >= MIN_OUTCOMES else -1, cards.sha256)
         if self._bounds[:2] != key:
             self._bounds = (*key, self._measure(cards))
         return self._bounds[2]

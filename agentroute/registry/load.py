@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import unicodedata
+import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +14,9 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from agentroute.config.yaml import MAX_BYTES, Document, parse_yaml, problem, read_capped, validate
+from agentroute.config.yaml import Document, parse_yaml, problem, read_capped, validate
 from agentroute.errors import CardError
-from agentroute.model.cards import CapabilityCard
+from agentroute.model.cards import NAME, CapabilityCard
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -69,37 +73,46 @@ _A2A_SKILL = {
 
 
 def _from_a2a(file: Path) -> CapabilityCard:
+    raw = read_capped(file, error=CardError)
     try:
-        raw = file.read_bytes()
-    except OSError as e:
-        raise CardError(f"cannot be read: {e.strerror or e}", path=str(file)) from None
-    if len(raw) > MAX_BYTES:
-        raise CardError(f"is larger than {MAX_BYTES // 1024} KiB", path=str(file))
-    try:
-        source = orjson.loads(raw)
+        source = orjson.loads(raw.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as e:
         raise CardError(f"is not JSON: {e.msg}", path=str(file), line=e.lineno) from None
     if not isinstance(source, dict):
         raise CardError("must be a JSON object", path=str(file), line=1)
-    data: dict[str, Any] = {ours: _clean(source[k]) for k, ours in _A2A.items() if k in source}
+    data = _known(source, _A2A)
+    if isinstance(title := data.get("name"), str) and not NAME.fullmatch(title):
+        data |= {"name": slug(title), "title": title}
     if isinstance(provider := source.get("provider"), dict):
         data["provider"] = _clean(str(provider.get("organization", "")))
     interfaces = source.get("supportedInterfaces")
     if isinstance(interfaces, list) and interfaces and isinstance(interfaces[0], dict):
         data.setdefault("url", _clean(str(interfaces[0].get("url", ""))))
-    skills = source.get("skills", [])
+    skills = source.get("skills")
     if isinstance(skills, list):
-        data["skills"] = [
-            {ours: _clean(s[k]) for k, ours in _A2A_SKILL.items() if k in s}
-            if isinstance(s, dict)
-            else s
-            for s in skills
-        ]
+        data["skills"] = [_known(s, _A2A_SKILL) if isinstance(s, dict) else s for s in skills]
     data["outside"] = True
     try:
         return CapabilityCard.model_validate(data)
     except ValidationError as e:
         raise problem(CapabilityCard, Document(data, str(file)), e, CardError) from None
+
+
+def _known(source: Mapping[str, Any], ours: Mapping[str, str]) -> dict[str, Any]:
+    """The fields that we keep, under our names; null is how many servers write 'absent'."""
+    return {name: _clean(source[k]) for k, name in ours.items() if source.get(k) is not None}
+
+
+def slug(title: str) -> str:
+    """A plain name for one that was written for people; it is told apart by a hash of the title
+    where less than half of the title could be kept.
+    """
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    kept, letters = "_".join(words)[:100], sum(c.isalnum() for c in title)
+    if 2 * sum(map(len, words)) > letters:
+        return kept
+    return f"{kept or 'agent'}_{zlib.crc32(title.encode()):08x}"
 
 
 def _clean(value: Any) -> Any:

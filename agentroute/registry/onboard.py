@@ -11,6 +11,8 @@ from agentroute.model.cards import CapabilityCard, Status
 from agentroute.registry.load import SUFFIXES, load_card
 from agentroute.registry.registry import Binding
 
+GENERIC = ("agent-card.json", "agent.json")  # names that the protocol gives to every card
+
 
 def code_of(card: CapabilityCard, card_file: Path) -> Path | None:
     """The Python file beside a card that its entrypoint names, if it names one."""
@@ -21,6 +23,8 @@ def code_of(card: CapabilityCard, card_file: Path) -> Path | None:
 
 def onboard(file: Path, into: Path) -> list[Path]:
     """Check a card and copy it, with the code beside it, into a catalogue folder.
+
+    An ``agent-card.json``, the name of everybody's, is called by its agent there.
 
     Nothing is written unless all of it can be: each file goes in by rename.
 
@@ -43,6 +47,8 @@ def onboard(file: Path, into: Path) -> list[Path]:
             f"{into} already has an agent '{card.name}'", hint="agentroute agents rm it first"
         )
     targets = [into / s.name for s in sources]
+    if file.name in GENERIC:
+        targets[0] = into / f"{card.name}.json"
     for source, target in zip(sources, targets, strict=True):
         if target.exists() and not target.samefile(source):
             raise DuplicateAgentError(f"{target} exists", hint=f"rename {source.name}")
@@ -70,6 +76,11 @@ def offboard(name: str, into: Path) -> list[Path]:
     for p in gone:
         p.unlink()
     return gone
+
+
+def holds(folder: Path, name: str) -> bool:
+    """Whether a card of that name is in the folder."""
+    return _find(name, folder) is not None
 
 
 def set_status(entry: Binding, status: Status, into: Path) -> Path:

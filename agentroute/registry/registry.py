@@ -7,11 +7,19 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
+
+from pydantic import ValidationError
 
 from agentroute.adapters.kinds import adapter_of
 from agentroute.config.paths import Place
-from agentroute.errors import AgentRouteError, CardError, DuplicateAgentError, UnknownAgentError
+from agentroute.errors import (
+    AgentRouteError,
+    CardError,
+    DuplicateAgentError,
+    UnknownAgentError,
+    did_you_mean,
+)
 from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import CardSet
 from agentroute.model.cards import CapabilityCard, Pricing, Skill
@@ -50,7 +58,7 @@ class Registry:
     """
 
     def __init__(self, places: Iterable[Place] = ()) -> None:
-        self._places = list(places)
+        self.places = list(places)
         self._coded: dict[str, Binding] = {}
         self._files: dict[str, Binding] = {}
         self._signature: tuple[Any, ...] | None = None
@@ -74,25 +82,25 @@ class Registry:
     def refresh(self) -> bool:
         """Look at the folders again; whether anything changed."""
         files = list(self._scan())
-        signature = tuple((str(p), s.st_mtime_ns, s.st_size) for _, p, s in files)
+        signature = tuple((str(p), *s) for _, p, s in files)
         if signature == self._signature:
             return False
         self._signature = signature
         before, self._files, self.problems = self._files, {}, []
         for place, path, _ in files:
             self._load(place, path)
+        self._leave_out_loops()
         for name, binding in self._files.items():
             if name in before and binding != before[name]:
                 self.live.reset(name)  # whoever is mended is asked again
         self._cardset = None
         return True
 
-    def _scan(self) -> Iterator[tuple[Place, Path, Any]]:
-        for place in self._places:
-            if place.folder.is_dir():
-                for path in sorted(place.folder.iterdir()):
-                    if path.suffix in SUFFIXES and not _ours(path.name):
-                        yield place, path, path.stat()
+    def _scan(self) -> Iterator[tuple[Place, Path, tuple[int, ...]]]:
+        for place in self.places:
+            for path in _listed(place.folder):
+                if path.suffix in SUFFIXES and not _ours(path.name):
+                    yield place, path, _seen(path)
 
     def _load(self, place: Place, path: Path) -> None:
         try:
@@ -104,10 +112,28 @@ class Registry:
                     hint="rename one of the two cards",
                 )
         except AgentRouteError as e:
-            self.problems.append(e)
-            log.warning("card left out: %s", e)
+            self._refuse(e)
             return
         self._files.setdefault(card.name, Binding(card, path, place.origin))
+
+    def _leave_out_loops(self) -> None:
+        """Cards that refer to one another in a circle have no code between them."""
+        files = dict(self._files)
+        for name, binding in files.items():
+            chain = [name]
+            while (target := stands_for(files.get(chain[-1]))) and target not in chain:
+                chain.append(target)
+            if target:
+                words = " -> ".join([*chain, target])
+                self._refuse(
+                    CardError(f"refers to cards in a circle: {words}", path=str(binding.path),
+                              field="entrypoint", hint="let one of them name a file or a module")
+                )  # fmt: skip
+                del self._files[name]
+
+    def _refuse(self, problem: AgentRouteError) -> None:
+        self.problems.append(problem)
+        log.warning("card left out: %s", problem)
 
     def add(self, card: CapabilityCard, handler: Handler | None = None) -> None:
         """Register a card in code; with ``handler`` it is called in this process.
@@ -126,34 +152,58 @@ class Registry:
         self._coded[card.name] = Binding(card, None, "code", handler)
         self._cardset = None
 
+    @overload
+    def agent(self, fn: F, /) -> F: ...
+
+    @overload
     def agent(
         self,
+        fn: None = None,
+        /,
         *,
         skills: Sequence[str] = (),
         name: str | None = None,
         description: str | None = None,
         cost_usd: float | None = None,
         **card: Any,
-    ) -> Callable[[F], F]:
+    ) -> Callable[[F], F]: ...
+
+    def agent(
+        self,
+        fn: Any = None,
+        /,
+        *,
+        skills: Sequence[str] = (),
+        name: str | None = None,
+        description: str | None = None,
+        cost_usd: float | None = None,
+        **card: Any,
+    ) -> Any:
         """Decorator: the card is made from the function's name, docstring and these arguments.
 
-        Further keywords are fields of ``CapabilityCard``.
+        ``@registry.agent`` and ``@registry.agent(...)``; further keywords are fields of
+        ``CapabilityCard``.
+
+        Raises:
+            CardError: an argument that no card takes, or what is decorated has no name.
         """
 
         def register(fn: F) -> F:
-            words = (name or fn.__name__).replace("_", " ")
+            called = name or getattr(fn, "__name__", None)
+            if not isinstance(called, str):
+                raise CardError(f"a {type(fn).__name__} has no name", hint="agent(name=...)")
             price = Pricing(call_usd=cost_usd or 0.0, expected_usd=cost_usd)
             made = {
-                "name": name or fn.__name__,
-                "description": description or inspect.getdoc(fn) or words,
+                "name": called,
+                "description": description or inspect.getdoc(fn) or called.replace("_", " "),
                 "skills": tuple(Skill(id=s) for s in skills),
                 "pricing": price,
                 **card,
             }
-            self.add(CapabilityCard.model_validate(made), fn)
+            self.add(_card_of(made), fn)
             return fn
 
-        return register
+        return register if fn is None else register(fn)
 
     def remove(self, name: str) -> None:
         """Forget an agent registered in code.
@@ -193,6 +243,40 @@ class Registry:
             cards = [e.card for e in self.entries.values()]
             self._cardset = build_cardset(cards, embedder)
         return self._cardset
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as e:
+        log.warning("%s cannot be read: %s", folder, e)
+        return []
+
+
+def _seen(path: Path) -> tuple[int, ...]:
+    """What tells a changed file from the one before; nothing of a link that leads nowhere."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size
+
+
+def stands_for(binding: Binding | None) -> str:
+    """The card that a card's entrypoint refers to; '' where it is none of them."""
+    entry = (binding.card.entrypoint or "") if binding is not None else ""
+    return entry.removeprefix("card:") if entry.startswith("card:") else ""
+
+
+def _card_of(made: dict[str, Any]) -> CapabilityCard:
+    try:
+        return CapabilityCard.model_validate(made)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        hint = did_you_mean(where, CapabilityCard.model_fields) if "extra" in first["type"] else ""
+        said = first["msg"].removeprefix("Value error, ")
+        raise CardError(f"{made['name']}: {said}", field=where or None, hint=hint) from None
 
 
 def _ours(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""A chat server on loopback that speaks the OpenAI protocol and says what a script tells it.
+"""A server on loopback that speaks the OpenAI protocol and says what a script tells it.
 
 Real sockets and real HTTP, standard library only: the true client is what a test drives.
 """
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from agentroute.features.text import HashingEncoder
+
 Json = dict[str, Any]
 FORMATS = frozenset({"text", "json_object", "json_schema"})
 
@@ -24,7 +26,7 @@ class Say:
     error with ``headers``. ``delay_s`` waits before the first byte; ``hang`` never answers;
     ``drip_s`` waits between streamed chunks; ``cut`` sends only that many bytes of the body (half a
     JSON); ``finish`` is the finish reason; ``refusal`` replaces the content. ``raw`` is sent as the
-    whole body, whatever it is.
+    whole body, whatever it is, of a stream too (``headers`` then say its ``Content-Type``).
     """
 
     text: str | Mapping[str, Any] = ""
@@ -44,8 +46,14 @@ class Say:
         return self.text if isinstance(self.text, str) else json.dumps(dict(self.text))
 
 
+Vectors = Callable[[list[str], int | None], Any]
 Line = Say | str | Mapping[str, Any]
 Script = Iterable[Line] | Callable[[Json], Line]
+
+
+def hashed(texts: list[str], dimensions: int | None) -> list[list[float]]:
+    """Rows of hashed words: like texts get like rows, and no file is needed."""
+    return [[float(x) for x in row] for row in HashingEncoder(dimensions or 64).encode(texts)]
 
 
 class ScriptedChatServer:
@@ -53,11 +61,16 @@ class ScriptedChatServer:
 
     ``script`` is a list of answers, used up one a request (then the server answers 500), or a
     function of the request body. ``formats`` are the response formats it knows; another is refused
-    with 400, and a strict schema must be strict, as the real service demands. ``requests`` holds
-    every body received and ``keys`` every bearer token, in order.
+    with 400, and a strict schema must be strict, as the real service demands. ``vectors(texts,
+    dimensions)`` gives the rows of an ``/embeddings`` request, or a ``Say``; hashed words by
+    default. ``requests`` holds every body received and ``keys`` every bearer token, in order.
     """
 
-    def __init__(self, script: Script, *, formats: Iterable[str] = FORMATS) -> None:
+    def __init__(
+        self, script: Script = (), *, formats: Iterable[str] = FORMATS,
+        vectors: Vectors = hashed,
+    ) -> None:  # fmt: skip
+        self._vectors = vectors
         self.formats = frozenset(formats)
         self.requests: list[Json] = []
         self.keys: list[str] = []
@@ -93,6 +106,18 @@ class ScriptedChatServer:
             "OPENAI_API_KEY": "sk-scripted",
             "OPENAI_MODEL": "scripted",
         }
+
+    def embed(self, body: Json, key: str) -> Say:
+        """The answer to a request for embeddings; records both."""
+        with self._lock:
+            self.requests.append(body)
+            self.keys.append(key)
+        texts = body.get("input", [])
+        texts = [texts] if isinstance(texts, str) else texts
+        if not body.get("model") or not texts or not all(texts):
+            return Say(status=400, text="model and texts that are not empty are required")
+        rows = self._vectors(texts, body.get("dimensions"))
+        return rows if isinstance(rows, Say) else Say(text=_embeddings(rows, texts, body))
 
     def answer(self, body: Json, key: str) -> Say:
         """The next answer to ``body``; records both."""
@@ -150,18 +175,24 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do_POST(self) -> None:
-        """``POST /v1/chat/completions``."""
+        """``POST /v1/chat/completions`` and ``/v1/embeddings``."""
         server: ScriptedChatServer = self.server.scripted  # type: ignore[attr-defined]
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        key = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.path.endswith("/embeddings"):
+            say = server.embed(body, key)
+            if say.status == 200:
+                return self._send(200, say.content.encode()[: say.cut], say.headers)
+            return self._send(say.status, _error(say.content), say.headers)
         if not self.path.endswith("/chat/completions"):
             return self._send(404, _error("no such path"), {})
-        say = server.answer(body, self.headers.get("Authorization", "").removeprefix("Bearer "))
+        say = server.answer(body, key)
         if server.closing.wait(3600.0 if say.hang else say.delay_s):
             self.close_connection = True
             return None
         if say.status != 200:
             return self._send(say.status, _error(say.content), say.headers)
-        if body.get("stream"):
+        if body.get("stream") and say.raw is None:
             return self._stream(say, body, server.closing)
         payload = json.dumps(_completion(say, body)).encode() if say.raw is None else say.raw
         return self._send(200, payload[: say.cut], say.headers)
@@ -200,6 +231,16 @@ def _usage(say: Say, body: Json) -> Json:
     sent = sum(len(str(m.get("content", ""))) for m in body["messages"]) // 4
     got = len(say.content) // 4
     return {"prompt_tokens": sent, "completion_tokens": got, "total_tokens": sent + got}
+
+
+def _embeddings(rows: Any, texts: list[str], body: Json) -> Json:
+    data = [
+        {"object": "embedding", "index": i, "embedding": [float(x) for x in row]}
+        for i, row in enumerate(rows)
+    ]
+    tokens = sum(map(len, texts)) // 4
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "model": body["model"], "data": data, "usage": usage}
 
 
 def _head(body: Json, kind: str) -> Json:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from agentroute.choosing.protocol import FittableRouter, Router
+from agentroute.choosing.protocol import BatchRouter, FittableRouter, Router
 from agentroute.errors import RouterStateError
 from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import Request
@@ -194,6 +194,19 @@ def rule_one_candidate(factory: Factory, world: World) -> None:
     _check_scores(score(router, one), 1)
 
 
+def rule_many_at_once(factory: Factory, world: World) -> None:
+    """Where it scores many requests at once, each gets the scores that it gets alone."""
+    router = ready(factory, world)
+    if not isinstance(router, BatchRouter):
+        return
+    requests = [world.request() for _ in range(5)]
+    requests.append(replace(requests[0], embedding=np.zeros_like(requests[0].embedding)))
+    for request, many in zip(requests, asyncio.run(router.score_many(requests)), strict=True):
+        alone = score(router, request)
+        np.testing.assert_allclose(many.mean, alone.mean, atol=1e-5, err_msg="mean")
+        np.testing.assert_allclose(many.bonus, alone.bonus, atol=1e-4, err_msg="bonus")
+
+
 RULES: tuple[Callable[[Factory, World], None], ...] = (
     rule_declares_itself,
     rule_shapes_and_ranges,
@@ -210,6 +223,7 @@ RULES: tuple[Callable[[Factory, World], None], ...] = (
     rule_partial_observations,
     rule_bare_requests,
     rule_one_candidate,
+    rule_many_at_once,
 )
 
 

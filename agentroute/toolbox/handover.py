@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from agentroute.adapters.child import STARTED_IN
 from agentroute.config.paths import bundled_data
 from agentroute.errors import AgentFailedError, UsageError
 from agentroute.model.calls import AgentCall, Artifact
+from agentroute.model.ids import uuid7
 
 SHIPPED = "shipped:"
 
@@ -79,9 +82,34 @@ def adopt(call: AgentCall, artifacts: Iterable[Artifact]) -> tuple[Artifact, ...
     for a in artifacts:
         taken = {b.name for b in out}
         name = a.name if a.name not in taken else f"{len(out)}_{a.name}"
-        shutil.copyfile(a.path, call.workdir / name)
+        copy_file(a.path, call.workdir / name)
         out.append(a.model_copy(update={"name": name, "path": str(call.workdir / name)}))
     return tuple(out)
+
+
+def copy_file(path: str | Path, target: Path) -> None:
+    """Copy an artefact, from the very place where it was found to be a file of its call.
+
+    What was put there in its place since, a link, a pipe or a folder that is a link, is not
+    followed; neither is a link at ``target``, which is replaced.
+
+    Raises:
+        OSError: it is not there any more as it was, or cannot be copied.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as source:
+        found = os.fstat(source.fileno())
+        there = os.path.samestat(found, os.lstat(path)) and os.path.realpath(path) == str(path)
+        if not (stat.S_ISREG(found.st_mode) and there):
+            raise OSError(errno.ELOOP, "it was replaced since the agent handed it over", str(path))
+        part = target.with_name(f".{uuid7()}.part")
+        try:
+            with part.open("xb") as sink:
+                shutil.copyfileobj(source, sink)
+            os.replace(part, target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def missing_inputs(call: AgentCall) -> list[str]:

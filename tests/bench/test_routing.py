@@ -1,7 +1,9 @@
 import pytest
 
+from agentroute.bench.decisions import drive
 from agentroute.bench.goals import Goal
-from agentroute.bench.routing import bench_routing, drive, timed
+from agentroute.bench.routing import bench_routing
+from agentroute.bench.timing import timed
 from agentroute.errors import RoutingError
 
 
@@ -9,10 +11,12 @@ from agentroute.errors import RoutingError
 @pytest.mark.checklist("LB9")
 def test_latency_is_printed_by_arms_and_features():
     rows = {g.name: g for g in bench_routing(seconds=0.02, peers=False)}
-    for n in ("100", "1,000"):
-        for age in ("young", "grown"):
-            p50, p95 = (rows[f"  {p}, {n} {age} agents"].value for p in ("p50", "p95"))
+    for n in ("100 young", "100 grown", "1,000 young"):
+        for d in (64, 272):
+            p50, p95 = (rows[f"  {p}, {n} agents, d = {d}"].value for p in ("p50", "p95"))
             assert 0 < p50 <= p95
+    whole = [rows[f"whole update, 100 grown agents, d = {d}"].value for d in (64, 272)]
+    assert whole[0] < whole[1]
     assert rows["serving arrays, bytes a packed entry"].ok
 
 

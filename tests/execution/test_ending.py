@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agentroute.model.plans import AgentUse
 from agentroute.planning.graphfile import plan_of_text
 
 FAN = """
@@ -17,8 +18,18 @@ def scores(*rows):
     return lambda call: {"data": {"scores": list(rows)}}
 
 
-async def test_without_a_refiner_the_replies_are_listed_and_it_is_said(world, plan_of):
+async def test_without_a_refiner_the_rules_join_and_the_row_says_so(world, plan_of):
     world.agent("one")
+    result = await world.run(plan_of(FAN))
+    assert result.answer == "- one: one(a)\n- two: one(b)"
+    assert result.status == "completed"
+    (row,) = [d for d in result.decisions if d.kind == "refine"]
+    assert "no agent is called 'refiner'" in row.reason
+
+
+async def test_a_refiner_that_the_settings_name_and_nobody_has_is_said(world, plan_of):
+    world.agent("one")
+    world.executor(refine=AgentUse(name="gone"))
     result = await world.run(plan_of(FAN))
     assert result.answer == "[a]\none(a)\n\n[b]\none(b)"
     assert "listed, not joined" in result.degraded[0]

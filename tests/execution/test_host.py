@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command
 
-from agentroute.errors import ConfigError, NestedLoopError
+from agentroute.errors import ConfigError, NestedLoopError, UsageError
 from agentroute.planning.graphfile import plan_of_text
 
 DIAMOND = """
@@ -64,7 +64,8 @@ async def test_the_picture_is_exactly_the_users_dag(world, plan_of):
     assert len(list(graph.get_subgraphs())) == 1
     out = await graph.ainvoke({})
     assert out["output"] == "one(d)"
-    assert set(out["outcomes"]) == set("abcd")
+    assert set(out["result"]["tasks"]) == set("abcd")
+    assert set(out) == {"output", "result", "run_id"}
 
 
 @pytest.mark.checklist("AO5")
@@ -220,3 +221,145 @@ async def test_a_host_is_told_of_low_work_and_gets_the_second_try(world, plan_of
     out = await host(world.executors[-1].as_graph(plan)).ainvoke({"task": ""})
     assert out["output"].startswith("NOT ACCEPTED: the answer is below 0.50: 'd' 0.20 by check\n\n")
     assert out["result"]["status"] == "degraded"
+
+
+# -- what a host keeps to itself -----------------------------------------------------------------
+
+
+class Turns(TypedDict, total=False):
+    task: str
+    output: str
+    run_id: str
+
+
+def echo(world):
+    world.agent("echo", skills=(), reply=lambda call: f"echo:{call.task.prompt}")
+    return world.executor(planner=plan_of_text).as_graph()
+
+
+def one_node(schema, graph, saver=None, *names):
+    builder = StateGraph(schema)
+    for name in names or ("work",):
+        builder.add_node(name, graph)
+        builder.add_edge(START, name)
+        builder.add_edge(name, END)
+    return builder.compile(checkpointer=saver)
+
+
+async def test_each_turn_of_a_thread_is_a_run_of_its_own(world):
+    app = one_node(Turns, echo(world), InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    said = [await app.ainvoke({"task": t}, config) for t in ("first", "second", "third", "third")]
+    assert [s["output"] for s in said] == [
+        "echo:first", "echo:second", "echo:third", "echo:third",
+    ]  # fmt: skip
+    assert len({s["run_id"] for s in said}) == 4 == len(world.ledger.runs())
+
+
+async def test_a_run_that_is_not_finished_is_gone_on_with(world, plan_of):
+    world.agent("one")
+    executor = world.executor()
+    plan = plan_of(DIAMOND)
+    run = executor.begin(plan, "mine")
+    await executor.start(run)
+    graph = executor.as_graph(plan)
+    assert (await graph.ainvoke({"run_id": "mine"}))["run_id"] == "mine"
+    assert (await graph.ainvoke({"run_id": "mine"}))["run_id"] != "mine"  # it is finished
+    other = executor.begin(plan_of(DIAMOND.replace("left", "right")), "other")
+    await executor.start(other)
+    assert (await graph.ainvoke({"run_id": "other"}))["run_id"] != "other"  # another plan
+
+
+KEPT = [
+    ("plan", ["step one", "step two"]), ("plan", None), ("usage", {"input_tokens": 5}),
+    ("usage", 3), ("answers", ["a"]), ("outcomes", []), ("orders", "two"), ("spoken", "yes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), KEPT)
+async def test_a_hosts_keys_stay_as_they_are(world, key, value):
+    schema = TypedDict("Keys", {"task": str, "output": str, key: Any}, total=False)
+    app = one_node(schema, echo(world), InMemorySaver())
+    out = await app.ainvoke({"task": "hi", key: value}, {"configurable": {"thread_id": "1"}})
+    assert (out["output"], out[key]) == ("echo:hi", value)
+
+
+async def test_nodes_side_by_side_do_not_write_what_they_read(world):
+    class Fan(TypedDict, total=False):
+        task: str
+        output: Annotated[str, lambda a, b: f"{a}|{b}"]
+
+    app = one_node(Fan, echo(world), None, "a", "b")
+    assert (await app.ainvoke({"task": "hi"}))["output"] == "|echo:hi|echo:hi"
+
+
+async def test_the_last_human_message_is_the_task_and_the_answer_a_message(world):
+    app = one_node(MessagesState, echo(world), InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    out = await app.ainvoke(
+        {"messages": [("user", "first"), ("ai", "what?"), ("user", "hi")]}, config
+    )
+    assert [m.content for m in out["messages"]] == ["first", "what?", "hi", "echo:hi"]
+    assert out["messages"][-1].type == "ai"
+    blocks = {"role": "user", "content": [{"type": "text", "text": "again"}, {"type": "image"}]}
+    out = await app.ainvoke({"messages": [blocks]}, config)
+    assert out["messages"][-1].content == "echo:again"
+    assert len(out["messages"]) == 6
+
+
+async def test_messages_of_a_host_that_names_its_task_stay_its_own(world):
+    class Both(MessagesState, total=False):
+        task: str
+        output: str
+
+    app = one_node(Both, echo(world))
+    out = await app.ainvoke({"messages": [("user", "hi")], "task": "work"})
+    assert (out["output"], [m.content for m in out["messages"]]) == ("echo:work", ["hi"])
+
+
+async def test_messages_without_a_human_are_no_task(world):
+    app = one_node(MessagesState, echo(world))
+    with pytest.raises(UsageError, match="prompt is empty"):
+        await app.ainvoke({"messages": [("ai", "hi")]})
+
+
+APPROVE = """
+tasks:
+  - {id: pay, prompt: pay 7, skills: [s]}
+  - {id: mail, prompt: mail 7, skills: [s]}
+"""
+
+
+@pytest.mark.parametrize("answer", [True, False])
+async def test_one_approval_is_answered_with_yes_or_no(world, plan_of, answer):
+    world.agent("careful", requires_approval=True)
+    plan = plan_of("tasks: [{id: pay, prompt: pay 7, skills: [s]}]")
+    app = host(world.executor().as_graph(plan), InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    await app.ainvoke({}, config)
+    out = await app.ainvoke(Command(resume=answer), config)
+    assert ("pay" in out["result"]["replies"]) is answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (True, "2 approvals wait, and the answer is True"),
+        ("yes", "2 approvals wait"),
+        ({"pay#1": "no"}, "'pay#1' is answered with 'no', not True or False"),
+        ({"rent": True}, "nothing waits under the name 'rent'"),
+    ],
+)
+async def test_an_answer_that_does_not_say_which_is_asked_for_again(world, plan_of, answer, says):
+    world.agent("careful", requires_approval=True)
+    world.agent("refiner", skills=("refine",))
+    app = host(world.executor().as_graph(plan_of(APPROVE)), InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    await app.ainvoke({}, config)
+    out = await app.ainvoke(Command(resume=answer), config)
+    problem = out["__interrupt__"][0].value["problem"]
+    assert says in problem
+    assert "Command(resume={'pay#1': True, 'mail#1': True})" in problem
+    assert world.calls == []
+    out = await app.ainvoke(Command(resume={"pay#1": True, "mail": False}), config)
+    assert set(out["result"]["replies"]) == {"pay"}

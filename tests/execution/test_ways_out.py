@@ -1,6 +1,7 @@
 """Every way out of an attempt gives back what it took, and asks whoever can still be asked."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -113,7 +114,7 @@ async def test_a_fallback_whose_breaker_is_open_is_passed_over(tmp_path):
 
     async with opened(registry, tmp_path, exploration=0.0) as orc:
         for _ in range(3):
-            registry.live.observe("first", cost_usd=0, latency_s=0, error=True, at_s=4e9)
+            registry.live.observe("first", cost_usd=0, latency_s=0, error=True, at_s=time.time())
         run = await orc.run(Task(id="t", prompt="do it", skills=("x",)), seed=1)
     assert (run.status, run.answer) == ("degraded", "from second")
     assert [d.chosen for d in run.decisions if d.kind == "route"][-1] == ("second",)

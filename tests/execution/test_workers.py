@@ -233,7 +233,8 @@ async def test_a_worker_dies_with_its_parent(tmp_path):
         "    print(w.pid, flush=True)\n"
         f"    call = {{'task': {{'prompt': 'x'}}, 'inputs': {{}}, 'params': {{}}, 'call_id': '',"
         f" 'deadline_s': 9, 'budget_usd': None, 'workdir': {str(tmp_path)!r}, 'transcript': []}}\n"
-        f"    await w.call({{'file': {str(tmp_path / 'agent.py')!r}, 'fn': 'busy'}}, call, None)\n"
+        f"    entry = {{'file': {str(tmp_path / 'agent.py')!r}, 'fn': 'busy'}}\n"
+        "    await w.call(entry, call, None, {})\n"
         "asyncio.run(main())\n"
     )
     p = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentroute.errors import ConfigError, RouterStateError
+from agentroute.features.text import make_embedder
 from agentroute.features.threads import _pools, one_thread
 from agentroute.features.vectors import CHUNK, MAX_SLOTS, ContextVector
 from agentroute.model.tasks import Task
@@ -136,3 +137,10 @@ def test_an_idle_block_gives_its_share_to_the_other(text, features):
     x = context.vector(task, embedding(0) if text else 0.0 * embedding(0))
     assert x @ x == pytest.approx(1.0, abs=1e-6)
     assert x[1:33] @ x[1:33] == pytest.approx(0.98 * text / (1 + bool(features) * text), abs=1e-6)
+
+
+def test_a_text_alone_is_encoded_as_in_a_batch():
+    embedder, texts = make_embedder(), ["I was charged twice", "", "Überweisung 5 €", "x" * 30_000]
+    together = embedder.encode(texts)
+    alone = np.concatenate([embedder.encode([t]) for t in texts])
+    assert alone.tobytes() == together.tobytes()

@@ -9,10 +9,12 @@ import pytest
 
 from agentroute.config.paths import bundled
 from agentroute.config.yaml import load_yaml
-from agentroute.execution.results import join_team
+from agentroute.execution.answer.teams import with_team
+from agentroute.execution.results import speaking
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.model.cards import CapabilityCard
 from agentroute.planning.graphfile import load_graph, make_plan
+from agentroute.refining.joining import join
 from agentroute.toolbox.handover import locate
 
 GRAPHS, AGENTS = bundled("graphs"), bundled("agents")
@@ -75,7 +77,8 @@ def execute(plan, folder, *, broken=(), everybody=False):
             if not everybody or "answer" not in task.skills:
                 break
         if team:
-            replies[task_id] = join_team(team)
+            alone, heard = next(iter(team.values())), speaking(team) or team
+            replies[task_id] = alone if len(team) == 1 else with_team(join(heard), heard)
     return replies
 
 

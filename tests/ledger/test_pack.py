@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from agentroute.errors import LedgerError
-from agentroute.ledger.rows.pack import DTYPES, MAGIC, pack, unpack
+from agentroute.ledger.rows.codings import MOST
+from agentroute.ledger.rows.pack import DTYPES, MAGIC, MAGIC_1, pack, unpack
 
 ARRAYS = st.dictionaries(
     st.text(max_size=12),
@@ -57,9 +58,9 @@ def test_noise_is_refused(noise):
                 unpack(data)
 
 
-def head(text):
+def head(text, magic=MAGIC_1):
     text += b" " * (-(len(MAGIC) + 4 + len(text)) % 16)
-    return MAGIC + len(text).to_bytes(4, "little") + text
+    return magic + len(text).to_bytes(4, "little") + text
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,27 @@ def head(text):
         head(b'[["a","|u1",[1]]]') + bytes(15) + b"x",
         head(b'{"a":1}'),
         MAGIC + b"\xff\xff\xff\xff",
+        head(b'[["a","<f8",[9]]]', MAGIC),
+        head(b'[["a","<f8",[9],"zip"]]', MAGIC) + bytes(16),
+        head(b'[["a","<f8",[9],"one"]]', MAGIC),
+        head(b'[["a","<f8",[9],"one"]]', MAGIC) + bytes(15) + b"x",
+        head(b'[["a","|b1",[99],"one"]]', MAGIC) + b"\x02" + bytes(15),
+        head(b'[["a","<f8",[9],"count"]]', MAGIC),
+        head(b'[["a","|u1",[%d],"one"]]' % (MOST + 1), MAGIC) + bytes(16),
+        head(b'[["a","|u1",[99],"few"]]', MAGIC) + bytes(8) + b"\xff" * 8,
+        head(b'[["a","|u1",[99],"few"]]', MAGIC)
+        + bytes(8)
+        + b"\x01"
+        + bytes(7)
+        + b"\x63"
+        + bytes(31),
+        head(b'[["a","|u1",[99],"few"]]', MAGIC)
+        + bytes(8)
+        + b"\x02"
+        + bytes(7)
+        + b"\x05"
+        + bytes(31),
+        head(b'[["a","|u1",[99],"few"]]', MAGIC) + b"\0\1" + bytes(14),
     ],
 )
 def test_each_kind_of_lie_is_refused(bad):
@@ -89,3 +111,59 @@ def test_only_plain_numbers_are_packed():
             pack({"a": a})
     big = np.arange(3, dtype=">i8")
     assert unpack(pack({"a": big}))["a"].tolist() == [0, 1, 2]
+
+
+def spread(n, usual, **others):
+    a = np.full(n, usual)
+    for place, value in others.items():
+        a[int(place[1:])] = value
+    return a
+
+
+@pytest.mark.parametrize(
+    ("array", "most"),
+    [
+        (np.full(1_000, 0.3), 16),
+        (np.full(1_000, np.nan), 16),
+        (np.zeros((10, 100), bool), 16),
+        (np.arange(1_000), 0),
+        (spread(1_000, 0.001, i7=0.9, i999=-0.0), 48),
+        (spread(1_000, 1.0, i0=np.nan), 48),
+        (spread(1_000, 0, i3=7, i4=9).astype(np.uint8), 48),
+        (np.random.default_rng(0).random(1_000), 8_000),
+        (np.arange(1_000)[::-1], 8_000),
+        (np.arange(1_000, dtype=np.int32), 4_000),
+    ],
+)
+def test_what_says_little_costs_little(array, most):
+    data = pack({"a": array})
+    assert len(data) <= 64 + most
+    got = unpack(data)["a"]
+    assert (got.dtype, got.shape, got.tobytes()) == (array.dtype, array.shape, array.tobytes())
+    assert not got.flags.writeable and got.flags.c_contiguous and got.flags.aligned
+
+
+def test_zeros_of_both_signs_are_kept_apart():
+    a = np.zeros(100)
+    a[3] = -0.0
+    assert np.signbit(unpack(pack({"a": a}))["a"]).tolist() == np.signbit(a).tolist()
+
+
+@given(
+    st.sampled_from(sorted(DTYPES)).flatmap(
+        lambda d: hnp.arrays(
+            np.dtype(d), st.integers(0, 200), elements=None, fill=hnp.from_dtype(np.dtype(d))
+        )
+    )
+)
+def test_arrays_of_mostly_one_value_come_back_bit_equal(array):
+    got = unpack(pack({"a": array}))["a"]
+    assert (got.dtype, got.tobytes()) == (array.dtype, array.tobytes())
+
+
+def test_the_first_version_is_still_read():
+    packed = head(b'[["a","<f8",[2]],["b","|b1",[3]]]')
+    packed += np.array([1.5, np.nan]).tobytes() + b"\1\0\1" + bytes(13)
+    got = unpack(packed)
+    assert got["a"].tobytes() == np.array([1.5, np.nan]).tobytes()
+    assert got["b"].tolist() == [True, False, True]

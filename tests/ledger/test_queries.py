@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from agentroute.errors import LedgerBusyError, LedgerError, UnknownRunError
-from agentroute.ledger import ERASED, Ledger
+from agentroute.ledger import ERASED, Ledger, queries
 from agentroute.model.events import Note
 from agentroute.model.ids import sha256
 from agentroute.model.outcomes import Feedback, Outcome
@@ -104,3 +107,41 @@ def test_one_live_holder_of_a_run(ledger):
         other.append(Note(id="n", type="x")).wait(5)
     types = [n.type for n in ledger.notes("r1")]
     assert types == ["lease.taken", "lease.released"] * 2
+
+
+def test_pages_meet_every_run_once(ledger):
+    """Also those that were written down without a start, and those that started twice."""
+    ids = [f"r{i:03d}" for i in range(130)]
+    for i, run in enumerate(ids):
+        ledger.append(Note(id=f"{run}-l", run_id=run, type="lease.taken"))
+        if i % 10 != 3:
+            ledger.append(Note(id=f"{run}-s", run_id=run, type="run.started", data={"i": i}))
+        if i % 7 == 0:
+            ledger.append(Note(id=f"{run}-t", run_id=run, type="run.started", data={"i": i}))
+        ledger.append(record(0, run=run))
+    ledger.append(record(1, run=ids[3])).wait(5)
+    assert [r.run_id for r in ledger.runs(500)] == ids[::-1]
+    met, before = [], None
+    while page := ledger.runs(7, before_seq=before):
+        met += [r.run_id for r in page]
+        before = page[-1].seq
+    assert met == ids[::-1]
+    assert [ledger.run(i) for i in ids[::-1]] == ledger.runs(500)
+    assert ledger.runs(5, status="completed") == []
+
+
+def test_a_page_is_found_by_an_index(ledger):
+    a_run(ledger)
+    with ledger._reader.connection() as con:
+        plan = [row[3] for row in con.execute(f"EXPLAIN QUERY PLAN {queries._STARTED}", (9, 9))]
+    assert any("events_type" in step for step in plan)
+    assert not any(step.startswith("SCAN") or "TEMP B-TREE" in step for step in plan), plan
+
+
+def test_runs_are_listed_without_an_orm(tmp_path):
+    code = (
+        "import sys; from agentroute.ledger import Ledger\n"
+        f"with Ledger.open('sqlite:///{tmp_path}/l.db') as ledger: assert ledger.runs() == []\n"
+        "assert not {'sqlalchemy', 'sqlmodel'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -406,3 +407,54 @@ def test_records_without_arrays(ledger):
     got = ledger.record(rec.decision.id)
     assert got.request is got.scores is got.propensities is got.excluded_rows is None
     assert got.context == plain.context
+
+
+def test_a_closed_ledger_is_one_file_that_can_be_copied(tmp_path):
+    with Ledger.open(f"sqlite:///{tmp_path}/l.db") as ledger:
+        for i in range(30):
+            ledger.append(record(i))
+        ledger.append(record(30)).wait()
+        assert len(ledger.decisions("r1")) == 31  # a reader is open too
+    shutil.copyfile(tmp_path / "l.db", tmp_path / "copy.db")
+    with Ledger.open(f"sqlite:///{tmp_path}/copy.db", read_only=True) as copy:
+        assert len(copy.decisions("r1")) == 31 and copy.verify().ok
+
+
+def test_a_reader_in_the_middle_does_not_keep_a_ledger_from_closing(tmp_path):
+    ledger = Ledger.open(f"sqlite:///{tmp_path}/l.db")
+    ledger.append(record(0)).wait()
+    other = sqlite3.connect(f"file:{tmp_path}/l.db?mode=ro", uri=True, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM decisions").fetchone()
+    ledger.append(record(1)).wait()
+    began = time.monotonic()
+    ledger.close()
+    assert time.monotonic() - began < 3.0
+    other.close()
+    with Ledger.open(f"sqlite:///{tmp_path}/l.db") as again:
+        assert len(again.decisions("r1")) == 2
+
+
+def test_a_row_that_nobody_waits_for_shares_the_commit_of_one_that_is(tmp_path, monkeypatch):
+    commits = []
+    real = writer.Writer._commit
+    monkeypatch.setattr(
+        writer.Writer,
+        "_commit",
+        lambda self, batch: (commits.append(len(batch)), real(self, batch)),
+    )
+    with Ledger.open(f"sqlite:///{tmp_path}/l.db") as ledger:
+        ledger.append(record(0)).wait()
+        commits.clear()
+        monkeypatch.setattr(writer, "PATIENCE_TICKS", 1_000)  # a busy machine proves nothing
+        monkeypatch.setattr(writer, "IDLE_TICKS", 1_000)
+        ledger.append(record(1))
+        time.sleep(1.5 * writer.TICK_S)  # the thread has looked in
+        ledger.append(record(2)).wait()
+        assert commits == [2]
+        monkeypatch.setattr(writer, "PATIENCE_TICKS", 4)
+        ledger.append(record(3))
+        deadline = time.monotonic() + 5
+        while len(ledger.decisions("r1")) < 4 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert len(ledger.decisions("r1")) == 4

@@ -104,3 +104,19 @@ def test_averages_load_and_bounds(cards):
 def test_bounds_come_from_cards_until_there_are_outcomes(cards):
     b = LiveState().bounds(cards)
     assert b.cost_hi == pytest.approx(np.log1p(5.0))
+
+
+def test_bounds_are_measured_every_32_outcomes(cards):
+    live = LiveState()
+
+    def seen(n, cost):
+        for _ in range(n):
+            live.observe("good", cost_usd=cost, latency_s=1.0, error=False, at_s=0)
+
+    seen(20, 1.0)
+    first = live.bounds(cards)
+    assert first.cost_hi == pytest.approx(np.log1p(1.0))
+    seen(11, 9.0)
+    assert live.bounds(cards) is first
+    seen(1, 9.0)
+    assert live.bounds(cards).cost_hi == pytest.approx(np.log1p(9.0))

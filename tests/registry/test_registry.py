@@ -150,3 +150,10 @@ def test_what_nobody_can_call_is_refused_where_it_is_added(handler):
         registry.add(CapabilityCard(name="a", description="does it"), handler)
     assert "runnable" in refused.value.hint and "function" in refused.value.hint
     assert "a" not in registry
+
+
+def test_a_registry_in_code_is_not_changed_by_looking_again(embedder):
+    registry = Registry()
+    registry.add(CapabilityCard(name="a", description="works"), lambda call: "x")
+    before = registry.cardset(embedder)
+    assert not registry.refresh() and registry.cardset(embedder) is before

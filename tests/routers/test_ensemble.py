@@ -145,3 +145,14 @@ def test_who_sleeps_keeps_its_share():
     pi = hedge.trust("k")
     assert pi[1] > pi[2] > pi[0]
     np.testing.assert_allclose(hedge.trust("k", np.array([True, False, True]))[1], 0.0)
+
+
+def test_without_a_share_trust_survives_what_no_float_can_hold():
+    hedge = Hedge(3, eta=5.0, share=0.0)
+    advice = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    for _ in range(2_000):
+        hedge.learn("k", advice, 1, 0.0, 1.0)
+    trust = hedge.trust("k", np.array([True, True, False]))
+    assert trust.tolist() == pytest.approx([1.0, 0.0, 0.0])
+    assert np.isfinite(hedge.everywhere).all()
+    assert hedge.trust("k", np.array([False, True, False])).tolist() == [0.0, 1.0, 0.0]

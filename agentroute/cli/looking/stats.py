@@ -44,7 +44,7 @@ def stats(
     from agentroute.errors import UsageError, did_you_mean
     from agentroute.evaluation.statistics.groups import By, statistics
     from agentroute.evaluation.statistics.helps import learning_helps
-    from agentroute.features.text import make_embedder
+    from agentroute.features.text import embedder_of
     from agentroute.learning.state import StateStore
 
     if by not in get_args(By):
@@ -53,7 +53,7 @@ def stats(
     weights = settings.feedback_weights.model_dump()
     with open_ledger(config, db) as ledger:
         found = statistics(ledger, by, last=last, weights=weights)  # type: ignore[arg-type]
-        embedder = make_embedder(settings.embedder)
+        embedder = embedder_of(settings)
         helps = run_async(
             learning_helps(
                 ledger, settings.router, embedder=embedder, seed=settings.seed,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from agentroute.cli.parts.terminal import raw, shown
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from agentroute.registry.registry import Registry
 
 T = TypeVar("T")
+
+WHOLE = ("run",)  # columns whose cells are copied: never broken over lines
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Db = Annotated[
@@ -38,10 +42,11 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that wraps to the terminal, plain in a pipe."""
+    """A console that wraps to the terminal, plain in a pipe; text goes through ``shown`` first."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
+    file = raw(sys.stderr if stderr else sys.stdout)
+    return Console(file=file, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def emit(value: Any) -> None:
@@ -59,18 +64,40 @@ def emit(value: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table of plain text: nothing in a cell is taken as markup."""
+    """A table of plain text: nothing in a cell is taken as markup, or acts on the terminal.
+
+    In a pipe it is a line for each row, whatever its length, with two blanks between columns.
+    """
+    if not sys.stdout.isatty():
+        _plain(title, columns, rows)
+        return
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    out = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    head = Text(shown(title)) if title else None
+    out = Table(title=head, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for c in columns:
         out.add_column(c, justify="right" if c.startswith(">") else "left", overflow="fold")
-        out.columns[-1].header = c.lstrip(">")
+        out.columns[-1].header = Text(shown(c.lstrip(">")))
+        out.columns[-1].no_wrap = c in WHOLE
     for row in rows:
-        out.add_row(*(Text("" if v is None else str(v)) for v in row))
+        out.add_row(*(Text("" if v is None else shown(str(v))) for v in row))
     console().print(out)
+
+
+def _plain(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    cells = [[c.lstrip(">") for c in columns]]
+    cells += [["" if v is None else " ".join(shown(str(v)).split()) for v in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if title:
+        print(shown(title))
+    for row in cells:
+        padded = (
+            x.rjust(w) if c.startswith(">") else x.ljust(w)
+            for x, w, c in zip(row, widths, columns, strict=True)
+        )  # fmt: skip
+        print("  ".join(padded).rstrip())
 
 
 def settings_of(config: Path | None, db: str | None = None) -> Settings:
@@ -119,6 +146,14 @@ def registry_of(settings: Settings, given: Sequence[Path] | None) -> Registry:
         hint = f" ({problem.hint})" if problem.hint else ""
         print(f"agentroute: card left out: {problem}{hint}", file=sys.stderr)
     return registry
+
+
+def remark(registry: Registry) -> None:
+    """Say on stderr what a person should know of the catalogue."""
+    from agentroute.registry.remarks import remarks
+
+    for line in remarks(registry):
+        print(f"agentroute: note: {line}", file=sys.stderr)
 
 
 def graph_places(settings: Settings, given: Sequence[Path] | None) -> list[Place]:

@@ -9,6 +9,7 @@ import typer
 
 from agentroute.cli.parts.common import seconds, table, usd
 from agentroute.cli.parts.progress import plain
+from agentroute.cli.parts.terminal import raw
 from agentroute.cli.parts.views import show_choices, show_route
 from agentroute.demo.story import REPEATS, Contest, Learning, picks
 from agentroute.evaluation.results import EvalResult
@@ -51,11 +52,12 @@ class Teller:
         i, learning = step
         if sys.stdout.isatty():
             chance = learning.chances[-1].get(learning.agents[-1], 0.0)
-            print(f"\r{i + 1:3}  {learning.agents[-1]} (p={chance:.2f})   ", end="", flush=True)
+            raw(sys.stdout).write("\r")
+            print(f"{i + 1:3}  {learning.agents[-1]} (p={chance:.2f})   ", end="", flush=True)
 
     def _learning(self, learning: Learning) -> None:
         if sys.stdout.isatty():
-            print("\r" + " " * 60 + "\r", end="")
+            raw(sys.stdout).write("\r" + " " * 60 + "\r")
         early, late = picks(learning)
         for agent in sorted({*early, *late}):
             chances = [c.get(agent, 0.0) for c in learning.chances]

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from agentroute.cli.parts.common import seconds
+from agentroute.cli.parts.terminal import shown
 from agentroute.model.events import Event
 
 MOST = 24
@@ -77,8 +78,8 @@ class Progress:
             p = row.get("p")
             out.add_row(
                 Text(row["state"], style=colours.get(row["state"], "dim")),
-                Text(task),
-                Text(row.get("agent", "")),
+                Text(shown(task)),
+                Text(shown(row.get("agent", ""))),
                 Text("" if p is None else f"p={p:.2f}", style="dim"),
                 Text("" if row.get("took") is None else seconds(row["took"]), style="dim"),
             )

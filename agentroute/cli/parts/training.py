@@ -14,13 +14,14 @@ import numpy as np
 
 from agentroute.cli.parts.common import console, settings_of
 from agentroute.cli.parts.states import shown
+from agentroute.cli.parts.terminal import raw
 from agentroute.config.paths import SCHEME
 from agentroute.config.settings import Settings
 from agentroute.errors import TableError, UsageError
 from agentroute.evaluation.offpolicy.astable import ledger_table, require_overlap
 from agentroute.evaluation.tables.outcomes import OutcomeTable
 from agentroute.evaluation.tables.reading import load_table
-from agentroute.features.text import make_embedder
+from agentroute.features.text import embedder_of
 from agentroute.learning.state import Snapshot
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder, Ints
@@ -39,7 +40,7 @@ def train(
     settings, use = settings_of(config), AgentUse.of(spec, field="router")
     if ablate and use.name != "gnn":
         raise UsageError(f"--ablate takes parts of the gnn away, not of {use.name}", hint="gnn")
-    embedder = make_embedder(settings.embedder)
+    embedder = embedder_of(settings)
     seed = settings.seed if seed is None else seed
     examples = taught.table.examples(taught.rows, embedder)
     with _working(use.name, examples, quiet=quiet):
@@ -144,8 +145,9 @@ def _flow(value: Any) -> str:
 def _epoch(p: Any) -> None:
     held = "" if p.kl_val is None else f", held out {p.kl_val:.4f}"
     end = "\n" if not sys.stderr.isatty() or p.epoch == p.epochs else ""
-    start = "\r" if sys.stderr.isatty() else ""
-    words = f"{start}{p.stage} {p.epoch}/{p.epochs}: loss {p.loss:.4f}{held}  "
+    if sys.stderr.isatty():
+        raw(sys.stderr).write("\r")
+    words = f"{p.stage} {p.epoch}/{p.epochs}: loss {p.loss:.4f}{held}  "
     print(words, end=end, file=sys.stderr, flush=True)
 
 
@@ -157,14 +159,15 @@ def pheromones(config: Path | None, db: str | None, task: str | None) -> dict[st
 
     settings = settings_of(config, db)
     named = AgentUse.of(settings.router, field="router").name == "pheromone"
-    embedder = make_embedder(settings.embedder)
+    embedder = embedder_of(settings)
     spec = settings.router if named else "pheromone"  # what a run uses, where one does
     policy, _ = start_policy(
         spec, embedder=embedder, states=StateStore(Path(settings.state)), seed=settings.seed
     )
     router: Any = policy.router
     with Ledger.open(settings.db, read_only=True) as ledger:
-        Learner(router, ledger, weights=settings.feedback_weights.model_dump()).fold()
+        weights = settings.feedback_weights.model_dump()
+        Learner(router, ledger, weights=weights, embedder=embedder).fold()
     shown = router.show(task)
     lines = [f"{shown['folded']} observations folded"]
     for kind, data in shown["kinds"].items():

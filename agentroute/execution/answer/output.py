@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from agentroute.execution.answer.stamping import is_stamped
 from agentroute.model.calls import Artifact
 from agentroute.model.plans import Plan
 from agentroute.model.runs import RunResult
+from agentroute.toolbox.handover import copy_file
 
 
 def keep_artifacts(result: RunResult, plan: Plan, out: Path) -> RunResult:
@@ -34,9 +34,9 @@ def keep_artifacts(result: RunResult, plan: Plan, out: Path) -> RunResult:
         target = latest / result.run_id / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(a.path, target)
+            copy_file(a.path, target)
             kept.append(a.model_copy(update={"name": name, "path": str(target.resolve())}))
-            shutil.copyfile(target, latest / name)
+            copy_file(target.resolve(), latest / name)
         except OSError as e:
             said.append(f"the artefact '{a.name}' could not be kept in {latest}: {e.strerror}")
             if len(kept) == 0 or kept[-1].name != name:

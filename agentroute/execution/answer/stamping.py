@@ -15,6 +15,7 @@ from agentroute.execution.progress import Run
 from agentroute.execution.runner import ALL, sinks
 from agentroute.model.calls import Artifact
 from agentroute.model.runs import Verdict
+from agentroute.toolbox.handover import copy_file
 
 FOLDER = "answer"  # beside the folders of calls, whose names have dots
 MAX_BYTES = 50_000_000
@@ -62,11 +63,12 @@ def _stamp(run: Run, a: Artifact, i: int, verdict: Verdict) -> Artifact:
         raise OSError("it is too large")
     target = run.workroot / run.run_id / FOLDER / str(i) / a.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    text = source.read_bytes().decode("utf-8", errors="surrogateescape")
+    copy_file(a.path, target)  # and not what was put in its place since
+    text = target.read_bytes().decode("utf-8", errors="surrogateescape")
     text = on_page(text, verdict) if page else f"{verdict.words}\n\n{text}"
     target.write_bytes(text.encode("utf-8", errors="surrogateescape"))
     shutil.copystat(source, target)
-    return a.model_copy(update={"path": str(target)})
+    return a.model_copy(update={"path": str(target.resolve())})
 
 
 def on_page(page: str, verdict: Verdict) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 from agentroute.errors import BudgetExceededError
+from agentroute.execution.budget import Budget, Hold, Price
 from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.progress import Assignment, Run
 from agentroute.ledger import Ledger
@@ -32,8 +34,10 @@ class Asking:
         card, live = self._registry[agent].card, self._registry.live
         try:
             self._check_answer(run, work, decision, agent)
+            self._limit_s(run, work, card.limits.timeout_s)
+            purse = run.purse(work)
+            hold = await self._reserve(run, purse, agent)
             limit_s = self._limit_s(run, work, card.limits.timeout_s)
-            hold = run.budget.reserve(self._estimate(agent))
         except (Refused, BudgetExceededError) as e:
             return Called(agent, None, str(e), 0.0, 0.0, 0, retryable=False)
         if not shadow:
@@ -41,14 +45,14 @@ class Asking:
         try:
             with live.calling(agent):
                 called = await self._call(
-                    agent, self._agent_call(run, work, decision, agent, limit_s), limit_s=limit_s,
+                    agent, self._agent_call(run, work, decision, hold, limit_s), limit_s=limit_s,
                     left_s=run.left_s,
                     on_chunk=self._chunks(run, work, agent) if not shadow else None,
                 )  # fmt: skip
         except BaseException:
-            run.budget.settle(hold, 0.0)
+            purse.settle(hold, hold.usd)  # how much was used when it was cut off, nobody knows
             raise
-        run.budget.settle(hold, called.cost_usd)
+        purse.settle(hold, called.cost_usd, failed=called.error is not None)
         live.observe(
             agent, cost_usd=called.cost_usd, latency_s=called.latency_s,
             error=called.error is not None, at_s=time.time(),
@@ -68,27 +72,34 @@ class Asking:
             raise Refused("the run's deadline is over")
         return limit_s
 
-    def _estimate(self, agent: str) -> float:
-        """Expected dollars of a call: the running average, else what the card says, else 0."""
+    async def _reserve(self, run: Run, purse: Budget, agent: str) -> Hold:
+        """The call's money; waits for the calls in flight, at most until the run's deadline."""
+        try:
+            async with asyncio.timeout(run.left_s):
+                return await purse.reserve(agent, self._price(agent))
+        except TimeoutError:
+            raise Refused("the run's deadline is over") from None
+
+    def _price(self, agent: str) -> Price:
+        """Expected dollars of a call: the running average, else what the card states."""
         live, pricing = self._registry.live, self._registry[agent].card.pricing
         slot = live.slot(agent)  # first: a new agent's slot may replace the arrays
         seen = float(live.cost_usd[slot])
         if seen == seen:  # not NaN
-            return seen
-        return pricing.call_usd if pricing.expected_usd is None else pricing.expected_usd
+            return Price(seen, measured=True)
+        return Price(pricing.stated_usd)
 
     def _agent_call(
-        self, run: Run, work: Assignment, decision: Decision, agent: str, limit_s: float
+        self, run: Run, work: Assignment, decision: Decision, hold: Hold, limit_s: float
     ) -> AgentCall:
-        left = [b for b in (run.budget.left_usd, work.task.budget_usd) if b is not None]
-        row = work.row or work.kind
+        row, agent = work.row or work.kind, hold.agent
         return AgentCall(
             task=work.task,
             inputs=work.inputs,
             params=work.task.params,
             call_id=f"{run.run_id}:{row}:{decision.attempt}:{agent}",
             deadline_s=limit_s,
-            budget_usd=min(left, default=None),
+            budget_usd=hold.left_usd,
             workdir=run.folder(row, decision.attempt, agent),
             transcript=work.transcript,
         )
@@ -101,7 +112,10 @@ class Asking:
     async def _write(
         self, run: Run, work: Assignment, decision: Decision, c: Called, shadow: bool
     ) -> None:
-        """The outcome row, committed before anything that depends on it goes on."""
+        """The outcome row. Only a shadow's is waited for: the run's next commit covers the others.
+
+        Rows are committed in order of arrival, and before the next agent is called a decision is.
+        """
         ledger = self._ledger
         sha = ledger.put_text(c.reply.model_dump_json()) if c.reply is not None else None
         outcome = Outcome(
@@ -109,14 +123,17 @@ class Asking:
             cost_usd=c.cost_usd, latency_s=c.latency_s, tokens=c.tokens, error=c.error,
             shadow=shadow, reply=sha,
         )  # fmt: skip
-        await ledger.append(outcome)
+        ticket = ledger.append(outcome)
         run.history.finished(outcome)
         if shadow:
+            await ticket
             return
+        run.outstanding.append(ticket)
         row = work.row or work.kind
         run.calls[f"{row}:{decision.attempt}:{c.agent}"] = (c.tokens, c.cost_usd)
         if c.error:
             run.emit("agent.failed", work.task.id, c.agent, error=c.error)
         else:
             run.emit("agent.finished", work.task.id, c.agent, latency_s=c.latency_s,
-                     cost_usd=c.cost_usd, tokens=c.tokens)  # fmt: skip
+                     cost_usd=c.cost_usd, tokens=c.tokens,
+                     text=c.reply.text if c.reply is not None else "")  # fmt: skip

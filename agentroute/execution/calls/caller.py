@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from agentroute.adapters.callables import with_place
 from agentroute.adapters.kinds import adapter_of
 from agentroute.adapters.loading import entry_of, load
 from agentroute.adapters.replies import as_reply
-from agentroute.errors import AgentRouteError, AgentTimeoutError, CardError
+from agentroute.adapters.untrusted import words_of
+from agentroute.errors import (
+    AgentFailedError,
+    AgentRouteError,
+    AgentTimeoutError,
+    BudgetExceededError,
+    CardError,
+    ConfigError,
+    MissingExtraError,
+    UnknownAgentError,
+)
 from agentroute.execution.calls.bulkhead import Bulkheads
 from agentroute.execution.calls.pool import WorkerPool
-from agentroute.model.calls import AgentCall, AgentReply, OnChunk
+from agentroute.execution.calls.workdir import inline
+from agentroute.model.calls import UNSENT, AgentCall, AgentReply, OnChunk, Usage
 from agentroute.model.cards import CapabilityCard, Pricing
 from agentroute.registry.registry import Binding, Registry
 
 MAX_ALIASES = 4
+# The card, the settings or the budget stood against it before anybody was asked.
+NEVER_MADE = (ConfigError, BudgetExceededError, MissingExtraError, UnknownAgentError)
 ChatFactory = Callable[[CapabilityCard, bool], Callable[[AgentCall], Any]]  # True: in chunks
 
 
@@ -62,17 +77,19 @@ class Caller:
         ``left_s`` bounds the whole, also the wait for the agent's turn.
         """
         began = time.perf_counter()
+        pricing = Pricing()
         try:
             binding = self._registry[agent]
+            pricing = binding.card.pricing
             async with asyncio.timeout(left_s):
                 reply = await self._dispatch(binding, call, limit_s, on_chunk)
         except TimeoutError:
             e: Exception = AgentTimeoutError(f"no answer within {limit_s:.3g} s")
-            return _failed(agent, e, time.perf_counter() - began)
+            return _failed(agent, e, time.perf_counter() - began, pricing)
         except Exception as e:
-            return _failed(agent, e, time.perf_counter() - began)
+            return _failed(agent, e, time.perf_counter() - began, pricing)
         took = time.perf_counter() - began
-        cost = cost_of(reply, binding.card.pricing)
+        cost = cost_of(reply.usage, pricing)
         return Called(agent, reply, None, took, cost, reply.usage.tokens)
 
     async def _dispatch(
@@ -80,7 +97,6 @@ class Caller:
     ) -> AgentReply:
         card, origin, params = self._resolve(binding)
         call = replace(call, params={**params, **call.params})
-        call.workdir.mkdir(parents=True, exist_ok=True)
         if origin.handler is not None:
             return await self._inline(card, origin.handler, call, limit_s, on_chunk)
         if card.entrypoint == "chat":
@@ -90,6 +106,7 @@ class Caller:
         entry = entry_of(card.entrypoint or "", origin.folder)
         if card.isolation == "inline":
             return await self._inline(card, load(entry), call, limit_s, on_chunk)
+        call.workdir.mkdir(parents=True, exist_ok=True)
         return await self._pool.call(binding.card, entry, call, limit_s=limit_s, on_chunk=on_chunk)
 
     async def _inline(
@@ -103,8 +120,17 @@ class Caller:
         async with self._bulkheads.of(card):
             listen = on_chunk or (lambda _: None)
             ask = adapter_of(handler, card.name).ask
-            value = await ask(handler, call, limit_s=limit_s, on_chunk=listen)
-            return as_reply(value, call.workdir)
+            try:
+                value = await ask(handler, inline(call), limit_s=limit_s, on_chunk=listen)
+                return as_reply(value, call.workdir)
+            except asyncio.CancelledError as e:
+                if _was_cancelled():
+                    raise
+                raise AgentFailedError(words_of(e)) from None
+            except (Exception, KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as e:  # an exit of the agent's is not one of the host's
+                raise AgentFailedError(words_of(e)) from None
 
     def _resolve(self, binding: Binding) -> tuple[CapabilityCard, Binding, dict[str, Any]]:
         """Follow ``card:NAME``; the nearest card's params stand over those it refers to."""
@@ -137,25 +163,61 @@ def _chat_agent(card: CapabilityCard, chunks: bool) -> Callable[[AgentCall], Any
     return _chat_of(card.model_dump_json(), chunks)
 
 
-def cost_of(reply: AgentReply, pricing: Pricing) -> float:
-    """US dollars of a call: what the reply says, else the card's prices times what was used."""
-    u = reply.usage
-    if u.cost_usd is not None:
-        return u.cost_usd
+def cost_of(u: Usage, pricing: Pricing) -> float:
+    """US dollars of a call: the card's prices times what was used, or more where the reply says so.
+
+    The word of who is paid does not stand against the price that its owner put on the card.
+    """
     tokens = u.input_tokens * pricing.input_mtok_usd + u.output_tokens * pricing.output_mtok_usd
-    return pricing.call_usd + u.cpu_s * pricing.cpu_s_usd + tokens / 1e6
+    by_card = pricing.call_usd + u.cpu_s * pricing.cpu_s_usd + tokens / 1e6
+    return max(by_card, u.cost_usd or 0.0)
 
 
-def _failed(agent: str, e: Exception, took: float) -> Called:
-    text = str(e) if isinstance(e, AgentRouteError) else f"{type(e).__name__}: {e}"
+def _spent(e: Exception, pricing: Pricing) -> tuple[float, int]:
+    """US dollars and tokens of a failed call; where nobody can say, what one is expected to cost.
+
+    A call that was never made (``NEVER_MADE``, or ``spent`` is ``UNSENT``) costs nothing.
+    """
+    spent = e.spent if isinstance(e, AgentRouteError) else None
+    if spent is UNSENT or (spent is None and isinstance(e, NEVER_MADE)):
+        return 0.0, 0
+    if isinstance(spent, Usage):
+        return cost_of(spent, pricing), spent.tokens
+    if isinstance(e, AgentTimeoutError):
+        return max(pricing.call_usd, pricing.expected_usd or 0.0), 0
+    return pricing.call_usd, 0
+
+
+def _was_cancelled() -> bool:
+    """Whether somebody cancelled us; else the agent raised ``CancelledError`` by itself."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _failed(agent: str, e: Exception, took: float, pricing: Pricing) -> Called:
+    text = words_of(e)
+    cost_usd, tokens = _spent(e, pricing)
     return Called(
         agent=agent,
         reply=None,
-        error=" ".join(text.split())[:1_000] or type(e).__name__,
+        error=with_place(text[:900] or type(e).__name__, e),
         latency_s=took,
-        cost_usd=0.0,
-        tokens=0,
-        retryable=bool(getattr(e, "retryable", not isinstance(e, CardError))),
+        cost_usd=cost_usd,
+        tokens=tokens,
+        retryable=bool(_said_by(e, "retryable", not isinstance(e, CardError))),
         timed_out=isinstance(e, AgentTimeoutError),
-        retry_after_s=getattr(e, "retry_after_s", None),
+        retry_after_s=_seconds(_said_by(e, "retry_after_s", None)),
     )
+
+
+def _said_by(e: Exception, name: str, default: Any) -> Any:
+    """An attribute of an exception that others wrote."""
+    try:
+        return getattr(e, name, default)
+    except Exception:
+        return default
+
+
+def _seconds(value: Any) -> float | None:
+    known = isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    return float(value) if known else None

@@ -20,7 +20,7 @@ from agentroute.execution.calls.worker import Worker
 from agentroute.model.calls import AgentCall, AgentReply, OnChunk, Usage
 from agentroute.model.cards import CapabilityCard
 
-Key = tuple[str, int]
+Key = tuple[str, int, tuple[int, ...]]
 
 
 class WorkerPool:
@@ -63,7 +63,8 @@ class WorkerPool:
             worker = await self._take(_key(card, entry))
             try:
                 async with asyncio.timeout(limit_s):
-                    frame = await worker.call(entry, dump_call(call), on_chunk)
+                    limits = card.limits.of_process()
+                    frame = await worker.call(entry, dump_call(call), on_chunk, limits)
             except TimeoutError:
                 await self._end(worker)
                 raise AgentTimeoutError(f"no answer within {limit_s:.3g} s") from None
@@ -137,19 +138,20 @@ async def _end_started(started: asyncio.Task[Worker]) -> None:
 
 
 def _key(card: CapabilityCard, entry: dict[str, str]) -> Key:
-    """A changed file is another key: its old workers are never used again."""
+    """A changed file, or other limits, is another key: its old workers are never used again."""
     try:
         changed = os.stat(entry["file"]).st_mtime_ns if "file" in entry else 0
     except OSError:
         changed = 0
-    return card.name, changed
+    return card.name, changed, tuple(card.limits.of_process().values())
 
 
 def _reply(frame: dict[str, Any], call: AgentCall) -> AgentReply:
     """The checked reply of a frame; whatever is wrong with it is the agent's own failure."""
     if frame.get("op") != "reply":
         message = str(frame.get("message", "the agent failed"))
-        raise AgentFailedError(message, retryable=bool(frame.get("retryable", True)))
+        spent = _spent(frame)
+        raise AgentFailedError(message, retryable=bool(frame.get("retryable", True)), spent=spent)
     try:
         reply = as_reply(frame.get("reply"), call.workdir, cap=MAX_REPLY)
         cpu_s = max(reply.usage.cpu_s, _finite(frame.get("cpu_s", 0.0)))
@@ -157,6 +159,15 @@ def _reply(frame: dict[str, Any], call: AgentCall) -> AgentReply:
     except (ValueError, TypeError, ArithmeticError, RecursionError, OSError) as e:
         raise AgentFailedError(f"the reply cannot be used: {type(e).__name__}: {e}") from None
     return reply.model_copy(update={"usage": usage})
+
+
+def _spent(frame: dict[str, Any]) -> Usage:
+    """What a failed call used, as far as its frame can be believed."""
+    try:
+        said = frame.get("spent") or {}
+        return Usage.model_validate({**said, "cpu_s": _finite(frame.get("cpu_s", 0.0))})
+    except (ValueError, TypeError):
+        return Usage()
 
 
 def _finite(value: Any) -> float:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import signal
 from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agentroute.adapters.child import MARK, kill_family
+from agentroute.adapters.child import MARK, keep_private, kill_family
 from agentroute.adapters.frames import pack, read_frame
 from agentroute.adapters.loading import command
+from agentroute.adapters.untrusted import one_line
 from agentroute.errors import AgentFailedError
 from agentroute.model.calls import OnChunk
+
+log = logging.getLogger("agentroute.agents")
 
 LAST_WORDS = 2_000
 START_S = 60.0
@@ -71,7 +76,8 @@ class Worker:
         self._pipes = pipes
         self._words = bytearray()
         self._listener = asyncio.create_task(self._listen())
-        self._calls = 0
+        self._calls, self._name = 0, "agent"
+        self._guard = ""  # a child of the process that is none of an agent's
 
     @classmethod
     async def start(cls) -> Worker:
@@ -80,6 +86,7 @@ class Worker:
         Raises:
             AgentFailedError: it ended before that, or took longer than ``START_S``.
         """
+        keep_private()
         loop, mark = asyncio.get_running_loop(), secrets.token_hex(8)
         transport, pipes = await loop.subprocess_exec(
             lambda: _Pipes(mark, loop), *command(), stdin=PIPE, stdout=PIPE, stderr=PIPE,
@@ -88,7 +95,7 @@ class Worker:
         worker = cls(Process(transport, pipes, loop), pipes)
         try:
             async with asyncio.timeout(START_S):
-                await worker._receive()
+                worker._guard = str((await worker._receive()).get("guard", ""))
         except TimeoutError:
             await worker.end()
             raise AgentFailedError(f"no worker was ready within {START_S:.0f} s") from None
@@ -108,17 +115,24 @@ class Worker:
         return self._process.returncode is None
 
     async def call(
-        self, entry: dict[str, str], call: dict[str, Any], on_chunk: OnChunk | None
+        self,
+        entry: dict[str, str],
+        call: dict[str, Any],
+        on_chunk: OnChunk | None,
+        limits: Mapping[str, int],
     ) -> dict[str, Any]:
-        """The ``reply`` or ``error`` frame of one call; chunks go to ``on_chunk``.
+        """The ``reply`` or ``error`` frame of one call; chunks go to ``on_chunk``. The ``limits``
+        of the first call bind the process for its life.
 
         Raises:
             AgentFailedError: the process ended, or sent what is not a frame. Kill it then.
         """
         self._calls += 1
+        self._name = Path(entry.get("file") or entry.get("module") or "agent").name
         of_call = {"id": self._calls, "nonce": secrets.token_hex(8)}
         with contextlib.suppress(ConnectionError):
-            self._in.write(pack({"op": "call", "entry": entry, "call": call} | of_call))
+            message = {"op": "call", "entry": entry, "call": call, "limits": dict(limits)}
+            self._in.write(pack(message | of_call))
             await self._in.drain()
         while True:
             frame = await self._receive()
@@ -144,9 +158,20 @@ class Worker:
 
     async def _listen(self) -> None:
         assert self._process.stderr is not None
+        line = b""
         while piece := await self._process.stderr.read(4096):
             self._words += piece
             del self._words[:-LAST_WORDS]
+            *lines, line = (line + piece).split(b"\n")
+            self._log(lines)
+            line = line[-LAST_WORDS:]
+        self._log([line])
+
+    def _log(self, lines: list[bytes]) -> None:
+        """What agents print and write to standard error: ``--debug`` shows it."""
+        if log.isEnabledFor(logging.INFO):
+            for line in filter(None, lines):
+                log.info("%s: %s", self._name, one_line(line.decode(errors="replace"), 1_000))
 
     def left_behind(self) -> bool:
         """Whether processes of a call are still there after it, also ended ones nobody waited for.
@@ -155,7 +180,7 @@ class Worker:
         """
         for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
             with contextlib.suppress(OSError):  # a thread that has just ended
-                if children.read_bytes().strip():
+                if set(children.read_text().split()) - {self._guard}:
                     return True
         return False
 

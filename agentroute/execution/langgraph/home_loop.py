@@ -24,6 +24,7 @@ class HomeLoop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def adopt(self) -> None:
         """The running loop is home, unless there is one already."""
@@ -61,13 +62,17 @@ class HomeLoop:
         return result.result()
 
     def _home(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None or not self._loop.is_running():
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=self._loop.run_forever, daemon=True, name="agentroute-home_loop"
-            )
-            self._thread.start()
-        return self._loop
+        with self._starting:
+            if self._loop is None or not self._loop.is_running():
+                loop, runs = asyncio.new_event_loop(), threading.Event()
+                self._thread = threading.Thread(
+                    target=loop.run_forever, daemon=True, name="agentroute-home_loop"
+                )
+                loop.call_soon(runs.set)
+                self._thread.start()
+                runs.wait()  # before that, the next caller would take it for one that ended
+                self._loop = loop
+            return self._loop
 
     def close(self) -> None:
         """End the home_loop's own loop and thread, if it has one."""

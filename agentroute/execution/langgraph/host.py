@@ -5,6 +5,7 @@ The state is JSON and names the run by id; the run itself is kept here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,12 @@ from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.outer import (
     State,
     Step,
+    as_message,
     ask_host,
     build_outer,
     has_checkpointer,
     host_listener,
+    last_words,
 )
 from agentroute.execution.progress import Run
 from agentroute.execution.results import TaskOutcome
@@ -53,11 +56,15 @@ class HostGraphs:
     def graph(self, plan: Plan | None = None) -> Any:
         """A compiled LangGraph graph for a host, to invoke (sync or async) or to mount as a node.
 
-        It takes ``{"task": text}`` (and optionally ``run_id``) and gives ``output``, ``outcomes``
-        and ``result``; with ``plan`` the plan is fixed and drawn by ``get_graph(xray=1)``. It
-        inherits the host's checkpointer; our events are its ``custom`` stream. A waiting approval
-        is one ``interrupt`` whose value has ``approve``: approval id to question; resume with a
-        mapping of approval id (or task id) to yes or no.
+        It takes ``{"task": text}``, or the last human message of ``messages``; it gives ``output``,
+        ``run_id`` and ``result``, and a message where the task was one. No other key of a host's
+        state is read or written. A ``run_id`` of an unfinished run with the same plan is resumed;
+        any other is of an earlier turn, and the run is a new one.
+
+        With ``plan`` the plan is fixed and drawn by ``get_graph(xray=1)``. It inherits the host's
+        checkpointer; our events are its ``custom`` stream. A waiting approval is one ``interrupt``
+        whose value has ``approve``: approval id to question; resume with a mapping of approval id
+        (or task id) to True or False.
         """
         given: State = {} if plan is None else {"plan": plan.model_dump(mode="json")}
 
@@ -81,11 +88,30 @@ class HostGraphs:
 
     async def _plan(self, state: State) -> State:
         """Make the plan where there is none; write the run's first rows."""
-        plan = state.get("plan") or self._planned(state.get("task", ""))
-        run_id = state.get("run_id") or uuid7()
+        words, spoken = state.get("task") or "", False
+        plan = state.get("plan")
+        if plan is None:
+            if not words:
+                words = last_words(state.get("messages") or ())
+                spoken = bool(words)
+            plan = await asyncio.to_thread(self._planned, words)  # a user's planner may take long
+        run_id = self._unfinished(state.get("run_id"), plan) or uuid7()
         run = self._run_of({"run_id": run_id, "plan": plan})
         await self._executor.start(run)
-        return {"run_id": run_id, "plan": plan}
+        return {"run_id": run_id, "plan": plan, "spoken": spoken}
+
+    def _unfinished(self, run_id: str | None, plan: Mapping[str, Any]) -> str | None:
+        """The id, where it is of a run to go on with: the same plan, and not finished."""
+        if not run_id:
+            return None
+        started = self._ledger.notes(run_id, "run.started")
+        if not started:
+            return run_id  # the host's own choice for a new run
+        text = self._ledger.text(started[0].data.get("plan", ""))
+        if text is None or self._ledger.notes(run_id, "run.finished"):
+            return None
+        same = Plan.model_validate_json(text) == Plan.model_validate(plan)
+        return run_id if same else None
 
     def _planned(self, text: str) -> dict[str, Any]:
         if self._planner is None:
@@ -145,8 +171,10 @@ class HostGraphs:
         run = self._run_of(state)
         try:
             result = await self._executor.finish(run)
-            state = _executed(run)
+            spoken, state = state.get("spoken"), _executed(run)
             state["output"], state["result"] = result.answer, result.model_dump(mode="json")
+            if spoken:
+                state["messages"] = [as_message(result.answer)]
             return state
         finally:
             self._runs.pop(run.run_id, None)

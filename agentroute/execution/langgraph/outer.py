@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypedDict
 
-from agentroute.errors import UsageError
+from langgraph.channels.ephemeral_value import EphemeralValue
+
 from agentroute.execution.langgraph.gated import Wiring, gated, merge
 from agentroute.model.events import Emit
 
 
-class State(TypedDict, total=False):
-    """JSON only. ``outcomes`` and ``usage`` are keyed, so that a repeat changes nothing."""
+class Given(TypedDict, total=False):
+    """What is read of a host's state, and nothing else of it."""
 
     task: str
+    messages: list[Any]
     run_id: str
+
+
+class Answered(TypedDict, total=False):
+    """What is written into a host's state: ``messages`` where the task was one, and no more."""
+
+    output: str
+    run_id: str
+    result: dict[str, Any]
+    messages: list[Any]
+
+
+class State(TypedDict, total=False):
+    """Our own, JSON only; a host's keys of the same names are another graph's. ``outcomes`` and
+    ``usage`` are keyed, so that a repeat changes nothing.
+    """
+
+    task: str
+    messages: Annotated[list[Any], EphemeralValue]  # read at the start, written at the end
+    run_id: str
+    spoken: bool
     plan: dict[str, Any]
     orders: dict[str, Any]
     outcomes: Annotated[dict[str, Any], merge]
     usage: Annotated[dict[str, Any], merge]
-    answers: Annotated[dict[str, Any], merge]
     output: str
     result: dict[str, Any]
 
@@ -42,7 +63,7 @@ def build_outer(
     """
     from langgraph.graph import END, START, StateGraph
 
-    builder: Any = StateGraph(State)
+    builder: Any = StateGraph(State, input_schema=Given, output_schema=Answered)
     builder.add_node("plan", _node(steps["plan"]))
     builder.add_node("execute", _node(_with_picture(steps["execute"], shape)))
     builder.add_node("refine", _node(steps["refine"]))
@@ -100,12 +121,70 @@ def has_checkpointer() -> bool:
 
 
 def ask_host(pending: Mapping[str, Any]) -> dict[str, bool]:
-    """One interrupt for everything that waits; answers come back by approval or task id."""
+    """One interrupt for everything that waits; answers come back by approval or task id.
+
+    A single question may be answered with True or False. An answer that cannot be used is asked
+    for again, with what is wrong under ``problem``: raising would keep it in the host's checkpoint
+    for ever.
+    """
     from langgraph.types import interrupt
 
-    answers = interrupt({"approve": dict(pending)})
+    asked: dict[str, Any] = {"approve": dict(pending)}
+    while True:
+        answers = interrupt(asked)
+        if isinstance(answers, bool) and len(pending) == 1:
+            return dict.fromkeys(pending, answers)
+        problem = _problem(answers, pending)
+        if problem is None:
+            return {str(k): v for k, v in answers.items()}
+        asked = {**asked, "problem": problem}
+
+
+def _problem(answers: Any, pending: Mapping[str, Any]) -> str | None:
+    """What is wrong with a host's answer, in words; None where nothing is."""
+    example = "Command(resume={" + ", ".join(f"{name!r}: True" for name in pending) + "})"
     if not isinstance(answers, Mapping):
-        raise UsageError(
-            "an approval is answered with a mapping", hint="{approval_id: true or false}"
-        )
-    return {str(k): bool(v) for k, v in answers.items()}
+        return f"{len(pending)} approvals wait, and the answer is {answers!r:.80}: {example}"
+    known = {*pending, *(q.get("task_id") for q in pending.values())}
+    for name, value in answers.items():
+        if name not in known:
+            return f"nothing waits under the name {name!r:.80}: {example}"
+        if not isinstance(value, bool):
+            return f"{name!r:.80} is answered with {value!r:.80}, not True or False: {example}"
+    return None
+
+
+def last_words(messages: Sequence[Any]) -> str:
+    """The text of the last message that a human wrote; '' where there is none.
+
+    A message is LangChain's, a mapping with ``role`` and ``content``, or a pair of the two.
+    """
+    for message in reversed(messages):
+        role, content = _said(message)
+        if role in ("human", "user"):
+            if isinstance(content, str):
+                return content
+            blocks = content if isinstance(content, (list, tuple)) else ()
+            texts = (b if isinstance(b, str) else _block(b) for b in blocks)
+            return "\n".join(filter(None, texts))
+    return ""
+
+
+def _said(message: Any) -> tuple[Any, Any]:
+    if isinstance(message, Mapping):
+        return message.get("role") or message.get("type"), message.get("content")
+    if isinstance(message, (list, tuple)) and len(message) == 2:
+        return message[0], message[1]
+    return getattr(message, "type", None), getattr(message, "content", None)
+
+
+def _block(block: Any) -> str:
+    text = block.get("text") if isinstance(block, Mapping) else None
+    return text if isinstance(text, str) else ""
+
+
+def as_message(text: str) -> Any:
+    """An answer as a message of LangChain's."""
+    from langchain_core.messages import AIMessage
+
+    return AIMessage(content=text)

@@ -12,13 +12,11 @@ from agentroute.ledger.rows.cards import encode_cardset
 from agentroute.ledger.rows.entries import Blob, Entry, columns, text_blob, to_json
 from agentroute.ledger.rows.pack import pack
 from agentroute.ledger.rows.redaction import redact, redact_bytes, redact_json
-from agentroute.model.candidates import Candidates, CardSet, Request
+from agentroute.model.candidates import CardSet, Request
 from agentroute.model.decisions import DecisionRecord
 from agentroute.model.ids import sha256
-from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 
-BEST = 16
 VECTORS = ("rows", "prior", "load", "latency_s", "cost_usd", "success", "inflight",
            "explorable", "canary")  # fmt: skip
 
@@ -26,9 +24,9 @@ VECTORS = ("rows", "prior", "load", "latency_s", "cost_usd", "success", "infligh
 def decision_entry(record: DecisionRecord, at: str) -> Entry:
     """The row of a decision; ``at`` is its time.
 
-    ``body``: the decision, the best ``BEST`` and the chosen with their numbers, every exclusion,
-    the task (texts by their SHA-256), objective and context. ``packed``: all n scores,
-    propensities and request vectors, the task's embedding, the evidence.
+    ``body``: the decision, every exclusion, the task (texts by their SHA-256), objective and
+    context. ``packed``: all n scores, propensities and request vectors, the task's embedding, the
+    evidence; who was best is read from them.
 
     Raises:
         LedgerError: the arrays do not fit each other.
@@ -109,37 +107,7 @@ def _scores(record: DecisionRecord, arrays: dict[str, NDArray[Any]]) -> dict[str
         arrays[f"term:{name}"] = term
     if s.evidence is not None:
         arrays["evidence"] = np.frombuffer(redact_bytes(s.evidence), np.uint8)
-    out: dict[str, Any] = {"scores": {"reason": redact(s.reason), "out_of_scope": s.out_of_scope}}
-    if record.request is not None:
-        out["best"] = _best(record.request.candidates, s, p, record.decision.chosen)
-    return out
-
-
-def _best(
-    c: Candidates, s: Scores, p: NDArray[np.float64] | None, chosen: tuple[str, ...]
-) -> dict[str, Any]:
-    """The first ``BEST`` by mean + bonus, and the chosen, as columns of a table."""
-    score = s.mean + s.bonus  # NaN, screened out, sorts last
-    top = np.argpartition(-score, BEST)[:BEST] if len(score) > 4 * BEST else np.arange(len(score))
-    top = top[(-score[top]).argsort(kind="stable")][:BEST]
-    best = top.tolist()
-    for at in _positions(c, chosen):
-        if at not in best:
-            best.append(at)
-    keep = np.array(best)
-    return {
-        "agent": c.names[keep].tolist(),
-        "mean": s.mean[keep].tolist(),
-        "bonus": s.bonus[keep].tolist(),
-        "propensity": None if p is None else p[keep].tolist(),
-        "terms": {name: term[keep].tolist() for name, term in s.terms.items()},
-    }
-
-
-def _positions(c: Candidates, agents: tuple[str, ...]) -> list[int]:
-    """Where these agents stand among the candidates; those that are none are left out."""
-    rows = [c.cards.index[a] for a in agents if a in c.cards.index]
-    return [int(at) for row in rows for at in (c.rows == row).nonzero()[0]]
+    return {"scores": {"reason": redact(s.reason), "out_of_scope": s.out_of_scope}}
 
 
 def _excluded(record: DecisionRecord) -> dict[str, Any]:

@@ -1,32 +1,35 @@
 """Named arrays in one self-describing run of bytes: a JSON header and raw little-endian data.
 
 Layout: ``MAGIC`` (6 bytes), length of the header (u32, little-endian), the header (JSON list of
-``[name, dtype, shape]``, padded with spaces), then the data of each array in that order,
-C-contiguous, padded with zeros; header and arrays end on multiples of ``ALIGN``, so that a reader
-needs no copy. Nothing in it can run code, and what ``pack`` would not write is refused.
+``[name, dtype, shape, coding]``, padded with spaces), then what each array's coding writes, in that
+order (see ``codings``); header and arrays end on multiples of ``ALIGN``, so that a reader of dense
+arrays needs no copy. The first version, ``MAGIC_1``, knows no codings: every array is dense.
+Nothing in it can run code, and what ``pack`` would not write is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from agentroute.errors import LedgerError
+from agentroute.errors import LedgerError, RowUnreadableError
+from agentroute.ledger.rows.codings import ALIGN, CODINGS, decoded, encoded
 
-MAGIC = b"ARPK1\n"
+MAGIC_1, MAGIC = b"ARPK1\n", b"ARPK2\n"
 DTYPES = frozenset({"<f8", "<f4", "<i8", "<i4", "|u1", "|b1"})
 _DTYPES = {d: np.dtype(d) for d in DTYPES}
 _CODES = {np.dtype(order + d[1:]): d for d in DTYPES for order in (d[0], ">")}
 MAX_HEADER = 1 << 20
 MAX_DIMS = 4
-ALIGN = 16
 _START = len(MAGIC) + 4
-_PAD = bytes(ALIGN)
+
+Shape = tuple[int, ...]
+Described = tuple[tuple[str, str, Shape, str], ...]  # name, dtype, shape, coding
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -35,48 +38,53 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     Raises:
         LedgerError: an array of a kind that is not in ``DTYPES``, or of too many dimensions.
     """
-    header: list[tuple[str, str, tuple[int, ...]]] = []
+    header: list[tuple[str, str, Shape, str]] = []
     raw: list[bytes] = []
     for name, array in arrays.items():
         code = _CODES.get(array.dtype)
         if code is None or array.ndim > MAX_DIMS:
             raise LedgerError(f"array '{name}' of {array.dtype}, {array.ndim}-d cannot be packed")
-        header.append((name, code, array.shape))
-        data = array.astype(code, copy=False).tobytes()
-        raw += (data, _PAD[: -len(data) % ALIGN])
-    head = orjson.dumps(header)
+        dtype = _DTYPES[code]
+        if array.dtype is not dtype:
+            array = array.astype(dtype, copy=False)
+        coding, data = encoded(array.tobytes(), dtype)
+        header.append((name, code, array.shape, coding))
+        raw.append(data)
+    return b"".join((_head(tuple(header)), *raw))
+
+
+@lru_cache(maxsize=256)  # rows of one catalogue differ in few codings
+def _head(described: Described) -> bytes:
+    head = orjson.dumps(described)
     head += b" " * (-(_START + len(head)) % ALIGN)
-    return b"".join((MAGIC, len(head).to_bytes(4, "little"), head, *raw))
+    return MAGIC + len(head).to_bytes(4, "little") + head
 
 
 def unpack(data: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of ``pack``, bit-equal and read-only; they share the memory of ``data``.
+    """The arrays of ``pack``, bit-equal and read-only; dense ones share the memory of ``data``.
 
     Raises:
-        LedgerError: anything in ``data`` that ``pack`` would not have written.
+        RowUnreadableError: anything in ``data`` that ``pack`` would not have written.
     """
     offset = _START + _header_length(data)
     arrays: dict[str, NDArray[Any]] = {}
-    for entry in _header(data[_START:offset]):
-        name, dtype, shape = _entry(entry)
-        end = offset + prod(shape) * dtype.itemsize
-        if name in arrays or end > len(data):
-            raise _broken(f"array '{name}' occurs twice or runs past the end")
-        arrays[name] = _array(data, dtype, shape, offset)
-        offset = end + -end % ALIGN
-        if data[end:offset] != _PAD[: offset - end]:
-            raise _broken("the padding is not zeros")
+    for name, code, shape, coding in _described(data[:offset]):
+        try:
+            arrays[name], offset = decoded(coding, data, offset, _DTYPES[code], shape)
+        except ValueError as e:  # numpy refuses (0, 2**40, 2**40): no bytes, but no array either
+            raise _broken(f"array '{name}': {e}") from None
     if offset != len(data):
         raise _broken(f"{len(data) - offset} bytes are left over")
     return arrays
 
 
-def _broken(what: str) -> LedgerError:
-    return LedgerError(f"packed data is broken: {what}", hint="run: agentroute ledger verify")
+def _broken(what: str) -> RowUnreadableError:
+    hint = "run: agentroute ledger verify"
+    return RowUnreadableError(f"packed data is broken: {what}", hint=hint)
 
 
 def _header_length(data: bytes) -> int:
-    if len(data) < _START or data[: len(MAGIC)] != MAGIC:
+    if len(data) < _START or data[: len(MAGIC)] not in (MAGIC, MAGIC_1):
         raise _broken("it does not start with the mark of this format")
     length = int.from_bytes(data[len(MAGIC) : _START], "little")
     if length > min(MAX_HEADER, len(data) - _START) or (_START + length) % ALIGN:
@@ -84,33 +92,29 @@ def _header_length(data: bytes) -> int:
     return length
 
 
-def _header(raw: bytes) -> list[Any]:
+@lru_cache(maxsize=256)
+def _described(head: bytes) -> Described:
+    """What a header says, checked."""
     try:
-        entries = orjson.loads(raw)
+        entries = orjson.loads(head[_START:])
     except orjson.JSONDecodeError as e:
         raise _broken(f"the header is not JSON ({e})") from None
     if not isinstance(entries, list):
         raise _broken("the header is not a list")
-    return entries
+    first = head.startswith(MAGIC_1)
+    out = tuple(_entry([*e, "dense"] if first and isinstance(e, list) else e) for e in entries)
+    if len({name for name, *_ in out}) != len(out):
+        raise _broken("an array occurs twice")
+    return out
 
 
-def _entry(entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
+def _entry(entry: Any) -> tuple[str, str, Shape, str]:
     try:
-        name, code, shape = entry
-        dtype = _DTYPES[code]
+        name, code, shape, coding = entry
         sound = isinstance(name, str) and isinstance(shape, list) and len(shape) <= MAX_DIMS
+        sound = sound and code in DTYPES and coding in CODINGS
         if sound and all(type(s) is int and 0 <= s < 1 << 40 for s in shape):
-            return name, dtype, tuple(shape)
-    except (TypeError, ValueError, KeyError):
+            return name, code, tuple(shape), coding
+    except (TypeError, ValueError):
         pass  # whatever is wrong with it, the one error below says so
     raise _broken("an array is described wrongly")
-
-
-def _array(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> NDArray[Any]:
-    size = prod(shape)
-    if dtype.kind == "b" and data[offset : offset + size].strip(b"\x00\x01"):
-        raise _broken("a truth value is neither 0 nor 1")
-    try:
-        return np.frombuffer(data, dtype, count=size, offset=offset).reshape(shape)
-    except ValueError as e:  # e.g. (0, 2**40, 2**40): no bytes, but no array of numpy either
-        raise _broken(str(e)) from None

@@ -78,6 +78,8 @@ class Hedge:
 
     def _mixed(self, log: F64) -> F64:
         """Fixed share: nobody falls below a floor, so that a change of fortunes is found."""
+        if self.share == 0.0:  # no floor, and so no weights, which would run out of digits
+            return np.asarray(log - log.max())
         w = np.exp(log - log.max())
         w = (1.0 - self.share) * w / w.sum() + self.share / self.m
         return np.asarray(np.log(w / w.max()))

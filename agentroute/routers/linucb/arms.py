@@ -33,7 +33,7 @@ class ArmBank:
     (Algorithm 2). Row 0 is the untouched arm: every agent without feedback is served by it, so
     it costs no memory of its own.
 
-    Truth, float64, S rows: ``A`` (S, d, d) = lam I + sum x x'; ``b`` (S, d) = sum r x;
+    Truth, float64, S rows: ``A`` S of (d, d) = lam I + sum x x'; ``b`` (S, d) = sum r x;
     ``B`` (S, d, k) = sum x z'; ``Z`` (S, k, k) = sum z z'; ``c`` (S, k) = sum r z;
     ``n`` (S,) updates, ``since`` (S,) updates after the last refactoring.
     Derived: ``inv`` = A^-1, ``theta`` = A^-1 b, ``C`` = A^-1 B; ``A0`` (k, k), ``b0`` (k,) of the
@@ -42,7 +42,8 @@ class ArmBank:
     where only means are asked for).
     """
 
-    TRUTH = ("A", "b", "B", "Z", "c", "inv", "theta", "C", "n", "since")
+    MATRICES = ("A", "inv")  # each arm's own, so that a new arm moves nobody else's
+    TRUTH = ("b", "B", "Z", "c", "theta", "C", "n", "since")
 
     def __init__(self, d: int, k: int = 0, *, lam: float = 1.0, serve_widths: bool = True) -> None:
         self.d, self.k, self.lam = d, k, lam
@@ -98,7 +99,7 @@ class ArmBank:
 
     def add(self, theta: F64 | None = None) -> int:
         """A new arm with prior mean ``theta`` (d,); other arms stay bit-equal. Returns its row."""
-        if self.size == len(self.A):
+        if self.size == len(self.b):
             self._grow(2 * self.size)
         row, self.size = self.size, self.size + 1
         self._start(row)
@@ -140,10 +141,9 @@ class ArmBank:
     def reset(self, row: int) -> None:
         """Forget all of an arm."""
         s0, t0 = self._schur(row)
-        for name in ("b", "B", "Z", "c", "n"):
+        for name in ("b", "B", "Z", "c", "n", "theta", "C"):
             getattr(self, name)[row] = 0
-        for name in ("A", "inv", "theta", "C"):
-            getattr(self, name)[row] = 0
+        self.A[row][...] = self.inv[row][...] = 0.0
         self.since[row] = 0
         self._start(row)
         if self.widths:
@@ -153,13 +153,15 @@ class ArmBank:
     def widen(self, d: int) -> None:
         """Follow a longer x: its new entries were 0 so far, so the padding is exact."""
         old = {name: getattr(self, name)[: self.size] for name in self.TRUTH}
-        self.d = d
+        matrices, before, self.d = {m: getattr(self, m) for m in self.MATRICES}, self.d, d
         self._allocate(max(4, self.size))
         for row in range(self.size):
             self._start(row)
-        for name, value in old.items():
+            for name, value in matrices.items():
+                getattr(self, name)[row][:before, :before] = value[row]
+        for name, arms in old.items():
             target = getattr(self, name)[: self.size]
-            target[tuple(slice(n) for n in value.shape)] = value
+            target[tuple(slice(n) for n in arms.shape)] = arms
         if self.widths:
             self.widths.widen(d, self.inv)
         self._serve_all()
@@ -169,8 +171,9 @@ class ArmBank:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Truth and what is derived incrementally, so that a loaded bank goes on bit-equal."""
         out = {name: getattr(self, name)[: self.size].copy() for name in self.TRUTH}
-        i, j = np.triu_indices(self.d)
-        out["A"], out["inv"] = (out[m][:, i, j] for m in ("A", "inv"))
+        at = np.ravel_multi_index(np.triu_indices(self.d), (self.d, self.d))
+        for name in self.MATRICES:
+            out[name] = np.array([m.take(at) for m in getattr(self, name)])
         widths = self.widths.arrays() if self.widths else {}
         return {**out, **widths, "A0": self.A0.copy(), "b0": self.b0.copy()}
 
@@ -178,8 +181,13 @@ class ArmBank:
         """Continue from ``arrays()`` of a bank with the same d and k."""
         self.size = len(arrays["n"])
         self._allocate(max(4, self.size))
+        whole = self._whole()
         for name in self.TRUTH:
-            getattr(self, name)[: self.size] = self._unpack(name, arrays[name])
+            getattr(self, name)[: self.size] = arrays[name]
+        whole = self._whole()
+        for name in self.MATRICES:
+            rows = [row.take(whole).reshape(self.d, self.d) for row in arrays[name]]
+            setattr(self, name, rows)
         if self.widths:
             self.widths.load(arrays, self.inv)
         self.A0, self.b0 = (np.array(arrays[m], np.float64) for m in ("A0", "b0"))
@@ -190,7 +198,8 @@ class ArmBank:
 
     def _allocate(self, capacity: int) -> None:
         s, d, k = capacity, self.d, self.k
-        self.A, self.inv = np.zeros((s, d, d)), np.zeros((s, d, d))
+        self.A: list[F64] = []
+        self.inv: list[F64] = []
         self.b, self.theta = np.zeros((s, d)), np.zeros((s, d))
         self.B, self.C = np.zeros((s, d, k)), np.zeros((s, d, k))
         self.Z, self.c = np.zeros((s, k, k)), np.zeros((s, k))
@@ -201,7 +210,10 @@ class ArmBank:
         self._start(0)
 
     def _start(self, row: int) -> None:
-        """An untouched arm; its row is all zeros so far. Rows beyond ``size`` stay zero pages."""
+        """An untouched arm; its row is all zeros so far."""
+        if row == len(self.A):
+            self.A.append(np.zeros((self.d, self.d)))
+            self.inv.append(np.zeros((self.d, self.d)))
         np.fill_diagonal(self.A[row], self.lam)
         np.fill_diagonal(self.inv[row], 1.0 / self.lam)
         self._serve(row)
@@ -209,17 +221,18 @@ class ArmBank:
     def _grow(self, capacity: int) -> None:
         names = (*self.TRUTH, "theta32", "C32")
         old = {name: getattr(self, name)[: self.size] for name in names}
+        matrices = self.A, self.inv
         self._allocate(capacity)
+        self.A, self.inv = matrices
         for name, value in old.items():
             getattr(self, name)[: self.size] = value
 
-    def _unpack(self, name: str, value: NDArray[np.generic]) -> NDArray[np.generic]:
-        if name not in ("A", "inv"):
-            return value
-        full = np.empty((len(value), self.d, self.d))
+    def _whole(self) -> NDArray[np.int64]:
+        """(d * d,) where each number of a symmetric matrix stands in its upper triangle."""
+        at = np.zeros((self.d, self.d), np.int64)
         i, j = np.triu_indices(self.d)
-        full[:, i, j] = full[:, j, i] = value
-        return full
+        at[i, j] = at[j, i] = np.arange(len(i))
+        return at.ravel()
 
     def _forget(self, row: int, gamma: float) -> None:
         for name in ("A", "b", "B", "Z", "c"):

@@ -18,6 +18,7 @@ from agentroute.routers.linucb.scope import Scope
 from agentroute.routers.parts.index import ArmIndex
 
 CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4
+NOTHING = 1e-6  # a cosine that says nothing: of an empty card, or rounding of 0
 DOUBT, FAILURE = 1.0, 0.1
 WORDS, SHARE = 0.3, 0.25
 
@@ -69,12 +70,18 @@ class Prototypes:
 
     # -- serving -----------------------------------------------------------------------------
 
-    def read(self, request: Request, arms: ArmIndex) -> Reading:
-        """Expected quality in (0, 1) by card, prototype and similarity, and how near it all is."""
+    def read(self, request: Request, arms: ArmIndex, cosines: F64 | None = None) -> Reading:
+        """Expected quality in (0, 1) by card, prototype and similarity, and how near it all is.
+
+        ``cosines`` (N,) of the text with ``serving(cards)``, where somebody has them already.
+        """
         if self.fixed or silent(request.embedding):
             return Reading(self.prior.mean(request))
         c, e = request.candidates, request.embedding
-        cos = serving_cosines(self._matrix(c.cards, arms), c.rows, e)
+        if cosines is None:
+            cos = serving_cosines(self.serving(c.cards, arms), c.rows, e)
+        else:
+            cos = cosines.take(c.rows)
         cos += self.examples.lift(request, cos)
         cos += self.facets.lift(cos, arms.rows(c), e)
         shares = CardWords.of(c.cards).shares(request.task.prompt, c.rows)
@@ -118,8 +125,9 @@ class Prototypes:
         if words is not None:
             shift += self.t * words
         shift += self._weight() * shares
-        if np.count_nonzero(cos) < len(cos):
-            shift *= cos != 0.0
+        known = np.abs(cos) > NOTHING
+        if not known.all():
+            shift *= known
         return squashed(prior + shift)
 
     def _weight(self) -> float:
@@ -139,7 +147,7 @@ class Prototypes:
         self._reach(row, len(one.embedding))
         self.lexicon.read(one, row, weight)
         cos, shares = self._cosine(one, row), float(self._shares(one)[0])
-        if cos:
+        if abs(cos) > NOTHING:
             u = np.array([1.0, cos - self.prior.centre, self.lexicon.own(one, row)])
             self.G += weight * np.outer(u, u)
             said = float(one.candidates.prior[0]) + self._weight() * shares
@@ -207,7 +215,7 @@ class Prototypes:
         cos += float(self.examples.lift(one, np.array([cos]))[0])
         return cos + self.facets.own_lift(cos, row, e)
 
-    def _matrix(self, cards: CardSet, arms: ArmIndex) -> F32:
+    def serving(self, cards: CardSet, arms: ArmIndex) -> F32:
         """Unit prototypes (N, e) float32 of a card set: derived, kept for the last few sets."""
         matrix = self._serving.get(cards.sha256)
         if matrix is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,8 @@ from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
 from agentroute.routers.linucb.arms import ArmBank
+from agentroute.routers.linucb.batch import Block, Products, blocks, products
+from agentroute.routers.linucb.contenders import contending
 from agentroute.routers.linucb.costs import CostHead
 from agentroute.routers.linucb.drift import PageHinkley
 from agentroute.routers.linucb.kin import Kinship, family
@@ -32,7 +34,6 @@ LEAST_KINSHIP, KIN = 0.75, 4
 BIAS = 0.02
 TEXT, ALONE = 0.05, 0.6
 WIDE = 4_000_000  # numbers (16 MB) beyond which widths are computed only where they can matter
-FIRST, SLACK = 4, 0.05
 
 
 class LinUCB:
@@ -111,14 +112,29 @@ class LinUCB:
         with one_thread():
             return self._score(request)
 
-    def _score(self, request: Request) -> Scores:
+    async def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        """As ``score`` of each, up to float32's rounding: the arms are read once for 32 tasks."""
+        out: dict[int, Scores] = {}
+        if self.mode == "disjoint" and self.quality is not None:
+            for block in blocks(requests):
+                self.space.check(block.requests[0])
+                out |= zip(block.places, self._score_block(self.quality, block), strict=True)
+        return [out[i] if i in out else await self.score(r) for i, r in enumerate(requests)]
+
+    def _score_block(self, bank: ArmBank, block: Block) -> list[Scores]:
+        matrix = self.prior.serving(block.requests[0].candidates.cards, self.arms)
+        with one_thread():
+            given = products(bank, matrix, [self._x(r) for r in block.requests], block)
+            return [self._score(r, g) for r, g in zip(block.requests, given, strict=True)]
+
+    def _score(self, request: Request, given: Products | None = None) -> Scores:
         objective, c = request.objective, request.candidates
-        x, rows = self._x(request), self.arms.rows(c)
-        read = self.prior.read(request, self.arms)
+        x, rows = given.x if given else self._x(request), self.arms.rows(c)
+        read = self.prior.read(request, self.arms, given.cosines if given else None)
         prior = read.mean
         bank = self.quality or self._new_bank(len(request.embedding))
         wide = self.mode == "disjoint" and bank.entries(len(c)) > WIDE
-        learned, w2 = self._predict(bank, x, rows, request, widths=not wide)
+        learned, w2 = self._predict(bank, x, rows, request, widths=not wide, given=given)
         raw = prior + learned
         q = unit_interval(raw)
         share, mean = objective.quality_share, q
@@ -128,7 +144,11 @@ class LinUCB:
             terms = {name: share * term for name, term in terms.items()} | more
             mean = unit_interval(share * q + sum(more.values()))
         factor, doubt = share * self.alpha_t(len(x)), self.prior.doubt(request, rows)
-        w2 = self._contending(bank, x, rows, mean, factor, doubt) if wide else w2 + doubt
+        if wide:
+            limit = factor * np.sqrt(x @ x / self.lam + doubt)
+            w2 = contending(mean, limit, doubt, lambda at: _widths(bank, x, rows[at], given))
+        else:
+            w2 = w2 + doubt
         busy = np.count_nonzero(c.inflight)
         width = np.sqrt(w2 / (1.0 + c.inflight * w2) if busy else w2)
         bonus = factor * width
@@ -146,10 +166,14 @@ class LinUCB:
         return float(self.alpha * (np.sqrt(log) + np.sqrt(self.lam)))
 
     def _predict(
-        self, bank: ArmBank, x: F64, rows: Ints, request: Request, *, widths: bool
-    ) -> tuple[F64, F64]:
+        self, bank: ArmBank, x: F64, rows: Ints, request: Request, *, widths: bool,
+        given: Products | None,
+    ) -> tuple[F64, F64]:  # fmt: skip
         """Learned residual and squared width (n,); without ``widths`` these are zeros."""
-        if widths:
+        if given:
+            arm_means, shared = given.means, None
+            w2 = given.w2.take(rows) if widths else np.zeros(len(rows))
+        elif widths:
             p = bank.predict(x, self._z(request), rows)
             arm_means, shared, w2 = p.own, p.shared, p.w2
         else:
@@ -162,19 +186,6 @@ class LinUCB:
             shares, arms = kin.shares(request.candidates.rows[cold], slots)
             own[cold] = (shares * arm_means[arms]).sum(axis=1)
         return (own if shared is None else own + shared), w2
-
-    def _contending(
-        self, bank: ArmBank, x: F64, rows: Ints, mean: F64, factor: float, doubt: F64
-    ) -> F64:
-        """Squared widths (n,) of the arms that can come first, 0 for the others."""
-        x32, w2 = x.astype(np.float32), np.zeros(len(rows))
-        first = np.argpartition(-mean, FIRST)[:FIRST] if len(mean) > FIRST else np.arange(len(mean))
-        w2[first] = bank.w2(x32, rows[first]) + doubt[first]
-        best = mean[first].max() - SLACK  # a lower bound of the best value, whatever is in flight
-        most = factor * np.sqrt(x @ x / self.lam + doubt)
-        at = np.flatnonzero((mean + most >= best) & (w2 == 0.0))
-        w2[at] = bank.w2(x32, rows[at]) + doubt[at]
-        return w2
 
     def _charges(self, request: Request, x: F64, rows: Ints) -> dict[str, F64]:
         objective, c = request.objective, request.candidates
@@ -218,14 +229,9 @@ class LinUCB:
         if self.costs is None:
             self.costs = CostHead(len(x), lam=self.lam)
         self.costs.update(
-            row,
-            x,
-            cost_usd=o.cost_usd,
-            latency_s=o.latency_s,
-            card_usd=card_usd,
-            weight=o.weight,
-            gamma=self.gamma,
-        )
+            row, x, cost_usd=o.cost_usd, latency_s=o.latency_s, card_usd=card_usd,
+            weight=o.weight, gamma=self.gamma,
+        )  # fmt: skip
 
     def _grown_bank(self, request: Request) -> ArmBank:
         """The quality bank, as wide as the vocabulary with this request's features in it."""
@@ -324,16 +330,11 @@ class LinUCB:
     def _settings(self) -> dict[str, Any]:
         """What the arrays depend on; alpha is free to change."""
         return {
-            "mode": self.mode,
-            "lam": self.lam,
-            "gamma": self.gamma,
-            "text": self.context.text,
-            "drift": self.drift.threshold,
-            "slope": self.prior.prior.slope,
-            "centre": self.prior.prior.centre,
-            "learn_prior": not self.prior.fixed,
+            "mode": self.mode, "lam": self.lam, "gamma": self.gamma, "text": self.context.text,
+            "drift": self.drift.threshold, "slope": self.prior.prior.slope,
+            "centre": self.prior.prior.centre, "learn_prior": not self.prior.fixed,
             "inherit": self.inherit,
-        }
+        }  # fmt: skip
 
 
 def _check_numbers(mode: str, alpha: float, lam: float, gamma: float) -> None:
@@ -341,6 +342,10 @@ def _check_numbers(mode: str, alpha: float, lam: float, gamma: float) -> None:
         raise ConfigError(f"unknown mode '{mode}'", hint="disjoint, shared or hybrid")
     if not (alpha >= 0 and lam > 0 and 0 < gamma <= 1):
         raise ConfigError("linucb needs alpha >= 0, lam > 0 and 0 < gamma <= 1", field="router")
+
+
+def _widths(bank: ArmBank, x: F64, rows: Ints, given: Products | None) -> F64:
+    return given.w2.take(rows) if given else bank.w2(x.astype(np.float32), rows)
 
 
 def _part(state: StateDict, prefix: str) -> dict[str, NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64, Ints
 
 LEAST, SHARE = 4, 8
+CHUNK = 64
 
 
 class Widths:
@@ -49,6 +51,21 @@ class Widths:
             w = self._gathered(x, at) if few else self._all(x).take(at)
         return np.asarray(np.maximum(w, 0.0, dtype=np.float64))
 
+    def of_many(self, x: F32) -> F64:
+        """The same (S, m) of all arms, for m vectors x (d, m): every arm is read once."""
+        m = x.shape[1]
+        with one_thread():
+            w = np.empty((self.young + self.grown, m), np.float32)
+            whole = (x * x).sum(axis=0) / np.float32(self.lam)
+            for at in range(0, self.young, CHUNK):  # what is multiplied stays in the cache
+                some = slice(at, min(at + CHUNK, self.young))
+                w[some] = whole - self._lost(x, self.F[some], self.used[some])
+            if self.grown:
+                squares = np.stack([self._square(np.ascontiguousarray(c)) for c in x.T], axis=1)
+                w[self.young :] = (self.P[: self.grown] @ squares)[::-1]
+        w = w.take(self.at[: self.size], axis=0)
+        return np.asarray(np.maximum(w, 0.0, dtype=np.float64))
+
     def entries(self, n: int) -> int:
         """Numbers that the widths of ``n`` arms read, if they are as the others are."""
         return (self.young * self.R * self.d + self.grown * self.m) * n // self.size
@@ -77,6 +94,14 @@ class Widths:
         return np.asarray(
             (x @ x) / np.float32(self.lam) - f.reshape(len(factors), self.R) @ self._ones
         )
+
+    def _lost(self, x: F32, factors: F32, used: Ints) -> F64:
+        """What each young arm's factors in use take off (arms, m): a sum over its own rows."""
+        mine = factors[np.arange(self.R) < used[:, None]] @ x
+        sums = np.zeros((len(mine) + 1, x.shape[1]))
+        np.cumsum(np.square(mine, out=mine), axis=0, out=sums[1:])
+        end = used.cumsum()
+        return np.asarray(sums[end] - sums[end - used])
 
     def _square(self, x: F32) -> F32:
         """Products x_i x_j in the order of the triangles."""
@@ -121,8 +146,8 @@ class Widths:
             self._leave_grown(row)
         self._be_young(row)
 
-    def widen(self, d: int, inv: F64) -> None:
-        """Follow a longer x: ``inv`` (S, d, d) are the padded inverses."""
+    def widen(self, d: int, inv: Sequence[F64]) -> None:
+        """Follow a longer x: ``inv`` are the S padded inverses (d, d)."""
         factors, before = self.F, self.F.shape
         self.d = d
         self._index()
@@ -142,8 +167,8 @@ class Widths:
         }
         return {name: part.copy() for name, part in parts.items()}
 
-    def load(self, arrays: dict[str, NDArray[np.generic]], inv: F64) -> None:
-        """Continue from ``arrays``; ``inv`` (S, d, d)."""
+    def load(self, arrays: dict[str, NDArray[np.generic]], inv: Sequence[F64]) -> None:
+        """Continue from ``arrays``; ``inv`` are S of (d, d)."""
         self.at = np.array(arrays["at"], np.int64)
         self.F = np.array(arrays["factors"], np.float32)
         self.used = np.array(arrays["used"], np.int64)
@@ -161,10 +186,10 @@ class Widths:
         self._two = np.where(k > 0, 2.0, 1.0)
         self._ones = np.ones(self.R, np.float32)
 
-    def _triangles(self, inv: F64) -> None:
+    def _triangles(self, inv: Sequence[F64]) -> None:
         self.P = np.zeros((self.grown, self.m), np.float32)
         for row in np.flatnonzero(self.at[: self.size] < 0):
-            self.put(int(row), inv[row])
+            self.put(int(row), inv[int(row)])
 
     def _be_young(self, row: int) -> None:
         if self.young == len(self.F):

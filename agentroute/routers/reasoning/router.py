@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from agentroute.adapters.client import ChatClient, endpoint_configured
-from agentroute.adapters.structured import Answer, ask_json, decode
+from agentroute.adapters.structured import Answer, ask_json, read_json
 from agentroute.choosing.sets import CAP, DELTA, TAU_IN, agent_set
 from agentroute.errors import AgentRouteError, ConfigError
 from agentroute.features.text import Embedder
 from agentroute.model.arrays import F64
-from agentroute.model.calls import Usage
+from agentroute.model.calls import UNSENT, Usage
 from agentroute.model.candidates import Candidates, Examples, Request
+from agentroute.model.cards import Pricing
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
 from agentroute.routers.parts.terms import total
-from agentroute.routers.reasoning.prompt import ModelChoice, messages, read, shape
+from agentroute.routers.reasoning.prompt import ModelChoice, messages, shape
 from agentroute.routers.reasoning.reasoner import OfflineReasoner, Opinion
 
 TAU_SCOPE = 0.2
 TRUST_MODEL = 0.7
 CURIOSITY = 0.4
+SHARE_OF_TIME = 0.5  # of what is left of a run: the agents need the rest
 EVIDENCE_VERSION = 1
 
 
@@ -45,6 +49,9 @@ class ReasoningRouter:
 
     ``bonus`` = curiosity / sqrt(1 + m), m what was observed of the agent on tasks with the same
     features, and its decisions in flight.
+
+    The model has at most half of what is left of a run's time, and is not asked where nothing is
+    left of its budget; ``pricing``, as in a card, is what its calls are booked at.
 
     ``tau_in``, ``delta`` and ``max_agents`` bound ``choose_set``: one agent where one is clearly
     best, several where they overlap. ``reason`` False is the ablation without reasoning.
@@ -78,10 +85,13 @@ class ReasoningRouter:
         tau_scope: float = TAU_SCOPE,
         curiosity: float = CURIOSITY,
         timeout_s: float = 20.0,
+        pricing: Pricing | Mapping[str, float] | None = None,
     ) -> None:
         if max_agents < 1 or max_cards < 1:
             raise ConfigError("max_agents and max_cards must be at least 1", field="router")
-        self.client = client or ChatClient(model=model, timeout_s=timeout_s, temperature=0.0)
+        self.client = client or ChatClient(
+            model=model, timeout_s=timeout_s, temperature=0.0, pricing=_pricing(pricing)
+        )
         self.use_model, self.reason, self.max_agents = use_model, reason, max_agents
         self.max_cards, self.tau_in, self.delta = max_cards, tau_in, delta
         self.curiosity = curiosity
@@ -93,9 +103,8 @@ class ReasoningRouter:
         record = await self._record(request, opinion)
         if "reply" not in record:
             return self._by_evidence(request, opinion, record)
-        choice = read(
-            decode(record["reply"]), record["shown"], cap=self.max_agents, reason=record["reason"]
-        )
+        form = shape(record["shown"], cap=self.max_agents, reason=record["reason"])
+        choice = read_json(record["reply"], form.parse)
         return self._by_model(request, opinion, choice, record)
 
     def choose_set(self, scores: Scores) -> NDArray[np.int64]:
@@ -128,6 +137,12 @@ class ReasoningRouter:
         """Positions of the ``max_cards`` best candidates by evidence, best first."""
         return np.argsort(-opinion.quality, kind="stable")[: self.max_cards]
 
+    @property
+    def calls_model(self) -> bool:
+        """Whether a request without a record is answered by a model: wanted, and there is one."""
+        there = endpoint_configured(self.client.env) or self.client.base_url is not None
+        return self.use_model and there
+
     # -- the model ---------------------------------------------------------------------------
 
     async def _record(self, request: Request, opinion: Opinion) -> dict[str, Any]:
@@ -136,13 +151,17 @@ class ReasoningRouter:
             return read_evidence(request.recorded)
         if not self.use_model:
             return {"offline": "no model wanted"}
-        if not endpoint_configured(self.client.env) and self.client.base_url is None:
+        if not self.calls_model:
             return {"offline": "no chat endpoint is configured"}
+        if request.budget_usd is not None and request.budget_usd <= 0:
+            return {"offline": "nothing is left of the budget for the model"}
         shown = self.prefilter(opinion)
         try:
             answer = await self._ask(request, shown)
         except AgentRouteError as e:
-            return {"offline": f"the model did not help ({type(e).__name__}: {e})"}
+            said = {"offline": f"the model did not help ({type(e).__name__}: {e})"}
+            spent = e.spent if isinstance(e.spent, Usage) and e.spent is not UNSENT else None
+            return said if spent is None else said | {"usage": spent.model_dump()}
         names = [str(n) for n in request.candidates.names[shown]]
         return _as_record(answer, names, reason=self.reason)
 
@@ -151,7 +170,9 @@ class ReasoningRouter:
         cards = [c.cards.cards[r] for r in c.rows[shown]]
         turns = messages(cards, request.task, cap=self.max_agents, reason=self.reason)
         wanted = shape([k.name for k in cards], cap=self.max_agents, reason=self.reason)
-        return await ask_json(self.client, turns, wanted)
+        own, left = self.client.timeout_s, request.patience_s
+        wait_s = own if left is None else min(own, max(0.0, left * SHARE_OF_TIME))
+        return await ask_json(self.client, turns, wanted, timeout_s=wait_s)
 
     # -- scores ------------------------------------------------------------------------------
 
@@ -189,7 +210,9 @@ class ReasoningRouter:
         oos = opinion.out_of_scope if nobody is None else float(nobody)
         width = 1.0 / np.sqrt(1.0 + opinion.reading.support + c.inflight)
         bonus = goal.quality_share * self.curiosity * width
-        return Scores(total(worth), bonus, terms, why, oos, orjson.dumps(record))
+        evidence = orjson.dumps(record)
+        usage = model_usage(evidence) if request.recorded is None else None
+        return Scores(total(worth), bonus, terms, why, oos, evidence, usage)
 
 
 def read_evidence(recorded: bytes) -> dict[str, Any]:
@@ -212,6 +235,13 @@ def model_usage(evidence: bytes | None) -> Usage | None:
     """What the model's turns behind ``Scores.evidence`` used; None where no model answered."""
     record = {} if evidence is None else read_evidence(evidence)
     return Usage(**record["usage"]) if "usage" in record else None
+
+
+def _pricing(given: Pricing | Mapping[str, float] | None) -> Pricing:
+    try:
+        return Pricing.model_validate(given or {})
+    except ValidationError as e:
+        raise ConfigError(e.errors()[0]["msg"], field="router.pricing") from None
 
 
 def _as_record(answer: Answer[ModelChoice], shown: list[str], *, reason: bool) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Text turned into vectors by an endpoint, and what keeps them."""

@@ -1,0 +1,151 @@
+"""What a row of the ledger costs, beside those who store the same.
+
+Figures are microseconds a row, CPU of the whole process and wall time, medians of interleaved
+blocks on one disk: a decision among 100 agents flat out (many rows, then wait for the last) and
+alone (wait for each), raw ``sqlite3`` with the same bytes and the same durability, one SQLModel
+commit a row, and a step of LangGraph's ``SqliteSaver``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentroute.bench.decisions import decision
+from agentroute.bench.goals import Goal
+from agentroute.bench.peers import (
+    checkpointed_chain,
+    insert,
+    insert_models,
+    orm_file,
+    raw_file,
+)
+from agentroute.ledger import Ledger
+from agentroute.ledger.rows.encode import encode
+from agentroute.model.decisions import DecisionRecord
+from agentroute.model.ids import uuid7
+from agentroute.model.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+CANDIDATES, ROWS, ALONE, BATCH, STEPS = 100, 1_000, 50, 250, 20
+CPU_US, KB = 75.0, 9.0
+FLAT_OUT = f"decision among {CANDIDATES}, flat out"
+SAVER = "  LangGraph's SqliteSaver, a step"
+RAW_BATCH = f"  raw sqlite3, {BATCH} a commit"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds a row."""
+
+    cpu: float
+    wall: float
+
+
+def bench_ledger(*, rows: int = ROWS, alone: int = ALONE, blocks: int = 5) -> list[Goal]:
+    """Time and bytes of a row, and the same by others. About a minute.
+
+    Args:
+        rows: rows of a block that waits for its last only.
+        alone: rows of a block that waits for each.
+        blocks: blocks of each kind; a figure is their median.
+    """
+    take = decision(CANDIDATES, width=None)
+    records = [take() for _ in range(rows)]
+    with tempfile.TemporaryDirectory() as name:
+        took = _measure(Path(name), records, alone, blocks)
+    out = []
+    for kind, cost in took.items():
+        limit = CPU_US if kind == FLAT_OUT else None
+        out.append(Goal(f"{kind}: CPU a row", cost.cpu, limit, "us"))
+        out.append(Goal("  wall a row", cost.wall, None, "us"))
+    return out + _bytes(records)
+
+
+def _bytes(records: Sequence[DecisionRecord]) -> list[Goal]:
+    entries = [encode(r, 0) for r in records]
+    body = statistics.mean(len(e.body) for e in entries) / 1e3
+    packed = statistics.mean(len(e.packed or b"") for e in entries) / 1e3
+    return [
+        Goal(f"bytes of a decision among {CANDIDATES}", body + packed, KB, "kB"),
+        Goal("  of them the arrays", packed, None, "kB"),
+    ]
+
+
+def _measure(
+    folder: Path, records: Sequence[DecisionRecord], alone: int, blocks: int
+) -> dict[str, Cost]:
+    took: dict[str, list[Cost]] = {}
+    saver = checkpointed_chain(folder / "saver.db", STEPS)
+    saver()  # what is imported and compiled once is not a step's
+    with (
+        Ledger.open(f"sqlite:///{folder}/l.db") as ledger,
+        closing(raw_file(folder / "raw.db")) as raw,
+        orm_file(folder / "orm.db") as orm,
+    ):
+        for _ in range(blocks):
+            for kind, work, n in _block(records, alone, ledger, raw, orm):
+                took.setdefault(kind, []).append(_timed(work, n))
+            took.setdefault(SAVER, []).append(_timed(saver, STEPS))
+    return {kind: _median(costs) for kind, costs in took.items()}
+
+
+def _block(
+    records: Sequence[DecisionRecord],
+    alone: int,
+    ledger: Ledger,
+    raw: sqlite3.Connection,
+    orm: Engine,
+) -> list[tuple[str, Callable[[], object], int]]:
+    """What is timed in one block, each with its number of rows; made ready before the clock."""
+    fresh, some = [_fresh(r) for r in records], [_fresh(r) for r in records[:alone]]
+    entries = [encode(_fresh(r), 0) for r in (*records, *some)]
+    group, single = entries[: len(records)], entries[len(records) :]
+    done = [Outcome(decision_id=r.decision.id, agent="a", cost_usd=0.01) for r in fresh]
+    return [
+        (FLAT_OUT, lambda: _flat_out(ledger, fresh), len(fresh)),
+        (RAW_BATCH, lambda: insert(raw, group, BATCH), len(group)),
+        ("decision, each awaited", lambda: _each(ledger, some), alone),
+        ("  raw sqlite3, a commit a row", lambda: insert(raw, single, 1), alone),
+        ("  SQLModel, a commit a row", lambda: insert_models(orm, single), alone),
+        ("outcome, flat out", lambda: _flat_out(ledger, done), len(done)),
+    ]
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    return Cost(statistics.median(c.cpu for c in costs), statistics.median(c.wall for c in costs))
+
+
+def _timed(work: Callable[[], object], n: int) -> Cost:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return Cost(1e6 * cpu / n, 1e6 * wall / n)
+
+
+# -- ours ---------------------------------------------------------------------------------------
+
+
+def _fresh(record: DecisionRecord) -> DecisionRecord:
+    """The same decision under a new id, in a run of its own."""
+    made = record.decision.model_copy(update={"id": uuid7(), "run_id": uuid7()})
+    return replace(record, decision=made)
+
+
+def _flat_out(ledger: Ledger, rows: Sequence[DecisionRecord | Outcome]) -> None:
+    tickets = [ledger.append(r) for r in rows]
+    tickets[-1].wait()
+
+
+def _each(ledger: Ledger, rows: Sequence[DecisionRecord]) -> None:
+    for r in rows:
+        ledger.append(r).wait()

@@ -1,0 +1,137 @@
+"""How an array's data is written: as it is, or short where it says little.
+
+Most arrays of a decision are one repeated value (load, prior), 0..n-1 (rows) or mostly one value
+(propensities). A coding is found by comparing bytes, so what comes back is bit-equal: -0.0 and
+every NaN as they were.
+
+``dense``: the data. ``one``: the repeated item. ``count``: nothing, 0, 1, ..., n-1 of ``<i8``.
+``few``: the usual item, the number of the others, their places (``<u4``, ascending), their items.
+Each part is padded with zeros to a multiple of ``ALIGN``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALIGN = 16
+LEAST = 32  # bytes of an array below which nothing is gained
+MOST = 1 << 27  # bytes that a short coding may stand for: a broken row must not fill the memory
+PAD = bytes(ALIGN)
+COUNT = "<i8"
+_PLACES = np.dtype("<u4")
+_INTS = {size: np.dtype(f"<u{size}") for size in (1, 4, 8)}
+
+
+def padded(data: bytes) -> bytes:
+    """``data`` up to the next multiple of ``ALIGN``."""
+    return data + PAD[: -len(data) % ALIGN]
+
+
+def encoded(data: bytes, dtype: np.dtype[Any]) -> tuple[str, bytes]:
+    """The coding of an array's bytes, and what it writes: the shortest that applies."""
+    size = dtype.itemsize
+    if LEAST <= len(data) <= MOST:
+        if data == data[:size] * (len(data) // size):
+            return "one", padded(data[:size])
+        if dtype.str == COUNT and data == _counted(len(data) // size):
+            return "count", b""
+        usual = _usual(data, size)
+        if usual is not None:
+            return _few(data, usual, dtype)
+    return "dense", padded(data)
+
+
+def _usual(data: bytes, size: int) -> bytes | None:
+    """An item that may be most of them: two of the first, the middle and the last are equal."""
+    at = len(data) // size // 2 * size
+    first, middle, last = data[:size], data[at : at + size], data[-size:]
+    return middle if middle in (first, last) else first if first == last else None
+
+
+def _few(data: bytes, usual: bytes, dtype: np.dtype[Any]) -> tuple[str, bytes]:
+    size = dtype.itemsize
+    as_ints = np.frombuffer(data, _INTS[size])
+    places = (as_ints != int.from_bytes(usual, "little")).nonzero()[0].astype(_PLACES)
+    if 2 * size * len(places) > len(data):
+        return "dense", padded(data)
+    head = usual.ljust(8, b"\0") + len(places).to_bytes(8, "little")
+    written = padded(head) + padded(places.tobytes()) + padded(as_ints[places].tobytes())
+    return ("few", written) if 4 * len(written) < 3 * len(data) else ("dense", padded(data))
+
+
+@lru_cache(maxsize=64)
+def _counted(n: int) -> bytes:
+    return np.arange(n, dtype=COUNT).tobytes()
+
+
+class Unreadable(ValueError):
+    """Written data that ``encoded`` does not make."""
+
+
+def decoded(
+    coding: str, data: bytes, at: int, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> tuple[NDArray[Any], int]:
+    """The array written at ``at``, read-only, and where what was written ends.
+
+    Raises:
+        Unreadable: it runs past the end, or is not what ``encoded`` writes.
+    """
+    n = prod(shape)
+    if coding == "dense":
+        end = _end(data, at, n * dtype.itemsize)
+        array = np.frombuffer(data, dtype, count=n, offset=at)
+    else:
+        if n * dtype.itemsize > MOST:
+            raise Unreadable("a short array is impossibly long")
+        array, end = _SHORT[coding](data, at, dtype, n)
+    if dtype.kind == "b" and (array.view(np.uint8) > 1).any():
+        raise Unreadable("a truth value is neither 0 nor 1")
+    return array.reshape(shape), end
+
+
+def _read_one(data: bytes, at: int, dtype: np.dtype[Any], n: int) -> tuple[NDArray[Any], int]:
+    end = _end(data, at, dtype.itemsize)
+    return np.frombuffer(data[at : at + dtype.itemsize] * n, dtype), end
+
+
+def _read_count(_: bytes, at: int, dtype: np.dtype[Any], n: int) -> tuple[NDArray[Any], int]:
+    if dtype.str != COUNT:
+        raise Unreadable("only whole numbers are counted")
+    return np.frombuffer(_counted(n), dtype), at
+
+
+def _read_few(data: bytes, at: int, dtype: np.dtype[Any], n: int) -> tuple[NDArray[Any], int]:
+    size, start = dtype.itemsize, _end(data, at, 16)
+    m = int.from_bytes(data[at + 8 : at + 16], "little")
+    values = _end(data, start, m * _PLACES.itemsize)
+    end = _end(data, values, m * size)
+    places = np.frombuffer(data, _PLACES, count=m, offset=start)
+    if m and (int(places[-1]) >= n or (places[1:] <= places[:-1]).any()):
+        raise Unreadable("the places of an array are not in order")
+    if data[at + size : at + 8].strip(b"\0"):
+        raise Unreadable("the padding is not zeros")
+    out = np.frombuffer(bytearray(data[at : at + size] * n), _INTS[size])
+    out[places] = np.frombuffer(data, _INTS[size], count=m, offset=values)
+    array = out.view(dtype)
+    array.flags.writeable = False
+    return array, end
+
+
+def _end(data: bytes, at: int, length: int) -> int:
+    """Where a part of that length ends, its padding included."""
+    end = at + length
+    padding = -end % ALIGN
+    if end + padding > len(data):
+        raise Unreadable("an array runs past the end")
+    if data[end : end + padding] != PAD[:padding]:
+        raise Unreadable("the padding is not zeros")
+    return end + padding
+
+
+_SHORT = {"one": _read_one, "count": _read_count, "few": _read_few}
+CODINGS = frozenset({"dense", *_SHORT})
