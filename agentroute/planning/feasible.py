@@ -52,10 +52,11 @@ def problems(plan: Plan, registry: Registry, *, chat_ready: bool) -> list[AgentR
 def _unknown_parts(plan: Plan) -> Iterator[AgentRouteError]:
     if plan.router is not None and plan.router.name not in known_routers():
         name = plan.router.name
-        hint = did_you_mean(name, known_routers())
+        said, hint = f"unknown router '{name}'", did_you_mean(name, known_routers())
         if ":" in name:
-            hint = "a graph names no code: set it in agentroute.yaml, by --router or in Python"
-        yield ConfigError(f"unknown router '{name}'", field="router", hint=hint)
+            said = f"'{name}' names code, which only your own configuration may do"
+            hint = "set router: in agentroute.yaml, or router= in Python"
+        yield ConfigError(said, field="router", hint=hint)
     if plan.depth is not None:
         try:
             make_depth(plan.depth.written())

@@ -1,4 +1,4 @@
-"""Refused before anything is called: what nobody fits, what nobody gets inputs for, what is unknown."""
+"""Refused before any call: what nobody fits, what nobody gets inputs for, what is unknown."""
 
 import json
 
@@ -49,27 +49,28 @@ def test_an_unknown_skill_is_met_with_the_nearest_one(cli):
 
 
 GRAPH = "name: g\ntasks:\n- {id: s, prompt: sum it up, skills: [summarise]}\n"
+ASKS = GRAPH.replace("skills: [summarise]", "skills: [answer]")
+NOT_READ = "task 's': nobody could get what he needs (summarise_cover, summarise_lead: files"
 
 
-def test_plan_and_graphs_check_refuse_what_cannot_be_carried_out(cli, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "said", "code"),
+    [
+        (GRAPH, NOT_READ, 1),
+        (GRAPH.replace("skills: [summarise]", "agent: calculatr"), "mean 'calculator'?", 2),
+        (ASKS + "router: linuc", "'linucb'", 3),
+        (ASKS + "verifier: verify_answer", "'verify_answers'", 2),
+        (ASKS + "refine: refinr", "'refiner'", 2),
+    ],
+)
+def test_plan_and_graphs_check_refuse_what_cannot_be_carried_out(cli, tmp_path, text, said, code):
     (tmp_path / "graphs").mkdir()
     file = tmp_path / "graphs" / "g.yaml"
-    for text, said in (
-        (GRAPH, "task 's': nobody could get what he needs (summarise_cover, summarise_lead: files"),
-        (GRAPH.replace("skills: [summarise]", "agent: calculatr"), "did you mean 'calculator'?"),
-        (GRAPH.replace("skills: [summarise]", "skills: [answer]") + "router: linuc", "'linucb'"),
-        (
-            GRAPH.replace("skills: [summarise]", "skills: [answer]") + "verifier: verify_answer",
-            "'v",
-        ),
-        (GRAPH.replace("skills: [summarise]", "skills: [answer]") + "refine: refinr", "'refiner'"),
-    ):
-        file.write_text(text)
-        code = {True: 2, False: 3}["no agent is called" in cli("graphs", "check", "g", code=3).err]
-        assert said in cli("plan", "g", code=code).err
-        assert said in cli("graphs", "check", code=3).err
-        assert json.loads(cli("config", "check", "--json", code=3).out)["problems"]
-    file.write_text(GRAPH.replace("skills: [summarise]", "skills: [answer]"))
+    file.write_text(text)
+    assert said in cli("graphs", "check", "g", code=3).err
+    assert said in cli("plan", "g", code=code).err
+    assert json.loads(cli("config", "check", "--json", code=3).out)["problems"]
+    file.write_text(ASKS)
     assert cli("graphs", "check", "g").out == "graphs: 1 ok\n"
     assert cli("graphs", "check").err == ""
 
@@ -83,7 +84,7 @@ def test_config_check_refuses_an_unknown_router_a_missing_folder_and_a_missing_r
         ("agents: [nowhere]", "agents: there is no folder"),
         ("graphs: [nowhere]", "graphs: there is no folder"),
         ("refine: refinr", "no agent is called 'refinr' (did you mean 'refiner'"),
-        ("depth: deepest", "no depth policy is called 'deepest'"),
+        ("depth: deepest", "unknown depth policy 'deepest'"),
     ):
         file.write_text(text + "\n")
         out = cli("config", "check", code=3)

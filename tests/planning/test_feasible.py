@@ -55,10 +55,13 @@ def test_a_task_that_nobody_gets_inputs_for_is_named_with_what_is_missing():
     ("part", "said"),
     [
         ("router: linucbb", "router: unknown router 'linucbb'"),
-        ("router: 'os:getcwd'", "router: unknown router 'os:getcwd'"),
+        (
+            "router: 'os:getcwd'",
+            "router: 'os:getcwd' names code, which only your own configuration may do",
+        ),
         ("verifier: nobody_v", "no agent is called 'nobody_v'"),
         ("refine: nobody_r", "no agent is called 'nobody_r'"),
-        ("depth: deepest", "depth: no depth policy is called 'deepest'"),
+        ("depth: deepest", "depth: unknown depth policy 'deepest'"),
         ("verifier: reader\ntasks:\n- {id: g, prompt: x, skills: [join], params: {inputs: 1}}", ""),
     ],
 )

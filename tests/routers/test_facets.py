@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from agentroute.choosing.prior import CardPrior
-from agentroute.routers.linucb.facets import NEAREST, PULL, Facets, M
-from agentroute.routers.linucb.prototypes import Prototypes
+from agentroute.routers.linucb.priors.facets import NEAREST, PULL, Facets, M
+from agentroute.routers.linucb.priors.prototypes import Prototypes
 from agentroute.routers.linucb.single import only
 from agentroute.routers.parts.index import ArmIndex
 from tests.routers import tools as t

@@ -11,10 +11,10 @@ from agentroute.choosing.prior import CardPrior, serving_cosines, squashed
 from agentroute.features.vectors import silent
 from agentroute.model.arrays import F32, F64, Embedder
 from agentroute.model.candidates import CardSet, Request
-from agentroute.routers.linucb.facets import Facets
-from agentroute.routers.linucb.lexicon import Lexicon
-from agentroute.routers.linucb.sayings import CardWords, Examples
-from agentroute.routers.linucb.scope import Scope
+from agentroute.routers.linucb.priors.facets import Facets
+from agentroute.routers.linucb.priors.lexicon import Lexicon
+from agentroute.routers.linucb.priors.sayings import CardWords, Examples
+from agentroute.routers.linucb.priors.scope import Scope
 from agentroute.routers.parts.index import ArmIndex
 
 CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4

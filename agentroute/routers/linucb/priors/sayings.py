@@ -12,7 +12,7 @@ from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64, Embedder, Ints
 from agentroute.model.candidates import CardSet, Request
 from agentroute.model.cards import CapabilityCard
-from agentroute.routers.linucb.lexicon import COLUMNS, card_presence, text_columns
+from agentroute.routers.linucb.priors.lexicon import COLUMNS, card_presence, text_columns
 from agentroute.routers.parts.words import columns, content
 
 MOST, NEAREST, PULL = 12, 16, 0.5

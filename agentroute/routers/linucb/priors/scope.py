@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from agentroute.model.arrays import F64, Ints
 from agentroute.model.candidates import Candidates, Request
-from agentroute.routers.linucb.sayings import CardWords
+from agentroute.routers.linucb.priors.sayings import CardWords
 
 CLAIM, LOOSE, SURE = 0.31, 0.15, 0.01
 LEAST, MEMORY, PROVEN = 1_000.0, 2_000.0, 3.0
