@@ -67,9 +67,10 @@ class Rank:
 
 
 def read_items(path: Path, *, seed: int = 0) -> list[Item]:
-    """Items of a JSON Lines file: ``{kind, prompt, answers: [{text, right, confidence, routing}]}``.
+    """Items of a JSON Lines file: ``{kind, prompt, answers}``.
 
-    A line has one right answer and two wrong ones, or more, of which some are drawn.
+    ``answers`` is a list of ``{text, right, confidence, routing}``, the last two as known. A line
+    has one right answer and two wrong ones, or more, of which some are drawn.
 
     Raises:
         TableError: a line that is not so; names it.

@@ -37,8 +37,8 @@ class Executor:
     """Carries plans out. ``aclose`` (or ``close``, without a loop) ends its processes.
 
     ``make_rules(plan)`` says how a run chooses where nobody else says it; ``refine`` is the refiner
-    for plans that name none, ``winners()`` who won as aggregator, ``accept_at`` what is asked of verified answers where a plan does not
-    say; ``workroot`` is where calls get their folders.
+    for plans that name none, ``winners()`` who won as aggregator, ``accept_at`` what is asked of
+    verified answers where a plan does not say; ``workroot`` is where calls get their folders.
     """
 
     def __init__(
@@ -138,7 +138,11 @@ class Executor:
         )
 
     async def start(self, run: Run) -> None:
-        """The run's first rows, once a run: start, plan, topology with all its numbers."""
+        """The run's first rows, once a run: start, plan, topology with all its numbers.
+
+        What was recorded before is learned first.
+        """
+        await run.rules.policy.learned.catch_up()
         plan, c = run.plan, run.plan.choice
         if run.history.decision("", "topology", 1) is None:
             sha = self._ledger.put_text(plan.model_dump_json())

@@ -89,7 +89,11 @@ class RunResult(Part):
     topology: str
     """The shape it was run in."""
     answer: str
-    """The text; one that was not accepted starts with the verdict's words and an empty line."""
+    """The text; one that was not accepted starts with the verdict's words and an empty line.
+
+    Where everybody who was asked failed, it is a refusal: who was asked and why not. '' where
+    nobody was asked.
+    """
     data: Any = None
     """The answer as JSON, where the last agent gave any."""
     degraded: tuple[str, ...] = ()
@@ -108,6 +112,8 @@ class RunResult(Part):
     """The verifier's rows."""
     verdict: Verdict | None = None
     """Whether the scores suffice; None where nothing was scored."""
+    waiting: dict[str, tuple[str, ...]] = {}
+    """Task id to the agents that wait for an approval."""
     goal_missed: tuple[str, ...] = ()
     """What the graph's ``fail_when`` found."""
     output: Any = None

@@ -15,7 +15,7 @@ from agentroute.model.plans import AgentUse
 from agentroute.planning.graphfile import make_plan, parse_graph
 
 ASK = Task(prompt="How long is the bridge?", skills=("s",))
-OLD = "The bridge spans the river beside the old mill and was built of stone in a hard winter by men"
+OLD = "The bridge spans the river beside the old mill and was built of stone in a hard winter, all"
 
 
 def opened(tmp_path, answers, *, shipped=True, **options):
@@ -224,7 +224,8 @@ async def test_an_agent_that_joins_is_measured_by_calling_it(tmp_path):
         {"text": "c", "right": False},
     ]  # fmt: skip
     path = tmp_path / "items.jsonl"
-    path.write_text("\n".join(json.dumps({"prompt": f"q{i}", "answers": answers}) for i in range(3)))
+    rows = [{"prompt": f"q{i}", "answers": answers} for i in range(3)]
+    path.write_text("\n".join(map(json.dumps, rows)))
     registry = Registry()
 
     @registry.agent(name="wise", skills=["refine"])

@@ -12,6 +12,8 @@ from agentroute.model.calls import Artifact
 from agentroute.model.runs import RunResult, RunUsage, TaskEnd
 from agentroute.refining.refusal import refuse
 
+REASON = 500  # characters of why a step failed that a refusal repeats
+
 
 def summarise(run: Run, judged: Judged) -> RunResult:
     """Everything a caller is told; fills ``run.said`` with what is found wrong here.
@@ -32,10 +34,10 @@ def summarise(run: Run, judged: Judged) -> RunResult:
     failed_when = broke(run.plan.fail_when, ending.reply)
     if failed_when:
         run.said.append(failed_when)
-    if ending.reply is None and not run.pending:
+    if ending.reply is None and not run.pending and not run.said:
         run.said.append("there is no answer: no task that it needs has a reply")
     reply = ending.reply
-    answer = reply.text if reply else "" if run.pending else _refusal(run)
+    answer = reply.text if reply else _refusal(run)
     return RunResult(
         run_id=run.run_id,
         status=status_of(run, ending, failed_when),
@@ -47,6 +49,7 @@ def summarise(run: Run, judged: Judged) -> RunResult:
         usage=_usage(run),
         artifacts=stamped(run, artifacts, verdict),
         replies={v: o.reply for v, o in run.outcomes.items() if o.reply is not None},
+        waiting={str(q["task_id"]): tuple(q["agents"]) for q in run.pending.values()},
         scores=judged.scores,
         verdict=verdict,
         tasks={
@@ -58,11 +61,18 @@ def summarise(run: Run, judged: Judged) -> RunResult:
 
 
 def _refusal(run: Run) -> str:
-    """In place of an answer that nobody gave: who was asked, and why not."""
-    ends = terminal(run).items()
-    return refuse(
-        {", ".join(o.tried) or v: "; ".join(o.said)[:500] or o.status for v, o in ends}
-    ).text
+    """In place of an answer: who was asked, and why not.
+
+    '' where nobody was asked, or somebody waits.
+    """
+    asked = any(o.tried for o in run.outcomes.values())
+    if run.pending or not asked:
+        return ""
+    ends = terminal(run)
+    why = {v: "; ".join(o.said)[:REASON] or o.status for v, o in ends.items()}
+    if len(ends) == 1:
+        why = {", ".join(o.tried) or v: why[v] for v, o in ends.items()}
+    return refuse(why).text
 
 
 def _artifacts(run: Run, ending: Ending) -> tuple[Artifact, ...]:
