@@ -164,6 +164,12 @@ class Ledger:
         """What a run came to; ``UnknownRunError`` if there is none."""
         return queries.run(self._reader, run_id)
 
+    def summaries(self, first: dict[str, int]) -> list[RunSummary]:
+        """What some runs came to; ``first`` is each id's first ``seq``, its page's order."""
+        from agentroute.ledger import queries
+
+        return queries.summaries(self._reader, first)
+
     def run_rows(self, run_id: str) -> list[Row]:
         """Everything about a run with times, in order of ``seq``."""
         return queries.run_rows(self._reader, run_id)

@@ -83,6 +83,12 @@ def run(reader: Reader, run_id: str) -> RunSummary:
         return _summaries(con, {run_id: start[0] or first})[0]
 
 
+def summaries(reader: Reader, first: dict[str, int]) -> list[RunSummary]:
+    """What some runs came to, in the order given; ``first`` is each id's first ``seq``."""
+    with session(reader) as s:
+        return _summaries(s, first) if first else []
+
+
 def run_rows(reader: Reader, run_id: str) -> list[Row]:
     """Everything about a run in order of ``seq``: decisions, outcomes, feedback and events."""
     with snapshot(reader) as con:
