@@ -14,15 +14,15 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
 
-from starlette.testclient import TestClient  # noqa: E402
+from starlette.testclient import TestClient
 
-from agentroute import Orchestrator, Registry, Task  # noqa: E402
-from agentroute.config.settings import Settings  # noqa: E402
-from agentroute.inspector.web.app import PAGES, inspector  # noqa: E402
-from agentroute.ledger import Ledger  # noqa: E402
-from agentroute.model.events import Note  # noqa: E402
-from agentroute.model.outcomes import Feedback, Outcome  # noqa: E402
-from tests.ledger.sample import record  # noqa: E402
+from agentroute import Orchestrator, Registry, Task
+from agentroute.config.settings import Settings
+from agentroute.inspector.web.app import PAGES, inspector
+from agentroute.ledger import Ledger
+from agentroute.model.events import Note
+from agentroute.model.outcomes import Feedback, Outcome
+from tests.ledger.sample import record
 
 TOKEN, PORT = "the-token", 8123
 HERE = f"http://127.0.0.1:{PORT}"
@@ -140,7 +140,8 @@ def test_a_cookie_of_another_inspector_opens_nothing(url):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", f"127.0.0.1.x:{PORT}", ""]
+    "host",
+    ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", f"127.0.0.1.x:{PORT}", ""],
 )  # fmt: skip
 def test_a_foreign_host_is_refused(web, host):
     assert web.get("/", headers={"host": host}).status_code == 400
@@ -315,9 +316,7 @@ def test_verify_says_so_and_a_changed_row_is_seen(url, web, tmp_path):
     con.execute("DROP TRIGGER decisions_no_update")
     con.execute("UPDATE decisions SET body = replace(CAST(body AS TEXT), 'tasks', 'tusks')")
     con.execute("UPDATE decisions SET body = CAST(body AS BLOB)")
-    seq, run_id, name = con.execute(
-        "SELECT seq, run_id, id FROM decisions WHERE kind = 'plan' LIMIT 1"
-    ).fetchone()
+    seq, name = con.execute("SELECT seq, id FROM decisions WHERE kind = 'plan' LIMIT 1").fetchone()
     con.commit()
     con.close()
     changed = client(f"sqlite:///{bad}")

@@ -7,24 +7,29 @@ from typing import Any, get_args
 from agentroute.evaluation.statistics.groups import By, Group, statistics
 from agentroute.inspector.charts import bars
 from agentroute.inspector.page import Section
-from agentroute.inspector.web.desk import Desk, Page, Query
+from agentroute.inspector.web.desk import Desk, Page, Query, whole
 from agentroute.inspector.web.forms import Field, form
 from agentroute.inspector.web.shares import share, spread
 
-LAST, DRAWN = 10_000, 30
+LAST, MOST, DRAWN = 4_000, 100_000, 30
 
 
 def page(desk: Desk, query: Query) -> Page:
-    """Over the latest 10,000 choices, grouped ``by``."""
+    """Over the latest ``last`` choices (4,000), grouped ``by``."""
     kinds: tuple[By, ...] = get_args(By)
     by: By = next((k for k in kinds if k == query.get("by")), "agent")
+    last = whole(query, "last", LAST, low=1, high=MOST)
     found = desk.once(
-        ("groups", by),
-        lambda: statistics(desk.ledger, by, last=LAST, weights=desk.weights()),
+        ("groups", by, last),
+        lambda: statistics(desk.ledger, by, last=last, weights=desk.weights()),
     )
-    ask = form("/agents", "Show", [Field("by", "by", by, choices=[(k, k) for k in kinds])])
+    fields = [
+        Field("by", "by", by, choices=[(k, k) for k in kinds]),
+        Field("last", "of the latest choices", str(last)),
+    ]
+    ask = form("/agents", "Show", fields)
     sections = [_table(by, found), _chart(found)]
-    lead = f"The latest {LAST:,} choices of agents at most, by {by}."
+    lead = f"The latest {last:,} choices of agents at most, by {by}."
     return Page("Agents", [s for s in sections if s is not None], lead=lead, form=ask)
 
 

@@ -33,7 +33,9 @@ def _sums(desk: Desk, found: Comparison) -> Section:
     rows += totals(desk.ledger, found)
     alike = {True: "The answers are the same text.", False: "The answers differ."}
     words = "" if found.answers_alike is None else alike[found.answers_alike]
-    marked = frozenset(i for i, r in enumerate(rows) if r[0] not in ("run", "started") and r[1] != r[2])
+    marked = frozenset(
+        i for i, r in enumerate(rows) if r[0] not in ("run", "started") and r[1] != r[2]
+    )
     return Section("As a whole", words, columns=("", "first", "second"), rows=rows, marked=marked)
 
 

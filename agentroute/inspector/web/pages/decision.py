@@ -16,7 +16,7 @@ from agentroute.inspector.web.forms import Field, form
 from agentroute.learning.teaching import find_target
 from agentroute.ledger.explaining.explanation import Explanation, Standing
 
-SHOWN, DRAWN = 60, 16
+SHOWN, DRAWN, BACK = 60, 16, 50_000
 
 
 def page(desk: Desk, query: Query) -> Page:
@@ -24,9 +24,10 @@ def page(desk: Desk, query: Query) -> Page:
     ledger, wanted = desk.ledger, query.get("id", "")
     why_not = query.get("why_not", "").strip() or None
     try:
-        e = ledger.explain(wanted, why_not=why_not)
+        e = ledger.explain(wanted, why_not=why_not, look_back=BACK)
     except UnknownDecisionError:
-        e = ledger.explain(find_target(ledger, wanted), why_not=why_not)
+        target = find_target(ledger, wanted)
+        e = ledger.explain(target, why_not=why_not, look_back=BACK)
     d = e.decision
     found = [
         _said(desk, e),
@@ -133,7 +134,7 @@ def _candidates(e: Explanation, *, every: bool) -> Section | None:
     return Section(
         "All candidates",
         "Chance: to be drawn first. Expected: utility, which the terms add up to. Unknown: the "
-        "bonus. Calls, judged: how often before.",
+        f"bonus. Calls, judged: how often in the {BACK:,} rows before.",
         columns=("agent", "", ">chance", ">expected", ">unknown", *(f">{t}" for t in terms),
                  ">calls", ">judged"),
         rows=[_standing(e, s, terms) for s in shown],

@@ -15,12 +15,12 @@ from agentroute.inspector.web.desk import Desk, Page, Query
 from agentroute.inspector.web.shares import share, spread
 from agentroute.learning.state import StateStore
 
-LAST, JUDGED, DRAWN = 10_000, 2_000, 60
+LAST, JUDGED, DRAWN = 4_000, 2_000, 60
 _AFTER = "SELECT seq FROM decisions WHERE kind = 'route' ORDER BY seq DESC LIMIT 1 OFFSET ?"
 
 
 def page(desk: Desk, query: Query) -> Page:
-    """Over the latest 10,000 choices."""
+    """Over the latest 4,000 choices."""
     ledger, weights = desk.ledger, desk.weights()
     days = desk.once(("day",), lambda: statistics(ledger, "day", last=LAST, weights=weights))
     fit = desk.once(("fit",), lambda: calibration(ledger, last=LAST, weights=weights))
