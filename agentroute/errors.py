@@ -169,7 +169,7 @@ class RoutingError(AgentRouteError):
 class NoCandidateError(RoutingError):
     """Nobody is eligible; ``excluded`` maps each agent to the reason."""
 
-    def __init__(self, task_id: str, excluded: Mapping[str, str]) -> None:
+    def __init__(self, task_id: str, excluded: Mapping[str, str], *, hint: str = "") -> None:
         self.task_id, self.excluded = task_id, dict(excluded)
         by_reason: dict[str, list[str]] = {}
         for agent, reason in self.excluded.items():
@@ -181,7 +181,7 @@ class NoCandidateError(RoutingError):
         )
         super().__init__(
             f"no agent is eligible for task '{task_id}' ({shown or 'the registry is empty'})",
-            hint="agentroute agents ls shows skills and status",
+            hint=hint or "agentroute agents ls shows skills and status",
         )
 
 

@@ -28,6 +28,7 @@ from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.tasks import Task
 from agentroute.parts import make_parts
+from agentroute.planning.feasible import problems
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
@@ -245,8 +246,12 @@ class Session:
 
         Raises:
             GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
+            ConfigError, UnknownAgentError: it names a router, agent or part that is not there.
         """
-        return plan_of(work, inputs or {}, self.graph_places, self.parts.planner)
+        made = plan_of(work, inputs or {}, self.graph_places, self.parts.planner)
+        for problem in problems(made, self.registry, chat_ready=endpoint_configured()):
+            raise problem
+        return made
 
     async def planned(self, work: Work, *, inputs: Mapping[str, Any] | None = None) -> Plan:
         """``plan``, in a thread where a planner of the user's own may take its time."""

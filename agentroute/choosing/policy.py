@@ -19,6 +19,7 @@ from agentroute.model.calls import Usage
 from agentroute.model.candidates import Request
 from agentroute.model.scores import Scores
 
+NEVER = 2.0  # out-of-scope is in [0, 1]
 RESCORES = 3
 
 
@@ -137,12 +138,15 @@ class Policy:
     def decide(
         self, request: Request, scores: Scores, *, k: int = 1, rng: np.random.Generator
     ) -> Choice:
-        """Choose from scores that are already there (a replay, a depth policy)."""
+        """Choose from scores that are already there (a replay, a depth policy).
+
+        Where a task names skills its author has said who fits: nobody abstains from it.
+        """
         return decide(
             scores,
             k=k,
             exploration=self.exploration,
-            abstain_at=self.abstain_at,
+            abstain_at=NEVER if request.task.skills else self.abstain_at,
             margin=self.margin,
             rng=rng,
             explorable=request.candidates.explorable,

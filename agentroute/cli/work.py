@@ -226,7 +226,8 @@ def run(
     else:
         show_run(result, db)
     low = result.verdict is not None and not result.verdict.accepted
-    if result.status in ("failed", "waiting") or result.goal_missed or low:
+    nobody = result.status == "abstained" and not result.usage.calls
+    if result.status in ("failed", "waiting") or nobody or low or result.goal_missed:
         raise typer.Exit(1)
 
 

@@ -16,7 +16,7 @@ from agentroute.execution.history import APPROVAL_NEEDED, stored_reply
 from agentroute.execution.moves import PATIENCE_S, Move, next_move
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
-from agentroute.model.calls import AgentReply
+from agentroute.model.calls import AgentReply, handed_over
 from agentroute.model.decisions import Decision
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
@@ -149,6 +149,7 @@ class Attempts:
             task=work.task,
             attempt=attempt,
             upstream=work.upstream,
+            given=handed_over(work.inputs),
             stage=work.stage,
             exclude=() if move.only else self._tried(run, work, attempt),
             only=move.only,

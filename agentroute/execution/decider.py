@@ -32,6 +32,7 @@ from agentroute.model.outcomes import EMBEDDERS, ROUTERS, Outcome
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
+from agentroute.registry.nobody import nobody_fits, skill_hint
 from agentroute.registry.registry import Registry
 
 ONE = Fixed(1)
@@ -42,13 +43,15 @@ EQUAL = Objective()
 class Ask:
     """The question: who does ``task`` in this attempt?
 
-    ``exclude`` agents already tried; ``only`` a single agent with ``policy`` and ``reason`` saying
-    why it is not a free choice (pinned, retry, fallback).
+    ``given`` are the keys that earlier tasks handed over; ``exclude`` agents already tried;
+    ``only`` a single agent with ``policy`` and ``reason`` saying why it is not a free choice
+    (pinned, retry, fallback).
     """
 
     task: Task
     attempt: int = 1
     upstream: tuple[str, ...] = ()
+    given: Collection[str] = ()
     stage: int = 0
     exclude: Collection[str] = ()
     only: str | None = None
@@ -199,11 +202,13 @@ class Decider:
             budget_left_usd=ask.budget_left_usd,
             only=ask.only,
             exclude=tuple(ask.exclude),
+            given=ask.given,
             chat_ready=self.chat_ready,
             now_s=time(),
         )
         if not len(who.candidates):
-            raise NoCandidateError(ask.task.id, who.excluded())
+            hint = skill_hint(ask.task, who.candidates.cards.cards)
+            raise NoCandidateError(ask.task.id, who.excluded(), hint=hint)
         return who
 
     async def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
@@ -237,7 +242,8 @@ class Decider:
         scores, version = await self._scores(ask, request, rules)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)
-        said = "; ".join(filter(None, (ask.reason, scores.reason, why)))
+        nobody = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
+        said = "; ".join(filter(None, (ask.reason, nobody, why)))
         decision = self._decision(
             run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt,
             policy=rules.policy.name, policy_version=version, status=choice.status,

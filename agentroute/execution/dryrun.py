@@ -20,6 +20,7 @@ from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
+from agentroute.registry.nobody import nobody_fits, skill_hint
 from agentroute.registry.registry import Registry
 
 
@@ -47,7 +48,8 @@ async def dry_runs(
     ]
     for task, w in zip(tasks, who, strict=True):
         if not len(w.candidates):
-            raise NoCandidateError(task.id, w.excluded())
+            hint = skill_hint(task, w.candidates.cards.cards)
+            raise NoCandidateError(task.id, w.excluded(), hint=hint)
     embedded = await encoded(embedder, [t.prompt for t in tasks])
     objective = rules.objective
     if objective.cost or objective.latency:
@@ -84,6 +86,7 @@ def _found(
     if k is None:
         k, why = rules.depth.how_many(scores, choice)
         choice = choice if k == 1 or not choice.positions else draw(k)
+    said = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
     decision = Decision(
         id=uuid7(),
         run_id="dry run",
@@ -94,7 +97,7 @@ def _found(
         status=choice.status,
         chosen=tuple(str(request.candidates.names[i]) for i in choice.positions),
         propensity=choice.propensity,
-        reason="; ".join(filter(None, (scores.reason, why))),
+        reason="; ".join(filter(None, (said, why))),
         seed=rules.seed,
     )
     record = DecisionRecord(decision, request, scores, choice.propensities)

@@ -104,9 +104,12 @@ async def test_nobody_eligible_names_the_reasons(world):
 async def test_an_abstention_calls_nobody(world):
     world.agent("a")
     world.router.out_of_scope = {"task"}
-    result = await world.run(plan_of_text("x", **TASK))
+    result = await world.run(plan_of_text("x", id="task"))
     assert (result.status, world.calls) == ("abstained", [])
-    assert "nobody was called" in result.degraded[0]
+    said = "nobody was called (nobody's card speaks of this; nearest: a (its card speaks of other"
+    assert said in result.degraded[0] and "agentroute agents ls" in result.degraded[0]
+    result = await world.run(plan_of_text("x", **TASK))
+    assert result.status == "completed", "who names a skill has said who fits"
 
 
 async def test_verifiers_and_refiners_are_never_candidates(world):
