@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 W, H = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 130, 14, 34
+NODE_LETTERS = 18  # of 13 px, inside a node of 150
 GREY = 7  # the colour of baselines
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -126,7 +127,7 @@ def lines(
         body.append(f'<polyline class="line {colour(i, line=True)}{dash}" points="{path}"/>')
         ends.append((points[-1][1] + 4, name, i))
     for at, name, i in _spread(ends):
-        body.append(text(W - RIGHT + 6, at, name[:20], "start", f'class="{colour(i)}"'))
+        body.append(text(W - RIGHT + 6, at, shortened(name, 20), "start", f'class="{colour(i)}"'))
     return svg("".join(body), title)
 
 
@@ -167,9 +168,9 @@ def scatter(
                 f"<title>{tip}</title></circle>"
             )
             if name not in joined:
-                body.append(text(a + 6, b + 4, label[:22], "start", 'class="dim"'))
+                body.append(text(a + 6, b + 4, shortened(label, 22), "start", 'class="dim"'))
         y = TOP + 12 + 14 * row
-        body.append(text(W - RIGHT + 6, y, name[:20], "start", f'class="{colour(i)}"'))
+        body.append(text(W - RIGHT + 6, y, shortened(name, 20), "start", f'class="{colour(i)}"'))
     return svg("".join(body), title)
 
 
@@ -192,7 +193,7 @@ def bars(
         y = 6 + i * step
         c = colour(0 if name in marked else GREY)
         w = max(0.0, value / hi * width)
-        body.append(text(left - 8, y + 15, name[:28], "end"))
+        body.append(text(left - 8, y + 15, shortened(name, 28), "end"))
         body.append(
             f'<rect x="{left}" y="{y + 3}" width="{w:.1f}" height="{step - 8}" rx="2" class="{c}"/>'
         )
@@ -249,13 +250,18 @@ def dag(
     return svg("".join(body), title, width, int(height))
 
 
+def shortened(words: str, letters: int) -> str:
+    """``words``, cut with a mark where they are longer; the whole stands in the node's title."""
+    return words if len(words) <= letters else words[: letters - 1] + "\u2026"
+
+
 def _node(name: str, note: str, x: float, y: float, *, hot: bool) -> str:
     extra = " hot" if hot else ""
     return (
         f'<rect class="node{extra}" x="{x:.0f}" y="{y:.0f}" width="150" height="40" rx="6">'
         f"<title>{escape(name)}: {escape(note)}</title></rect>"
-        + text(x + 8, y + 17, name[:22])
-        + text(x + 8, y + 32, note[:24], "start", 'class="dim"')
+        + text(x + 8, y + 17, shortened(name, NODE_LETTERS))
+        + text(x + 8, y + 32, shortened(note, NODE_LETTERS), "start", 'class="dim"')
     )
 
 

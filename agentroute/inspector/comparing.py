@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from agentroute.inspector.money import usd
 from agentroute.ledger import Ledger
 from agentroute.model.decisions import Decision
 from agentroute.model.outcomes import Feedback, Outcome
@@ -98,7 +99,7 @@ def _summed(r: RunSummary) -> list[tuple[str, str]]:
         ("score", "" if r.score is None else f"{r.score:.2f}"),
         ("calls", f"{r.calls} ({r.failed} failed)"),
         ("tokens", f"{r.tokens:,}"),
-        ("USD", f"{r.cost_usd:.3g}"),
+        ("USD", usd(r.cost_usd)),
     ]
 
 

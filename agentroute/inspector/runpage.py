@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agentroute.inspector.charts import dag
 from agentroute.inspector.links import NOWHERE, Links
+from agentroute.inspector.money import usd
 from agentroute.inspector.page import Section, render
 from agentroute.inspector.timeline import Bar, timeline
 from agentroute.inspector.tree import tree
@@ -47,7 +48,7 @@ def run_lead(run: RunSummary) -> str:
     score = "not scored" if run.score is None else f"score {run.score:.2f}"
     return (
         f"{run.status}, {score}; started {run.started_at[:19].replace('T', ' ')} UTC, "
-        f"{run.calls} calls, {run.failed} failed, {run.cost_usd:.4g} USD, {run.tokens:,} tokens"
+        f"{run.calls} calls, {run.failed} failed, {usd(run.cost_usd)} USD, {run.tokens:,} tokens"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentroute.inspector.links import Links
+from agentroute.inspector.money import usd
 from agentroute.inspector.page import Cell, Section
 from agentroute.ledger.rows.decode import Row
 from agentroute.model.decisions import Decision
@@ -92,7 +93,7 @@ def _came(v: Outcome | Feedback, depth: int = 2) -> tuple[Any, ...]:
     if isinstance(v, Outcome):
         what = "call beside, unused" if v.shadow else "call"
         end = Cell(f"failed: {v.error}", tone="bad") if v.error else ""
-        took = (f"{v.latency_s:.3g}", f"{v.cost_usd:.3g}")
+        took = (f"{v.latency_s:.3g}", usd(v.cost_usd))
         return (Cell(what, depth=depth), v.agent, "", "", *took, end)
     of = v.agent or ""
     words = v.source + (f" ({v.method})" if v.method else "")

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from agentroute.evaluation.statistics.groups import By, Group, statistics
 from agentroute.inspector.charts import bars
+from agentroute.inspector.money import usd
 from agentroute.inspector.page import Section
 from agentroute.inspector.web.desk import Desk, Page, Query, whole
 from agentroute.inspector.web.forms import Field, form
@@ -48,7 +49,7 @@ def _table(by: str, groups: tuple[Group, ...]) -> Section:
             g.judged or "",
             spread(g),
             "" if g.latency_s is None else f"{g.latency_s:.3g}",
-            f"{g.cost_usd:.3g}",
+            usd(g.cost_usd),
         )
         for g in groups
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentroute.inspector.comparing import Comparison, Did, compare, totals
+from agentroute.inspector.money import usd
 from agentroute.inspector.page import Cell, Section
 from agentroute.inspector.web.desk import LINKS, Desk, Page, Query
 from agentroute.inspector.web.forms import Field, form
@@ -61,5 +62,5 @@ def _did(d: Did | None) -> tuple[Any, ...]:
         Cell(f"{who}{again}", LINKS.decision(d.decision_id)),
         "" if d.score is None else f"{d.score:.2f}",
         f"{d.latency_s:.3g}",
-        f"{d.cost_usd:.3g}",
+        usd(d.cost_usd),
     )

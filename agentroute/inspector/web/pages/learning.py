@@ -10,6 +10,7 @@ from agentroute.evaluation.statistics.groups import Group, statistics
 from agentroute.evaluation.statistics.helps import learning_helps
 from agentroute.features.text import make_embedder
 from agentroute.inspector.charts import bars, lines, scatter
+from agentroute.inspector.money import usd
 from agentroute.inspector.page import Cell, Section
 from agentroute.inspector.web.desk import Desk, Page, Query
 from agentroute.inspector.web.shares import share, spread
@@ -51,7 +52,7 @@ def _by_day(days: tuple[Group, ...]) -> Section:
         ("day", ">choices", ">judged", ">quality", ">explored", ">failed", ">USD"),
         [
             (g.name, g.choices, g.judged, spread(g), share(g.explored), share(g.failed),
-             f"{g.cost_usd:.3g}")
+             usd(g.cost_usd))
             for g in days
         ],
     )  # fmt: skip

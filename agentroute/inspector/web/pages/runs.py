@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from agentroute.inspector.links import address
+from agentroute.inspector.money import usd
 from agentroute.inspector.page import Cell, Section
 from agentroute.inspector.web.desk import LINKS, Desk, Page, Query, whole
 from agentroute.inspector.web.forms import Field, form
@@ -80,6 +81,6 @@ def run_row(r: RunSummary) -> tuple[Any, ...]:
         r.calls,
         r.failed or "",
         "" if r.score is None else f"{r.score:.2f}",
-        f"{r.cost_usd:.3g}" if r.cost_usd else "0",
+        usd(r.cost_usd),
         who,
     )
