@@ -26,7 +26,7 @@ def large_dag(tasks: int, seed: int = 0) -> TaskGraph:
 
 
 def networkx_analysis(graph: TaskGraph) -> Callable[[], tuple[int, float, float]]:
-    """omega by layers, delta and gamma by networkx, of a graph that it has already built."""
+    """Omega by layers, delta and gamma by networkx, of a graph that it has already built."""
     import networkx as nx
 
     dag = nx.DiGraph()
