@@ -76,6 +76,14 @@ def orchestration(as_json: Json = False) -> None:
     show("orchestration", goals(bench_orchestration), as_json=as_json)
 
 
+@bench_app.command("topology")
+def topology(as_json: Json = False) -> None:
+    """The analysis of a task graph beside networkx, up to 100,000 tasks."""
+    from agentroute.bench.topology import analysis_goals
+
+    show("topology", goals(analysis_goals), as_json=as_json)
+
+
 @bench_app.command("ledger")
 def ledger(as_json: Json = False) -> None:
     """A row, beside raw SQLite, SQLModel and LangGraph; opening by the length. Four minutes."""

@@ -18,6 +18,7 @@ from agentroute.cli.parts.common import (
     router_spec,
     run_async,
 )
+from agentroute.inspector.money import usd
 
 if TYPE_CHECKING:
     from agentroute.orchestrator import Orchestrator
@@ -147,7 +148,9 @@ def outcome(
         return
     known = "known already" if said.duplicate else "learned" if said.learned else "stored"
     what = (
-        f"failed ({said.error})" if said.error else f"${said.cost_usd:.4g}, {said.latency_s:.3g} s"
+        f"failed ({said.error})"
+        if said.error
+        else f"{usd(said.cost_usd)} USD, {said.latency_s:.3g} s"
     )
     typer.echo(f"{said.agent}: {what}, {known}")
 

@@ -210,11 +210,6 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def usd(x: float) -> str:
-    """Money, with as many places as it needs."""
-    return "0" if x == 0 else f"{x:.2f}" if x >= 1 else f"{x:.2g}"
-
-
 def seconds(x: float) -> str:
     """A duration."""
     return f"{x * 1000:.0f} ms" if x < 1 else f"{x:.1f} s"

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import typer
 
-from agentroute.cli.parts.common import seconds, table, usd
+from agentroute.cli.parts.common import seconds, table
 from agentroute.execution.found import RouteFound
+from agentroute.inspector.money import usd
 from agentroute.model.plans import Plan
 from agentroute.model.runs import RunResult
 
