@@ -102,7 +102,7 @@ def recruiting(
     as_json: Json = False,
 ) -> None:
     """Recruiting at random, fixed or for the task; aggregating at random, by the best, by vote."""
-    from agentroute.bench.recruiting import recruiting_ablation
+    from agentroute.bench.teams.recruiting import recruiting_ablation
 
     rows = recruiting_ablation(data, k=k, holdout=holdout, cuts=cuts)
     if as_json:
@@ -132,7 +132,7 @@ def aggregators(
     as_json: Json = False,
 ) -> None:
     """Who believes the one right answer of three, by kind of task; the winner is kept."""
-    from agentroute.bench.aggregators import items_of, rank_aggregators, read_items, winners_of
+    from agentroute.bench.teams.aggregators import items_of, rank_aggregators, read_items, winners_of
     from agentroute.learning.aggregators import keep_winners
 
     orc = orchestrator_of(config, db, agents)

@@ -217,7 +217,7 @@ def test_the_benchmark_ranks_aggregators_and_keeps_the_winner(tmp_path, monkeypa
 
 @pytest.mark.checklist("SM6")
 async def test_an_agent_that_joins_is_measured_by_calling_it(tmp_path):
-    from agentroute.bench.aggregators import rank_aggregators, read_items, winners_of
+    from agentroute.bench.teams.aggregators import rank_aggregators, read_items, winners_of
 
     answers = [
         {"text": "the right one", "right": True}, {"text": "b", "right": False},
@@ -239,7 +239,7 @@ async def test_an_agent_that_joins_is_measured_by_calling_it(tmp_path):
 
 
 async def test_items_come_from_what_was_scored(tmp_path):
-    from agentroute.bench.aggregators import items_of
+    from agentroute.bench.teams.aggregators import items_of
 
     answers = {"a": said("9"), "b": said("8"), "c": said("7")}
     async with opened(tmp_path, answers, router=Sure()) as orc:
