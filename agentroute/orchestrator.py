@@ -144,6 +144,7 @@ class Orchestrator(OwnCalls):
         *,
         inputs: Mapping[str, Any] | None = None,
         router: Spec | Router | None = None,
+        refine: Spec | Callable[..., Any] | None = None,
         seed: int | None = None,
         budget_usd: float | None = None,
         verify: bool = True,
@@ -157,7 +158,8 @@ class Orchestrator(OwnCalls):
         """Carry out a graph (name, path or value), a task, several tasks, or words.
 
         Every choice is committed to the ledger before it is acted on. Agents' failures end in
-        ``status`` and ``degraded``. ``resume`` goes on with a run of an earlier process,
+        ``status`` and ``degraded``. ``router`` and ``refine`` stand over the graph's and the
+        settings'. ``resume`` goes on with a run of an earlier process,
         ``answers`` are approvals by task; ``output_type`` checks the answer's data.
 
         Raises:
@@ -169,7 +171,7 @@ class Orchestrator(OwnCalls):
         if resume:
             plan = session.recorded_plan(resume)
         else:
-            plan = await session.planned(_given(work), inputs=inputs)
+            plan = await session.planned(_given(work), inputs=inputs, refine=refine)
         run_id = resume or run_id or uuid7()
         rules = session.rules(plan, router=router, seed=seed)
         result = await session.running.run(

@@ -18,6 +18,7 @@ from agentroute.features.text import embedder_of, make_embedder
 from agentroute.model.arrays import Embedder
 from agentroute.model.cards import NAME, CapabilityCard, Skill
 from agentroute.model.plans import AgentUse, Spec
+from agentroute.planning.feasible import refiner_problem
 from agentroute.planning.planner import Planner, make_planner
 from agentroute.registry.registry import Registry
 
@@ -63,7 +64,7 @@ def make_parts(
     return Parts(
         router=router,
         depth=make_depth(own.get("depth", settings.depth), trusted=True),  # type: ignore[arg-type]
-        refine=_refiner(own.get("refine"), settings.refine, registry),
+        refine=refiner_of(own.get("refine", settings.refine), registry),
         planner=make_planner(own.get("planner", settings.planner), trusted=True),
         embedder=_embedder(own.get("embedder"), settings),
     )
@@ -73,11 +74,18 @@ def _embedder(given: Any, settings: Settings) -> Embedder:
     return embedder_of(settings) if given is None else make_embedder(given)
 
 
-def _refiner(given: object, spec: Spec, registry: Registry) -> AgentUse:
-    if given is not None:
-        return AgentUse(name=_joins(given, written(given), registry))
+def refiner_of(spec: object, registry: Registry) -> AgentUse:
+    """The refiner of a spec, or of a function, which becomes an agent.
+
+    Raises:
+        ConfigError: a parameter that it does not have, or no function that can join.
+    """
+    if is_object(spec):
+        return AgentUse(name=_joins(spec, written(spec), registry))
     use = AgentUse.of(spec, field="refine")
     if use.name in registry:
+        if problem := refiner_problem(use, registry):
+            raise problem
         return use
     if ":" in use.name or use.name in REFINERS.installed():
         found = REFINERS.find(use.name, trusted=True)

@@ -28,8 +28,8 @@ from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.tasks import Task
-from agentroute.parts import make_parts
-from agentroute.planning.feasible import problems
+from agentroute.parts import make_parts, refiner_of
+from agentroute.planning.feasible import problems, refiner_problem
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
@@ -255,11 +255,21 @@ class Session:
             raise problem
         return made
 
-    async def planned(self, work: Work, *, inputs: Mapping[str, Any] | None = None) -> Plan:
-        """``plan``, in a thread where a planner of the user's own may take its time."""
+    async def planned(
+        self, work: Work, *, inputs: Mapping[str, Any] | None = None, refine: object = None
+    ) -> Plan:
+        """``plan``, in a thread where a planner of the user's own may take its time.
+
+        ``refine`` stands over what the graph says of who joins.
+        """
+        use = None if refine is None else refiner_of(refine, self.registry)
+        if use is not None and (problem := refiner_problem(use, self.registry)):
+            raise problem
         if self.parts.planner.is_default or not isinstance(work, str):
-            return self.plan(work, inputs=inputs)
-        return await asyncio.to_thread(self.plan, work, inputs=inputs)
+            made = self.plan(work, inputs=inputs)
+        else:
+            made = await asyncio.to_thread(self.plan, work, inputs=inputs)
+        return made if use is None else made.model_copy(update={"refine": use})
 
     def recorded_plan(self, run_id: str) -> Plan:
         """The plan that a run was started with.

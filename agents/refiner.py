@@ -9,7 +9,7 @@ from agentroute.toolbox.handover import adopt
 
 
 def agent(call: AgentCall) -> AgentReply:
-    """``params``: ``strategy`` and ``weights``, a name or a mapping by task or agent.
+    """``params``: ``strategy``, ``weights`` (a name, or a mapping by task or agent), ``top``.
 
     One reply passes through unchanged (its files are copied). ``auto`` (the default) votes on short
     answers to one question, lists short answers to different ones (``prompts``), merges long texts;
@@ -23,5 +23,6 @@ def agent(call: AgentCall) -> AgentReply:
         weights=call.params.get("weights", "confidence"),
         routing=call.params.get("routing"),
         prompts=dict(call.params.get("prompts", {})),
+        top=call.params.get("top"),
     )
     return joined.model_copy(update={"artifacts": adopt(call, joined.artifacts)})

@@ -132,7 +132,12 @@ def aggregators(
     as_json: Json = False,
 ) -> None:
     """Who believes the one right answer of three, by kind of task; the winner is kept."""
-    from agentroute.bench.teams.aggregators import items_of, rank_aggregators, read_items, winners_of
+    from agentroute.bench.teams.aggregators import (
+        items_of,
+        rank_aggregators,
+        read_items,
+        winners_of,
+    )
     from agentroute.learning.aggregators import keep_winners
 
     orc = orchestrator_of(config, db, agents)

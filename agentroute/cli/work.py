@@ -15,8 +15,8 @@ from agentroute.cli.parts.common import (
     Json,
     emit,
     orchestrator_of,
-    router_spec,
     run_async,
+    spec_of,
 )
 from agentroute.inspector.money import usd
 
@@ -181,6 +181,14 @@ def run(
         Path | None, typer.Option("--out", help="Where artefacts are kept.", metavar="DIR")
     ] = None,
     router: RouterName = None,
+    refine: Annotated[
+        str | None,
+        typer.Option(
+            "--refine",
+            help="Who joins: an agent, 'primary', 'learned', or a mapping.",
+            metavar="SPEC",
+        ),
+    ] = None,
     seed: Seed = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="USD.")] = None,
@@ -215,6 +223,7 @@ def run(
             return await orc.run(
                 work,
                 inputs=parse_inputs(inputs),
+                refine=_spec(refine, "--refine"),
                 verify=not no_verify,
                 budget_usd=budget,
                 resume=resume and find_run(orc.ledger, resume),
@@ -286,8 +295,8 @@ def parse_inputs(given: list[str] | None) -> dict[str, str]:
     return out
 
 
-def _spec(router: str | None) -> Any:
-    return None if router is None else router_spec(router)
+def _spec(text: str | None, option: str = "--router") -> Any:
+    return None if text is None else spec_of(text, option)
 
 
 def _folders(graphs: list[Path] | None) -> tuple[str, ...] | None:

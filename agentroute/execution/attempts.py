@@ -143,7 +143,7 @@ class Attempts:
             agent = move.only or ""
             decision = await self._decider.record(
                 run.history, work.kind, (agent,), task_id=work.about, attempt=attempt,
-                policy=move.policy, reason=move.reason,
+                policy=move.policy, reason=move.reason, context=_context(work),
             )  # fmt: skip
             return Ruling(decision)
         ask = Ask(
@@ -261,6 +261,14 @@ def _first(work: Assignment) -> Move:
         return Move(reason=work.reason)
     policy = "pinned" if work.kind == "route" else "named"
     return Move(work.agent, policy, work.reason or f"{policy} by the graph or the settings")
+
+
+def _context(work: Assignment) -> dict[str, Any]:
+    """What a join was made with, so that it can be made again from what is recorded."""
+    if work.kind != "refine":
+        return {}
+    told = {k: v for k, v in work.task.params.items() if k != "prompts"}
+    return {"inputs": list(work.inputs), "params": told}
 
 
 _PASSING = ("circuit breaker is open", "expected cost exceeds the budget left")

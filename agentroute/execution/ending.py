@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import UnknownAgentError
-from agentroute.execution.answer.refiners import DEFAULT_REFINER, NOTES, citing
+from agentroute.execution.answer.refiners import DEFAULT_REFINER, NOTES, citing, routing_of
 from agentroute.execution.attempts import Attempts, Waiting
 from agentroute.execution.judging import sheet
 from agentroute.execution.progress import Assignment, Run
@@ -22,10 +22,11 @@ from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Feedback
 from agentroute.model.plans import AgentUse, FailWhen
 from agentroute.model.runs import RunStatus
-from agentroute.model.tasks import Task
+from agentroute.model.tasks import Task, TaskGraph
 from agentroute.refining.joining import by_item, join
 from agentroute.registry.registry import Registry
 
+BY_ROUTING = ("routing", "log_odds")
 _ITEM = re.compile(r"(.+)\[\d+\]")
 
 
@@ -84,6 +85,8 @@ class Finisher:
         if self._refiners.is_primary(use):
             use, why = use.model_copy(update={"name": _writer(run, ends)}), "the primary writes"
             brief["notes"] = NOTES
+        if use.params.get("weights") in BY_ROUTING:
+            brief["routing"] = self._routing(run, ends)
         out = await self._special(run, "refine", use, replies, brief, why)
         said = out.said
         if out.reply is None:
@@ -95,6 +98,24 @@ class Finisher:
         """Whether a single terminal reply goes to the refiner: the graph says so."""
         named = run.plan.refine is not None and use.name in self._registry
         return named and len(end.agents) == 1 and end.status == "ok"
+
+    def _routing(self, run: Run, ends: Mapping[str, TaskOutcome]) -> dict[str, float]:
+        """Of each terminal task: the mean expected utility of all who worked towards it.
+
+        So a chain of tasks is weighed as in Symphony (arXiv 2508.20019) a plan is.
+        """
+        worth: dict[str, list[float]] = {}
+        for v, o in run.outcomes.items():
+            if o.decision_id:
+                known = routing_of(self._ledger.record(o.decision_id))
+                worth[v] = [known[a] for a in o.agents if a in known]
+        out = {}
+        for v in ends:
+            chain = [v, *(ancestors(run.graph, v) if v in run.graph else ())]
+            found = [x for u in chain for x in worth.get(u, ())]
+            if found:
+                out[v] = round(sum(found) / len(found), 4)
+        return out
 
     async def _ruled(self, run: Run, reply: AgentReply, why: str) -> Ending:
         """Joined by rule, without a call: the row says so."""
@@ -224,6 +245,17 @@ class Finisher:
             if d.task_id == task_id and d.kind == "route" and (agent is None or agent in d.chosen)
         ]
         return max(rows, key=lambda d: d.attempt).id if rows else last
+
+
+def ancestors(graph: TaskGraph, v: str) -> frozenset[str]:
+    """Every task that ``v`` rests on, directly or not."""
+    found: set[str] = set()
+    todo = list(graph.parents(v))
+    while todo:
+        if (u := todo.pop()) not in found:
+            found.add(u)
+            todo += graph.parents(u)
+    return frozenset(found)
 
 
 def _writer(run: Run, ends: Mapping[str, TaskOutcome]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.acceptance import Acceptance, Judged
 from agentroute.execution.answer.output import named, writable
-from agentroute.execution.answer.refiners import RESERVED, Refiners, Winners
+from agentroute.execution.answer.refiners import Refiners, Winners
 from agentroute.execution.answer.summary import summarise
 from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
@@ -30,6 +30,7 @@ from agentroute.model.ids import uuid7
 from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.runs import RunResult
 from agentroute.planning.mermaid import mermaid
+from agentroute.refining.naming import WORDS
 from agentroute.registry.registry import Registry
 
 
@@ -119,7 +120,7 @@ class Executor:
         """
         named = [u.name for u in (plan.refine, *plan.verifiers) if u is not None]
         for name in (*named, *(t.agent for t in plan.tasks if t.agent)):
-            if name not in self._registry and name not in RESERVED:
+            if name not in self._registry and name not in WORDS:
                 raise UnknownAgentError(name)
         history, bounds = History.load(self._ledger, run_id), bounds or self._bounds
         spent, made = history.spent_usd, len(history.all_outcomes)

@@ -24,14 +24,16 @@ def join(
     weights: str | Mapping[str, float] = "confidence",
     routing: Mapping[str, float] | None = None,
     prompts: Mapping[str, str] | None = None,
+    top: int | None = None,
 ) -> AgentReply:
     """The one answer that ``replies``, by task or agent, come to.
 
     Whoever says nothing is left out; one that is left passes through; none is a refusal. ``auto``
     votes on short answers to one question, lists short answers to different ones, and merges long
     texts; ``best``, ``median`` and ``central`` pick one answer by weight, by number, by likeness.
-    ``weights`` and ``routing`` are those of ``weigh``. ``prompts`` says what each was asked;
-    without it, all were asked the same.
+    ``weights`` and ``routing`` are those of ``weigh``; with ``top`` only the so many that weigh
+    most are heard, the first of equals. ``prompts`` says what each was asked; without it, all were
+    asked the same.
 
     Raises:
         UsageError: an unknown strategy, or unknown weights.
@@ -44,6 +46,10 @@ def join(
     }  # fmt: skip
     if not speaking:
         return refuse({who: r.text or "said nothing" for who, r in replies.items()}, abstained=True)
+    if top is not None and top < len(speaking):
+        w = weigh(speaking, weights, routing)
+        heard = sorted(speaking, key=lambda who: -w[who])[:top]
+        speaking = {who: r for who, r in speaking.items() if who in heard}
     if len(speaking) == 1:
         return next(iter(speaking.values()))
     asked = {who: (prompts or {}).get(who, "") for who in speaking}

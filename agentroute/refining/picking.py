@@ -53,8 +53,8 @@ def central(replies: Replies, weights: Weights) -> AgentReply:
     """The reply most like the others by its words (mean cosine), the first of equals."""
     x = word_vectors([r.text for r in replies.values()])
     norm = np.linalg.norm(x, axis=1, keepdims=True)
-    x = x / np.where(norm > 0, norm, 1)
-    like = np.round((x @ x.T).sum(axis=1), 6)
+    unit = x / np.where(norm > 0, norm, 1)
+    like = np.round((unit @ unit.T).sum(axis=1), 6)
     return _picked(replies, list(replies)[int(like.argmax())])
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from agentroute import AgentReply, Orchestrator, Registry, Task
 from agentroute.cli.app import run as cli
 from agentroute.config.paths import search_order
+from agentroute.errors import ConfigError
+from agentroute.execution.history import stored_reply
 from agentroute.learning.aggregators import keep_winners
 from agentroute.model.calls import Citation
 from agentroute.model.plans import AgentUse
 from agentroute.planning.graphfile import make_plan, parse_graph
+from agentroute.refining.joining import join
 
 ASK = Task(prompt="How long is the bridge?", skills=("s",))
 OLD = "The bridge spans the river beside the old mill and was built of stone in a hard winter, all"
@@ -82,7 +86,7 @@ async def test_where_nobody_can_answer_it_is_refused(tmp_path, silent):
         run = await orc.run(ASK)
     assert run.status == ("abstained" if silent else "failed")
     assert run.answer.startswith("Nobody could answer." if silent else "No answer: every step")
-    assert "- a" in run.answer
+    assert {"a", "b"} <= set(re.findall(r"\b[ab]\b", run.answer))
     assert "refine" not in [d.kind for d in run.decisions]
 
 
@@ -184,6 +188,121 @@ async def test_a_graph_that_names_a_refiner_has_a_single_answer_refined(tmp_path
         run = await orc.run(make_plan(parse_graph(graph)))
     assert run.answer == "HI"
     assert run.replies["t"].text == "hi"
+
+
+# -- every way to name who joins -------------------------------------------------------------------
+
+VOTE = {"name": "refiner", "strategy": "vote", "weights": "routing"}
+THREE = {"a": said("9"), "b": said("8"), "c": said("8")}
+
+
+@pytest.mark.checklist("AR5")
+@pytest.mark.parametrize("way", ["setting", "graph", "option"])
+async def test_who_joins_is_named_by_setting_graph_or_run(tmp_path, way):
+    only = {**VOTE, "top": 1}
+    setting = {"refine": only} if way == "setting" else {}
+    option = {"refine": only} if way == "option" else {}
+    work = ASK
+    if way == "graph":
+        work = tmp_path / "vote.yaml"
+        work.write_text(
+            "name: vote\ntasks: [{id: task, prompt: How long?, skills: [s]}]\n"
+            "refine: {name: refiner, strategy: vote, weights: routing, top: 1}\n"
+        )
+    async with opened(tmp_path, THREE, router=Sure(), **setting) as orc:
+        run = await orc.run(work if work is ASK else str(work), **option)
+        other = await orc.run(ASK, refine={**VOTE, "top": 3, "weights": "equal"})
+    assert (run.answer, run.status) == ("9", "completed")
+    assert other.data["answer"] == "8"
+
+
+@pytest.mark.checklist("AR5")
+@pytest.mark.parametrize(("top", "answer"), [(1, "9"), (2, "9"), (3, "8")])
+async def test_a_vote_among_the_k_that_the_router_values_most(tmp_path, top, answer):
+    weights = {"weights": "equal"} if top == 3 else {}
+    async with opened(tmp_path, THREE, router=Sure()) as orc:
+        run = await orc.run(ASK, refine={**VOTE, "top": top, **weights})
+    assert run.replies["task"].text.splitlines()[0] == answer
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"strategy": "votes"}, "did you mean 'vote'"),
+        ({"weights": "route"}, "did you mean 'routing'"),
+        ({"top": 0}, "whole number"),
+    ],
+)
+@pytest.mark.parametrize("way", ["setting", "graph", "option"])
+async def test_rules_that_are_not_there_are_refused_before_anybody_is_called(
+    tmp_path, wrong, words, way
+):
+    use = {"name": "refiner", **wrong}
+    path = tmp_path / "g.yaml"
+    path.write_text(json.dumps({"name": "g", "tasks": [{"id": "t", "prompt": "p"}], "refine": use}))
+
+    async def go():
+        setting = {"refine": use} if way == "setting" else {}
+        async with opened(tmp_path, THREE, **setting) as orc:
+            option = {"refine": use} if way == "option" else {}
+            await orc.run(str(path) if way == "graph" else ASK, **option)
+
+    with pytest.raises(ConfigError) as e:
+        await go()
+    assert words in f"{e.value} {e.value.hint}"
+    assert e.value.field.startswith("refine.")
+
+
+def test_the_command_line_names_who_joins(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agents").mkdir()
+    for name, text in (("one", "9"), ("two", "8"), ("loud", None)):
+        skill = "refine" if text is None else "length"
+        (tmp_path / f"agents/{name}.yaml").write_text(
+            f"name: {name}\ndescription: says a length\nskills: [{skill}]\n"
+            f"entrypoint: {name}.py:agent\n"
+        )
+        body = f"return {text!r}" if text else (
+            "return ' and '.join(sorted(r.text for r in call.inputs.values()))"
+        )  # fmt: skip
+        (tmp_path / f"agents/{name}.py").write_text(f"def agent(call):\n    {body}\n")
+    (tmp_path / "g.yaml").write_text(
+        "name: g\ntasks: [{id: a, prompt: p, agent: one}, {id: b, prompt: p, agent: two}]\n"
+    )
+    assert cli(["run", "g.yaml", "--refine", "loud", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] == "8 and 9"
+    assert cli(["run", "g.yaml", "--refine", "{name: refiner, strategy: central}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["answer"] in ("8", "9")
+    assert cli(["run", "g.yaml", "--refine", "loudly"]) == 2
+    assert "loud" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["primary", "learned"])
+async def test_a_graph_may_say_primary_or_learned(tmp_path, word):
+    path = tmp_path / "g.yaml"
+    path.write_text(
+        f"name: g\ntasks: [{{id: task, prompt: How long?, skills: [s]}}]\nrefine: {word}\n"
+    )
+    async with opened(tmp_path, THREE) as orc:
+        run = await orc.run(str(path))
+    (row,) = [d for d in run.decisions if d.kind == "refine"]
+    assert run.status == "completed"
+    assert ("primary writes" if word == "primary" else "no aggregator was measured") in row.reason
+
+
+async def test_a_join_is_made_again_from_what_is_recorded(tmp_path):
+    async with opened(tmp_path, THREE, refine=VOTE, router=Sure()) as orc:
+        run = await orc.run(ASK)
+        again = await orc.run(None, resume=run.run_id)
+        assert all(len(calls) == 1 for calls in orc.seen.values())
+        (row,) = [d for d in run.decisions if d.kind == "refine"]
+        context = orc.ledger.record(row.id).context
+        kept = {o.agent: stored_reply(orc.ledger, o.reply) for o in orc.ledger.outcomes(run.run_id)}
+    assert row.propensity == 1.0
+    assert context["params"]["routing"] == {"a": 0.9, "b": 0.4, "c": 0.4}
+    params = {k: v for k, v in context["params"].items() if k != "agents"}
+    joined = join({a: kept[a] for a in context["inputs"]}, **params)
+    assert joined.text == run.answer == again.answer
 
 
 # -- who joins best ------------------------------------------------------------------------------

@@ -11,11 +11,10 @@ from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import DecisionRecord
 from agentroute.model.plans import AgentUse
 from agentroute.model.tasks import Task
+from agentroute.refining.naming import LEARNED, PRIMARY
 from agentroute.registry.registry import Registry
 
 DEFAULT_REFINER = AgentUse(name="refiner")
-LEARNED, PRIMARY = "learned", "primary"
-RESERVED = (LEARNED, PRIMARY)  # words for who joins that are no agent's name
 Winners = Callable[[], Mapping[str, AgentUse]]
 NOTES = "Write the final answer to this. Your own draft and your peers' notes are the inputs:"
 
