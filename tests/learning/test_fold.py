@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError, LedgerError, RouterStateError, UnknownRunError
 from agentroute.learning import Learner, observations
 from agentroute.learning.credit import by_task_weight, make_credit
@@ -19,7 +20,6 @@ from agentroute.model.decisions import DecisionRecord
 from agentroute.model.events import Note
 from agentroute.model.outcomes import Feedback, Outcome
 from agentroute.model.scores import Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.baselines import Cheapest, Uniform
 from agentroute.routers.ensemble.router import Ensemble
 from agentroute.routers.linucb.router import LinUCB
