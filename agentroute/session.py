@@ -24,8 +24,10 @@ from agentroute.learning.own import OwnRouters
 from agentroute.learning.policies import Policies
 from agentroute.learning.state import StateStore
 from agentroute.learning.taking_up import take_up
+from agentroute.learning.teaching import believed, standing_row, taught_by
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
+from agentroute.model.outcomes import Feedback
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.tasks import Task
 from agentroute.parts import make_parts, refiner_of
@@ -107,6 +109,25 @@ class Session:
             await self._executor.drain()
         await self.policies.catch_up()
         return self.ledger.head()[0]
+
+    async def say(self, row: Feedback) -> dict[str, Any]:
+        """Commit feedback, learn from it, and tell what became of it."""
+        ticket = self.ledger.append(row)
+        seq = await ticket
+        if ticket.duplicate:
+            row = standing_row(self.ledger, row.target_id, row.idempotency_key or "")
+        policy = self.policies.get(self.parts.router, trusted=True)
+        await self.policies.catch_up()
+        taught = taught_by(self.ledger, seq, self.settings.feedback_weights.model_dump())
+        refused = self.policies.refused(policy, seq)
+        return {
+            **row.model_dump(mode="json"),
+            "seq": seq,
+            "duplicate": ticket.duplicate,
+            "learned": taught.learned and not ticket.duplicate and not refused,
+            "reason": "known already" if ticket.duplicate else refused or taught.reason,
+            "believes": await believed(policy, taught.observations),
+        }
 
     async def refresh(self) -> None:
         """See which agents there are; a remote embedder reads new cards in a thread."""

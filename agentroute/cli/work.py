@@ -21,6 +21,7 @@ from agentroute.cli.parts.common import (
 from agentroute.inspector.money import usd
 
 if TYPE_CHECKING:
+    from agentroute.model.runs import RunResult
     from agentroute.orchestrator import Orchestrator
 
 WorkArgument = Annotated[
@@ -33,6 +34,12 @@ RouterName = Annotated[
     str | None,
     typer.Option(
         "--router", help="Which router decides: a name, or '{name: gnn, state: S}'.", metavar="SPEC"
+    ),
+]
+RefinerName = Annotated[
+    str | None,
+    typer.Option(
+        "--refine", help="Who joins: an agent, 'primary', 'learned', or a mapping.", metavar="SPEC"
     ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
@@ -181,14 +188,7 @@ def run(
         Path | None, typer.Option("--out", help="Where artefacts are kept.", metavar="DIR")
     ] = None,
     router: RouterName = None,
-    refine: Annotated[
-        str | None,
-        typer.Option(
-            "--refine",
-            help="Who joins: an agent, 'primary', 'learned', or a mapping.",
-            metavar="SPEC",
-        ),
-    ] = None,
+    refine: RefinerName = None,
     seed: Seed = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="USD.")] = None,
@@ -237,10 +237,14 @@ def run(
         emit(result)
     else:
         show_run(result, db)
+    if _fell_short(result):
+        raise typer.Exit(1)
+
+
+def _fell_short(result: RunResult) -> bool:
     low = result.verdict is not None and not result.verdict.accepted
     nobody = result.status == "abstained" and not result.usage.calls
-    if result.status in ("failed", "waiting") or nobody or low or result.goal_missed:
-        raise typer.Exit(1)
+    return result.status in ("failed", "waiting") or nobody or low or bool(result.goal_missed)
 
 
 def feedback(

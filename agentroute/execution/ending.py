@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentReply
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Feedback
-from agentroute.model.plans import AgentUse, FailWhen
+from agentroute.model.plans import AgentUse
 from agentroute.model.runs import RunStatus
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.refining.joining import by_item, join
@@ -147,7 +146,7 @@ class Finisher:
         notes = params.pop("notes", "")
         prompt = f"{notes}\n{goal}" if notes else goal
         task = Task(id=kind, prompt=prompt, params={**params, **use.params})
-        first = _first_attempt(run, kind, use.name)
+        first = first_attempt(run, kind, use.name)
         reason = f"named by the graph or the settings; {why}" if why else ""
         out = await self._attempts(
             run,
@@ -277,7 +276,7 @@ def _listed_by_item(
     return reply, f"each item of '{names.pop()}' is a question of its own"
 
 
-def _first_attempt(run: Run, kind: Any, agent: str) -> int:
+def first_attempt(run: Run, kind: Any, agent: str) -> int:
     """Where this use of the agent begins: at its row of an earlier life, else after the last.
 
     A use begins with a row of policy ``named``; retries and fallbacks follow it. This life's n-th
@@ -323,32 +322,3 @@ def status_of(run: Run, ending: Ending, failed_when: str) -> RunStatus:
     if all(o.status == "abstained" for o in ends):
         return "abstained"
     return "degraded" if run.said else "completed"
-
-
-def broke(rule: FailWhen | None, reply: AgentReply | None) -> str:
-    """Why ``fail_when`` says that the run failed; '' where it does not."""
-    if rule is None or reply is None:
-        return ""
-    x = _number_at(reply.data, rule.field)
-    if x is None:
-        return f"fail_when: the answer's data has no number '{rule.field}'"
-    tests = (
-        ("above", rule.above, operator.gt),
-        ("at least", rule.at_least, operator.ge),
-        ("below", rule.below, operator.lt),
-        ("at most", rule.at_most, operator.le),
-    )
-    for word, bound, holds in tests:
-        if bound is not None and holds(x, bound):
-            return f"{rule.field} is {x:g}, {word} {bound:g}"
-    return ""
-
-
-def _number_at(data: Any, field: str) -> float | None:
-    for part in field.split("."):
-        if not isinstance(data, Mapping) or part not in data:
-            return None
-        data = data[part]
-    if isinstance(data, list):
-        return float(len(data))
-    return float(data) if isinstance(data, (int, float)) else None

@@ -22,7 +22,7 @@ from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.history import History, answer
 from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.host import HostGraphs
-from agentroute.execution.progress import Run, RunLimits
+from agentroute.execution.progress import Misfit, Run, RunLimits
 from agentroute.execution.runner import Runner
 from agentroute.ledger import Ledger
 from agentroute.model.events import Emit, Note
@@ -67,7 +67,7 @@ class Executor:
         self._attempts = Attempts(decider, caller, registry, refiners)
         self.runner = Runner(self._attempts)
         finisher = Finisher(self._attempts, registry, ledger)
-        self._acceptance = Acceptance(self.runner, finisher, registry)
+        self._acceptance = Acceptance(self.runner, finisher, registry, self._attempts)
         self._home_loop = HomeLoop()
         self._graphs = HostGraphs(self, decider, self._home_loop, planner)
 
@@ -82,10 +82,12 @@ class Executor:
         stream: bool = False,
         verify: bool = True,
         approvals: Mapping[str, bool] | None = None,
+        misfit: Misfit | None = None,
     ) -> RunResult:
         """Carry out ``plan``; with the ``run_id`` of an earlier life, go on where it ended.
 
-        ``approvals`` maps a waiting task to yes or no. Agents' failures end in the result's
+        ``approvals`` maps a waiting task to yes or no. An answer of which ``misfit`` says what is
+        wrong with it is asked for once more. Agents' failures end in the result's
         ``status`` and ``degraded``.
 
         Raises:
@@ -99,7 +101,7 @@ class Executor:
         lease = await asyncio.to_thread(self._ledger.take_lease, run_id)
         try:
             run = self.begin(plan, run_id, rules, bounds)
-            run.stream, run.verify = stream, verify
+            run.stream, run.verify, run.misfit = stream, verify, misfit
             if emit is not None:
                 run.listeners.append(emit)
             answer(self._ledger, run.history, approvals or {})

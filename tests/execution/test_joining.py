@@ -123,7 +123,7 @@ class Sure:
         """Learns nothing."""
 
     def state_dict(self):
-        from agentroute.model.state import StateDict
+        from agentroute.choosing.state import StateDict
 
         return StateDict(self.name, 1, {}, {})
 

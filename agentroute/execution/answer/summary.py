@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from agentroute.execution.answer.acceptance import Judged
+from agentroute.execution.answer.goal import broke
 from agentroute.execution.answer.stamping import stamped
-from agentroute.execution.ending import Ending, broke, status_of, terminal
+from agentroute.execution.ending import Ending, status_of, terminal
 from agentroute.execution.progress import Run
 from agentroute.model.calls import Artifact
 from agentroute.model.runs import RunResult, RunUsage, TaskEnd
