@@ -68,6 +68,7 @@ class Orchestrator(OwnCalls):
         depth: Spec | Depth = "one",
         refine: Spec | Callable[..., Any] = "refiner",
         planner: Spec | Split = "one",
+        credit: Spec = "equal",
         budget_usd: float | None = None,
         deadline_s: float = 300.0,
         max_concurrency: int = 8,
@@ -79,7 +80,7 @@ class Orchestrator(OwnCalls):
         o = objective or Objective()
         given = {
             "router": router, "depth": depth, "refine": refine, "planner": planner,
-            "embedder": embedder,
+            "embedder": embedder, "credit": credit,
         }  # fmt: skip
         settings = settings_of(
             db=ledger, exploration=exploration, seed=seed, out=str(out), state=str(state),

@@ -20,6 +20,7 @@ from agentroute.model.cards import NAME, CapabilityCard, Skill
 from agentroute.model.plans import AgentUse, Spec
 from agentroute.planning.feasible import refiner_problem
 from agentroute.planning.planner import Planner, make_planner
+from agentroute.refining.credit import Credit, make_credit
 from agentroute.registry.registry import Registry
 
 REFINERS = PartKind("refiner", "refine", "agentroute.refiners")
@@ -27,13 +28,14 @@ REFINERS = PartKind("refiner", "refine", "agentroute.refiners")
 
 @dataclass(frozen=True)
 class Parts:
-    """What chooses, how many, who joins, who splits, and what sees text."""
+    """What chooses, how many, who joins, who splits, what sees text, and how credit is given."""
 
     router: Spec | Router
     depth: Depth
     refine: AgentUse
     planner: Planner
     embedder: Embedder
+    credit: Credit
 
 
 def written(part: object) -> str | dict[str, Any]:
@@ -67,6 +69,7 @@ def make_parts(
         refine=refiner_of(own.get("refine", settings.refine), registry),
         planner=make_planner(own.get("planner", settings.planner), trusted=True),
         embedder=_embedder(own.get("embedder"), settings),
+        credit=make_credit(settings.credit),
     )
 
 

@@ -14,6 +14,7 @@ from agentroute.choosing.protocol import Router
 from agentroute.config.paths import Place, search_order
 from agentroute.config.settings import Settings
 from agentroute.errors import ExecutionError, UnknownRunError
+from agentroute.execution.answer.crediting import credited
 from agentroute.execution.calls.owncalls import OwnCalls
 from agentroute.execution.decider import Decider, Rules
 from agentroute.execution.dryrun import dry_runs
@@ -112,6 +113,7 @@ class Session:
 
     async def say(self, row: Feedback) -> dict[str, Any]:
         """Commit feedback, learn from it, and tell what became of it."""
+        row = await asyncio.to_thread(credited, self.ledger, row, self.parts.credit)
         ticket = self.ledger.append(row)
         seq = await ticket
         if ticket.duplicate:
@@ -250,6 +252,7 @@ class Session:
             ledger,
             self.rules,
             refine=self.parts.refine,
+            credit=self.parts.credit,
             winners=lambda: load_winners(Path(s.state)),
             accept_at=s.accept_at,
             bounds=self.bounds(None),

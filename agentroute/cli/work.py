@@ -282,6 +282,9 @@ def feedback(
         return
     done = "learned" if row["learned"] else f"stored, not learned: {NOT_LEARNED[row['reason']]}"
     typer.echo(f"{row['target']} {row['target_id']}: {row['score']} as row {row['seq']}, {done}")
+    for parts in row["shares"].values():
+        for name, part in parts.items():
+            typer.echo(f"  {name}: {part:.3f} of it, by {row['credit']}")
     for name, mean in row["believes"].items():
         typer.echo(f"  {name}: the router now expects {mean:.3f} here")
 

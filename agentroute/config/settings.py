@@ -89,6 +89,9 @@ class Settings(Part):
     """Who splits words into tasks: ``one`` task, or your own as ``module:NAME``."""
     feedback_weights: FeedbackWeights = FeedbackWeights()
     """How much a word of each kind of source weighs in learning."""
+    credit: Written = "equal"
+    """How a score of several is parted: equal, task_weight, last_hop, discounted, leave_one_out,
+    shapley."""
     objective: ObjectiveSettings = ObjectiveSettings()
     """Weights of quality, cost and latency."""
     budget: BudgetSettings = BudgetSettings()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import UnknownAgentError
+from agentroute.execution.answer.crediting import credited
 from agentroute.execution.answer.refiners import DEFAULT_REFINER, NOTES, citing, routing_of
 from agentroute.execution.attempts import Attempts, Waiting
 from agentroute.execution.judging import sheet
@@ -21,7 +22,8 @@ from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Feedback
 from agentroute.model.plans import AgentUse
 from agentroute.model.runs import RunStatus
-from agentroute.model.tasks import Task, TaskGraph
+from agentroute.model.tasks import Task
+from agentroute.refining.credit import Credit
 from agentroute.refining.joining import by_item, join
 from agentroute.registry.registry import Registry
 
@@ -51,8 +53,10 @@ class Finisher:
         attempts: Attempts,
         registry: Registry,
         ledger: Ledger,
+        credit: Credit | None = None,
     ) -> None:
         self._attempts, self._registry, self._ledger = attempts, registry, ledger
+        self._credit = credit or Credit()
         self._refiners = attempts.refiners
 
     async def join(self, run: Run) -> Ending:
@@ -110,7 +114,7 @@ class Finisher:
                 worth[v] = [known[a] for a in o.agents if a in known]
         out = {}
         for v in ends:
-            chain = [v, *(ancestors(run.graph, v) if v in run.graph else ())]
+            chain = [v, *(run.graph.ancestors(v) if v in run.graph else ())]
             found = [x for u in chain for x in worth.get(u, ())]
             if found:
                 out[v] = round(sum(found) / len(found), 4)
@@ -176,6 +180,8 @@ class Finisher:
             out = await self._special(run, "verify", use, given, told)
             run.said += out.said
             if out.reply is not None:
+                if self._credit.name != "equal":
+                    await run.recorded()  # credit is found from what is recorded
                 data = blind.scores(out.reply.data) if blind else out.reply.data
                 rows += self._scores(run, use.name, out, data)
             run.emit("verify.finished", agent=use.name, scores=len(rows))
@@ -219,19 +225,18 @@ class Finisher:
         if agent is not None and agent not in outcome.tried:
             raise ValueError(f"'{agent}' did not do task '{task_id}'")
         target = self._decision_of(run, str(task_id), agent, decision.id)
-        self._ledger.append(
-            Feedback(
-                id=uuid7(),
-                target="decision",
-                target_id=target,
-                agent=agent,
-                score=float(row["score"]),
-                source=f"verifier:{verifier}",
-                method=str(row.get("method", ""))[:500],
-                derived_from=out.decision_id,
-                idempotency_key=f"{target}:{verifier}:{agent or ''}",
-            )
+        said = Feedback(
+            id=uuid7(),
+            target="decision",
+            target_id=target,
+            agent=agent,
+            score=float(row["score"]),
+            source=f"verifier:{verifier}",
+            method=str(row.get("method", ""))[:500],
+            derived_from=out.decision_id,
+            idempotency_key=f"{target}:{verifier}:{agent or ''}",
         )
+        self._ledger.append(credited(self._ledger, said, self._credit))
         of = {} if agent is None else {"agent": agent}
         whose = {"task_id": str(task_id), "verifier": verifier, "decision_id": target}
         return {**row, **whose, **of}
@@ -244,17 +249,6 @@ class Finisher:
             if d.task_id == task_id and d.kind == "route" and (agent is None or agent in d.chosen)
         ]
         return max(rows, key=lambda d: d.attempt).id if rows else last
-
-
-def ancestors(graph: TaskGraph, v: str) -> frozenset[str]:
-    """Every task that ``v`` rests on, directly or not."""
-    found: set[str] = set()
-    todo = list(graph.parents(v))
-    while todo:
-        if (u := todo.pop()) not in found:
-            found.add(u)
-            todo += graph.parents(u)
-    return frozenset(found)
 
 
 def _writer(run: Run, ends: Mapping[str, TaskOutcome]) -> str:

@@ -30,6 +30,7 @@ from agentroute.model.ids import uuid7
 from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.runs import RunResult
 from agentroute.planning.mermaid import mermaid
+from agentroute.refining.credit import Credit
 from agentroute.refining.naming import WORDS
 from agentroute.registry.registry import Registry
 
@@ -38,7 +39,8 @@ class Executor:
     """Carries plans out. ``aclose`` (or ``close``, without a loop) ends its processes.
 
     ``make_rules(plan)`` says how a run chooses where nobody else says it; ``refine`` is the refiner
-    for plans that name none, ``winners()`` who won as aggregator, ``accept_at`` what is asked of
+    for plans that name none, ``winners()`` who won as aggregator, ``credit`` how a
+    team's verified score is parted, ``accept_at`` what is asked of
     verified answers where a plan does not say; ``workroot`` is where calls get their folders.
     """
 
@@ -53,6 +55,7 @@ class Executor:
         chat: ChatFactory | None = None,
         refine: AgentUse | None = None,
         winners: Winners | None = None,
+        credit: Credit | None = None,
         accept_at: float = 0.5,
         bounds: RunLimits | None = None,
         workroot: Path | None = None,
@@ -66,7 +69,7 @@ class Executor:
         caller = Caller(registry, self.pool, chat=chat)
         self._attempts = Attempts(decider, caller, registry, refiners)
         self.runner = Runner(self._attempts)
-        finisher = Finisher(self._attempts, registry, ledger)
+        finisher = Finisher(self._attempts, registry, ledger, credit)
         self._acceptance = Acceptance(self.runner, finisher, registry, self._attempts)
         self._home_loop = HomeLoop()
         self._graphs = HostGraphs(self, decider, self._home_loop, planner)
