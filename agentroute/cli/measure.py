@@ -120,7 +120,10 @@ def recruiting(
 @bench_app.command("aggregators")
 def aggregators(
     items: Annotated[
-        Path | None, typer.Argument(metavar="ITEMS", help="JSON Lines; else the ledger's scores.")
+        Path | None,
+        typer.Argument(
+            metavar="ITEMS", help="JSON Lines, or an outcome table; else the ledger's scores."
+        ),
     ] = None,
     agent: Annotated[
         list[str] | None, typer.Option("--agent", help="An agent that joins; repeat for more.")
@@ -141,7 +144,11 @@ def aggregators(
     from agentroute.learning.aggregators import keep_winners
 
     orc = orchestrator_of(config, db, agents)
-    if items is not None:
+    if items is not None and items.is_dir():
+        from agentroute.bench.teams.fusion import table_items
+
+        found = table_items(items)
+    elif items is not None:
         found = read_items(items)
     else:
         with open_ledger(config, db) as ledger:
@@ -159,6 +166,35 @@ def aggregators(
     table("one right, two wrong (guessing: 33.3)",
           ["kind", "aggregator", ">right x 100", ">items", ">usd"], rows)  # fmt: skip
     typer.echo(f"winners in {stored}; 'refine: learned' uses them" if stored else "nothing stored")
+
+
+@bench_app.command("fusion")
+def fusion(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="An outcome table.")],
+    router: Annotated[str, typer.Option("--router", help="Who says what to expect.")] = "knn",
+    holdout: Annotated[float, typer.Option("--holdout", min=0.01, max=0.99)] = 0.3,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the figures here, as JSON.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The vote of the best k agents for k = 1 to all, weighed in three ways; each agent alone."""
+    import orjson
+
+    from agentroute.bench.teams.fusion import fusion as sweep_of
+
+    found = sweep_of(data, router=router, holdout=holdout)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(orjson.dumps(asdict(found), option=orjson.OPT_INDENT_2))
+    if as_json:
+        emit(asdict(found))
+        return
+    cells = [(r.k, r.weights, f"{100 * r.low:.1f}", f"{100 * r.high:.1f}") for r in found.sweep]
+    columns = (">k", "weights", ">wrong ones alike", ">no two alike")
+    table(f"{data.name}: right x 100 on {found.rows} held out rows", columns, cells)
+    alone = sorted(found.agents.items(), key=lambda x: -x[1])
+    table("", ("agent", ">right x 100"), [(a, f"{100 * x:.1f}") for a, x in alone])
 
 
 @bench_app.command("drift")

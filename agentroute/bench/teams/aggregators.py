@@ -32,6 +32,7 @@ from agentroute.refining.joining import join
 from agentroute.registry.registry import Registry
 
 RIGHT_AT = 0.5
+GUESSED = 1 / 3  # one right of three
 ENOUGH = 5  # items of a kind from which on it has a winner of its own
 MOST = 3  # items that are drawn of one question
 RULES = tuple(
@@ -179,10 +180,11 @@ async def rank_aggregators(
 
 
 def winners_of(ranks: Sequence[Rank]) -> dict[str, AgentUse]:
-    """The first of each kind."""
+    """The first of each kind, where it beats guessing; and of all kinds together."""
     out: dict[str, AgentUse] = {}
     for r in ranks:
-        out.setdefault(r.kind, r.use)
+        if not r.kind or r.accuracy > GUESSED:
+            out.setdefault(r.kind, r.use)
     return out
 
 
