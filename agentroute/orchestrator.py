@@ -66,7 +66,7 @@ class Orchestrator(OwnCalls):
         exploration: float = 0.05,
         depth: Spec | Depth = "one",
         refine: Spec | Callable[..., Any] = "refiner",
-        planner: Spec | Split = "one",
+        planner: Spec | Split = "default",
         budget_usd: float | None = None,
         deadline_s: float = 300.0,
         max_concurrency: int = 8,
@@ -168,7 +168,7 @@ class Orchestrator(OwnCalls):
         if resume:
             plan = session.recorded_plan(resume)
         else:
-            plan = await session.planned(_given(work), inputs=inputs)
+            plan = await session.planned(_given(work), inputs=inputs, budget_usd=budget_usd)
         run_id = resume or run_id or uuid7()
         rules = session.rules(plan, router=router, seed=seed)
         result = await session.running.run(

@@ -29,6 +29,7 @@ from agentroute.model.plans import Plan, Spec
 from agentroute.model.tasks import Task
 from agentroute.parts import make_parts
 from agentroute.planning.graphfile import plan_of_text
+from agentroute.planning.planner import Planner
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
@@ -50,7 +51,7 @@ class Session:
         self, registry: Registry, settings: Settings, objects: Mapping[str, object] | None = None
     ) -> None:
         self.registry, self.settings = registry, settings
-        self.parts = make_parts(settings, registry, objects)
+        self.parts = make_parts(settings, registry, objects, graphs=lambda: self.graph_places)
         self.embedder = self.parts.embedder
         self._ledger: Ledger | None = None
         self._own_routers = OwnRouters()
@@ -246,13 +247,24 @@ class Session:
         Raises:
             GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
         """
-        return plan_of(work, inputs or {}, self.graph_places, self.parts.planner)
+        return self._plan(work, inputs, self.parts.planner)
 
-    async def planned(self, work: Work, *, inputs: Mapping[str, Any] | None = None) -> Plan:
-        """``plan``, in a thread where a planner of the user's own may take its time."""
-        if self.parts.planner.is_default or not isinstance(work, str):
+    def _plan(self, work: Work, inputs: Mapping[str, Any] | None, planner: Planner) -> Plan:
+        return plan_of(work, inputs or {}, self.graph_places, planner)
+
+    async def planned(
+        self, work: Work, *, inputs: Mapping[str, Any] | None = None,
+        budget_usd: float | None = None,
+    ) -> Plan:  # fmt: skip
+        """``plan``, in a thread where a planner may take its time; without its model where the
+        run's budget is nothing.
+        """
+        planner = self.parts.planner
+        if planner.is_quick or not isinstance(work, str):
             return self.plan(work, inputs=inputs)
-        return await asyncio.to_thread(self.plan, work, inputs=inputs)
+        if self.bounds(budget_usd).usd == 0:
+            planner = planner.sparing()
+        return await asyncio.to_thread(self._plan, work, inputs, planner)
 
     def recorded_plan(self, run_id: str) -> Plan:
         """The plan that a run was started with.

@@ -2,8 +2,44 @@
 
 from __future__ import annotations
 
+from agentroute.model.plans import Plan, Planning
 from agentroute.model.tasks import Task, TaskGraph
+from agentroute.planning.graphfile import plan_of_text
+from agentroute.planning.planners.around import Around
 from agentroute.planning.planners.steps import split
+from agentroute.planning.planners.supply import supplied
+from agentroute.planning.topology import choose_topology
+
+WHOLE = "nothing in the words says where to split"
+
+
+class OfflinePlanner:
+    """Splits where enumerations, sequences, comparisons or conjunctions say so, else one task.
+
+    A step whose words clearly name a skill of one of the agents asks for that skill, and gets
+    before it what such a step waits for in every graph of the catalogue.
+    """
+
+    quick = True
+
+    def __init__(self, *, around: Around | None = None) -> None:
+        self._around = around or Around()
+
+    def __call__(self, text: str) -> Plan:
+        """The plan of a text.
+
+        Raises:
+            UsageError: the text is empty or too long.
+        """
+        whole = plan_of_text(text)
+        graph = offline(text)
+        if len(graph) == 1:
+            how = Planning(by="one", why=WHOLE, considered=("offline", "one"))
+            return whole.model_copy(update={"planning": how})
+        graph, said = supplied(graph, text, self._around)
+        how = Planning(by="offline", why=said, considered=("offline", "one"))
+        choice = choose_topology(graph)
+        return Plan(name="steps", tasks=graph.tasks, choice=choice, planning=how)
 
 
 def offline(text: str) -> TaskGraph:
