@@ -28,6 +28,7 @@ from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.tasks import Task
 from agentroute.parts import make_parts
+from agentroute.planning.feasible import problems
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.planner import Planner
 from agentroute.planning.work import Work, plan_of
@@ -74,8 +75,7 @@ class Session:
         take_up(self.registry, self._ledger)
 
     async def aclose(self) -> None:
-        """Stop the workers and drain the ledger's writer. May be called twice."""
-        self._own_routers.let_go()
+        """Stop the workers, keep what was learned, drain the writer. May be called twice."""
         executor, ledger = self._executor, self._ledger
         if self._own_calls is not None:
             self._own_calls.close()
@@ -83,6 +83,8 @@ class Session:
         if executor is not None:
             await executor.aclose()
         if ledger is not None:
+            await self.policies.aclose()
+            self._own_routers.let_go()
             self.registry.live.known[str(ledger.path)] = ledger.head()[0]
             await asyncio.to_thread(ledger.close)
 
@@ -103,7 +105,7 @@ class Session:
         """Wait for what runs beside, fold to the ledger's head; its seq."""
         if self._executor is not None:
             await self._executor.drain()
-        self.policies.fold()
+        await self.policies.catch_up()
         return self.ledger.head()[0]
 
     async def refresh(self) -> None:
@@ -155,13 +157,12 @@ class Session:
         trusted: bool = True,
     ) -> tuple[Rules, Policy]:
         """The rules of a router, by ``depth`` or the settings' own, and its policy."""
-        policy, version = self.policies.get(router, exploration=exploration, trusted=trusted)
+        policy = self.policies.get(router, exploration=exploration, trusted=trusted)
         rules = Rules(
             policy=policy,
             depth=depth or self.parts.depth,
             objective=self._objective,
             seed=self.settings.seed if seed is None else seed,
-            version=version,
         )
         return rules, policy
 
@@ -246,11 +247,15 @@ class Session:
 
         Raises:
             GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
+            ConfigError, UnknownAgentError: it names a router, agent or part that is not there.
         """
         return self._plan(work, inputs, self.parts.planner)
 
     def _plan(self, work: Work, inputs: Mapping[str, Any] | None, planner: Planner) -> Plan:
-        return plan_of(work, inputs or {}, self.graph_places, planner)
+        made = plan_of(work, inputs or {}, self.graph_places, planner)
+        for problem in problems(made, self.registry, chat_ready=endpoint_configured()):
+            raise problem
+        return made
 
     async def planned(
         self, work: Work, *, inputs: Mapping[str, Any] | None = None,

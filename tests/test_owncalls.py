@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from agentroute import Orchestrator, Registry, Task
+from agentroute.choosing.state import StateDict
 from agentroute.cli.app import run as cli
 from agentroute.errors import NestedLoopError, NoCandidateError, UnknownDecisionError, UsageError
 from agentroute.learning.fold import observations
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ class Nobody:
 
 async def test_an_abstention_is_recorded_and_closed(opened):
     async with opened() as orc:
-        made = await orc.decide("x", skills=["s"], router=Nobody())
+        made = await orc.decide("x", router=Nobody())
         assert (made.status, made.chosen) == ("abstained", ())
         assert orc.ledger.run(made.run_id).status == "abstained"
         with pytest.raises(UsageError, match="nobody was called"):

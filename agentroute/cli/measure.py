@@ -66,12 +66,21 @@ def orchestration(as_json: Json = False) -> None:
     show("orchestration", goals(bench_orchestration), as_json=as_json)
 
 
+@bench_app.command("topology")
+def topology(as_json: Json = False) -> None:
+    """The analysis of a task graph beside networkx, up to 100,000 tasks."""
+    from agentroute.bench.topology import analysis_goals
+
+    show("topology", goals(analysis_goals), as_json=as_json)
+
+
 @bench_app.command("ledger")
 def ledger(as_json: Json = False) -> None:
-    """A row alone and in a group, and its bytes, beside raw SQLite, SQLModel and LangGraph."""
+    """A row, beside raw SQLite, SQLModel and LangGraph; opening by the length. Four minutes."""
     from agentroute.bench.ledger import bench_ledger
+    from agentroute.bench.opening import bench_opening
 
-    show("ledger", goals(bench_ledger), as_json=as_json)
+    show("ledger", goals(bench_ledger, bench_opening), as_json=as_json)
 
 
 @bench_app.command("recruiting")

@@ -15,7 +15,7 @@ from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.lease import Lease, take_lease
 from agentroute.ledger.queries import RunSummary
-from agentroute.ledger.reader import Reader
+from agentroute.ledger.reader import Reader, Skip
 from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
 from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
@@ -148,9 +148,11 @@ class Ledger:
 
     def notes(self, run_id: str, type: str | None = None) -> list[Note]:
         """Events of a run, in order, of one type or of all."""
-        rows = self._reader.values("events", "run_id = ?", (run_id,))
-        notes = [r.value for r in rows if isinstance(r.value, Note)]
-        return [n for n in notes if type in (None, n.type)]
+        where, key = "run_id = ?", [run_id]
+        if type is not None:
+            where, key = f"{where} AND type = ?", [run_id, type]
+        rows = self._reader.values("events", where, key)
+        return [r.value for r in rows if isinstance(r.value, Note)]
 
     def runs(
         self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None
@@ -162,15 +164,29 @@ class Ledger:
         """What a run came to; ``UnknownRunError`` if there is none."""
         return queries.run(self._reader, run_id)
 
+    def summaries(self, first: dict[str, int]) -> list[RunSummary]:
+        """What some runs came to; ``first`` is each id's first ``seq``, its page's order."""
+        from agentroute.ledger import queries
+
+        return queries.summaries(self._reader, first)
+
     def run_rows(self, run_id: str) -> list[Row]:
         """Everything about a run with times, in order of ``seq``."""
         return queries.run_rows(self._reader, run_id)
 
     def rows(
-        self, after_seq: int = 0, upto: int | None = None, *, tables: Sequence[str] = TABLES
+        self,
+        after_seq: int = 0,
+        upto: int | None = None,
+        *,
+        tables: Sequence[str] = TABLES,
+        skip: Skip | None = None,
     ) -> Iterator[Row]:
-        """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now."""
-        return self._reader.rows(after_seq, upto, tables)
+        """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now.
+
+        ``skip(seq, error)`` is told of a row that cannot be read; without it the error is raised.
+        """
+        return self._reader.rows(after_seq, upto, tables, skip)
 
     def about(self, decision: Decision) -> list[Row]:
         """Outcomes and feedback of a decision, also what was said of its run later, in order."""
@@ -181,16 +197,23 @@ class Ledger:
         return sorted([*outcomes, *feedback], key=lambda row: row.seq)
 
     def explain(
-        self, decision_id: str, *, why_not: str | None = None, cases: int = 5
+        self,
+        decision_id: str,
+        *,
+        why_not: str | None = None,
+        cases: int = 5,
+        look_back: int | None = None,
     ) -> Explanation:
         """Why a decision was taken, and why not ``why_not``, from the rows alone.
+
+        What was known of each agent before is counted over ``look_back`` rows; None: over all.
 
         Raises:
             UnknownDecisionError: there is none of that id.
         """
         from agentroute.ledger.explaining.explain import explain
 
-        return explain(self._reader, decision_id, agent=why_not, cases=cases)
+        return explain(self._reader, decision_id, agent=why_not, cases=cases, look_back=look_back)
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a read-only SQL query; whatever would write is refused by SQLite.
@@ -207,6 +230,10 @@ class Ledger:
             LedgerError: it is missing.
         """
         return [str(name) for name in self._reader.cardset(blob_sha).names]
+
+    def erased_since(self, seq: int) -> bool:
+        """Whether any text or artefact was erased after the row ``seq``."""
+        return self._reader.erased_since(seq)
 
     def hash_at(self, seq: int) -> str | None:
         """The hex hash of the row ``seq``; None where there is none."""

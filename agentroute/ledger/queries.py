@@ -14,14 +14,15 @@ from agentroute.errors import UnknownRunError
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.rows.decode import Row, decode_row
 
-UNFINISHED = "unfinished"
+UNFINISHED, WAITING = "unfinished", "waiting"
 _PAGE = 50
 _NO_END = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A line of ``runs ls``. ``status`` is ``unfinished`` until a note ``run.finished`` says more.
+    """A line of ``runs ls``. ``status`` is ``unfinished`` until a note ``run.finished`` says more,
+    or ``waiting`` where somebody must answer first.
 
     ``seq`` is the place of its start; ``score`` is the mean of all feedback on the run and its
     decisions, None where there is none; ``about`` is the data of the note ``run.started``.
@@ -82,6 +83,12 @@ def run(reader: Reader, run_id: str) -> RunSummary:
         return _summaries(con, {run_id: start[0] or first})[0]
 
 
+def summaries(reader: Reader, first: dict[str, int]) -> list[RunSummary]:
+    """What some runs came to, in the order given; ``first`` is each id's first ``seq``."""
+    with snapshot(reader) as con:
+        return _summaries(con, first) if first else []
+
+
 def run_rows(reader: Reader, run_id: str) -> list[Row]:
     """Everything about a run in order of ``seq``: decisions, outcomes, feedback and events."""
     with snapshot(reader) as con:
@@ -103,7 +110,9 @@ _OF_A_RUN = {
 
 # -- pages --------------------------------------------------------------------------------------
 
-_START = "SELECT min(seq) FROM events WHERE run_id = ? AND type = 'run.started'"
+# "+" keeps a condition from choosing the index: of two that begin with an equality SQLite may take
+# the one over types, and read every run's start to find one.
+_START = "SELECT min(seq) FROM events WHERE run_id = ? AND +type = 'run.started'"
 _FIRST_ROW = (
     "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM decisions WHERE run_id = ?1"
     " UNION ALL SELECT min(seq) FROM events WHERE run_id = ?1)"
@@ -111,7 +120,7 @@ _FIRST_ROW = (
 # By the index over (type, seq): a page costs what it shows, however long the ledger is.
 _STARTED = (
     "SELECT run_id, seq FROM events AS e WHERE type = 'run.started' AND seq < ? AND NOT EXISTS ("
-    " SELECT 1 FROM events AS f WHERE f.run_id = e.run_id AND f.seq < e.seq AND f.type = e.type)"
+    " SELECT 1 FROM events AS f WHERE f.run_id = e.run_id AND f.seq < e.seq AND +f.type = e.type)"
     " ORDER BY seq DESC LIMIT ?"
 )
 # Runs that somebody wrote down without a start, among the rows of the page.
@@ -119,7 +128,7 @@ _UNSTARTED = (
     "SELECT DISTINCT run_id FROM (SELECT run_id FROM decisions WHERE seq >= ?1 AND seq < ?2"
     " UNION ALL SELECT run_id FROM events WHERE seq >= ?1 AND seq < ?2 AND run_id != '') AS r"
     " WHERE NOT EXISTS (SELECT 1 FROM events AS s"
-    "  WHERE s.run_id = r.run_id AND s.type = 'run.started')"
+    "  WHERE s.run_id = r.run_id AND +s.type = 'run.started')"
 )
 
 
@@ -143,13 +152,15 @@ def _summaries(con: sqlite3.Connection, first: dict[str, int]) -> list[RunSummar
     began = _times(con, list(first.values()))
     started, finished = _notes(con, ids, "run.started"), _notes(con, ids, "run.finished")
     decisions, calls, scores = _decisions(con, ids), _calls(con, ids), _scores(con, ids)
+    waiting = _waiting(con, [i for i in ids if i not in finished])
     out = []
     for run_id, seq in first.items():
         start, end, did = started.get(run_id), finished.get(run_id), calls.get(run_id, [])
         out.append(RunSummary(
             run_id=run_id, seq=seq, started_at=start[0] if start else began[seq],
             finished_at=end[0] if end else None,
-            status=end[1].get("status", "finished") if end else UNFINISHED,
+            status=end[1].get("status", "finished") if end
+            else WAITING if run_id in waiting else UNFINISHED,
             decisions=decisions.get(run_id, 0), calls=sum(c.n for c in did),
             failed=sum(c.failed for c in did), cost_usd=sum((c.cost for c in did), 0.0),
             tokens=sum(c.tokens for c in did), score=scores.get(run_id),
@@ -219,6 +230,22 @@ def _notes(
     con: sqlite3.Connection, ids: list[str], kind: str
 ) -> dict[str, tuple[str, dict[str, Any]]]:
     """Time and data of the last event of a type, by run."""
-    sql = f"SELECT run_id, at, body FROM events WHERE type = '{kind}' AND run_id IN ({{}})"
+    sql = f"SELECT run_id, at, body FROM events WHERE +type = '{kind}' AND run_id IN ({{}})"
     rows = _among(sql + " ORDER BY seq", con, ids)
     return {run_id: (at, orjson.loads(body)["data"]) for run_id, at, body in rows}
+
+
+def _waiting(con: sqlite3.Connection, ids: list[str]) -> set[str]:
+    """The runs that asked for an approval which nobody has given or refused."""
+    sql = (
+        "SELECT run_id, type, body FROM events WHERE run_id IN ({})"
+        " AND type IN ('approval.needed', 'approval.answered') ORDER BY seq"
+    )
+    asked: dict[tuple[str, str], None] = {}
+    for run_id, kind, body in _among(sql, con, ids):
+        key = (run_id, str(orjson.loads(body)["data"]["approval_id"]))
+        if kind == "approval.needed":
+            asked[key] = None
+        else:
+            asked.pop(key, None)
+    return {run_id for run_id, _ in asked}

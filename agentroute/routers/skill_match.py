@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from agentroute.choosing.prior import CardPrior, cosines
+from agentroute.choosing.state import StateDict
 from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.parts.binding import check_kind
 from agentroute.routers.parts.terms import total
 
@@ -28,6 +28,7 @@ class SkillMatch:
 
     name = "skill_match"
     taxonomy = Taxonomy("before", ("task", "card"), "similarity")
+    learns = False
 
     def __init__(self, *, slope: float = 0.5, centre: float = 0.3, floor: float = 0.0) -> None:
         self.prior, self.floor = CardPrior(slope, centre), floor

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64
+from agentroute.routers.linucb.symmetric import Symmetric
 from agentroute.routers.linucb.widths import Widths
 
 REFACTOR_EVERY = 1_000
@@ -171,9 +172,8 @@ class ArmBank:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Truth and what is derived incrementally, so that a loaded bank goes on bit-equal."""
         out = {name: getattr(self, name)[: self.size].copy() for name in self.TRUTH}
-        at = np.ravel_multi_index(np.triu_indices(self.d), (self.d, self.d))
         for name in self.MATRICES:
-            out[name] = np.array([m.take(at) for m in getattr(self, name)])
+            out[name] = getattr(self, name).packed()
         widths = self.widths.arrays() if self.widths else {}
         return {**out, **widths, "A0": self.A0.copy(), "b0": self.b0.copy()}
 
@@ -184,7 +184,7 @@ class ArmBank:
         for name in self.TRUTH:
             getattr(self, name)[: self.size] = arrays[name]
         for name in self.MATRICES:
-            setattr(self, name, [self._unpack(row) for row in arrays[name]])
+            getattr(self, name).load(arrays[name])
         if self.widths:
             self.widths.load(arrays, self.inv)
         self.A0, self.b0 = (np.array(arrays[m], np.float64) for m in ("A0", "b0"))
@@ -195,8 +195,7 @@ class ArmBank:
 
     def _allocate(self, capacity: int) -> None:
         s, d, k = capacity, self.d, self.k
-        self.A: list[F64] = []
-        self.inv: list[F64] = []
+        self.A, self.inv = Symmetric(d), Symmetric(d)
         self.b, self.theta = np.zeros((s, d)), np.zeros((s, d))
         self.B, self.C = np.zeros((s, d, k)), np.zeros((s, d, k))
         self.Z, self.c = np.zeros((s, k, k)), np.zeros((s, k))
@@ -223,12 +222,6 @@ class ArmBank:
         self.A, self.inv = matrices
         for name, value in old.items():
             getattr(self, name)[: self.size] = value
-
-    def _unpack(self, triangle: NDArray[np.generic]) -> F64:
-        full = np.empty((self.d, self.d))
-        i, j = np.triu_indices(self.d)
-        full[i, j] = full[j, i] = triangle
-        return full
 
     def _forget(self, row: int, gamma: float) -> None:
         for name in ("A", "b", "B", "Z", "c"):

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentroute.choosing.state import StateDict
 from agentroute.errors import NotFittedError, RouterStateError
 from agentroute.features.text import HashingEncoder
 from agentroute.learning.state import StateStore
 from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Observation
-from agentroute.model.state import StateDict
 from agentroute.model.tasks import Task
 from agentroute.routers.gnn import GNNRouter
 from agentroute.testing.routers import check_router
@@ -169,7 +169,7 @@ def test_serving_saved_state_loads_no_torch(fitted, tmp_path):
     code = f"""
 import asyncio, json, sys, numpy as np
 sys.path.insert(0, {str(tmp_path.parent)!r})
-from agentroute.model.state import StateDict
+from agentroute.choosing.state import StateDict
 from agentroute.routers.gnn import GNNRouter
 from tests.routers.gnn.samples import TOPICS, cardset, request, Task
 r = GNNRouter()
@@ -189,3 +189,17 @@ async def test_survives_the_store_of_learned_state(fitted, tmp_path):
     copy.load_state_dict(store.load("gnn").state)
     r = request(asking("galaxy"), cardset())
     np.testing.assert_array_equal((await copy.score(r)).mean, (await fitted.score(r)).mean)
+
+
+async def test_a_new_agent_is_scored_with_the_trust_in_new_agents(fitted):
+    """Without any, nothing but its card speaks for it; the proven ones keep their scores."""
+    r = request(asking("galaxy"), cardset(extra=[card("galaxy", "second galaxy agent")]))
+    state = fitted.state_dict()
+    about = state.meta["fitted"]
+    about = {**about, "trust": [about["trust"][0], 0.0]}
+    none = StateDict(state.kind, state.version, {**state.meta, "fitted": about}, state.arrays)
+    other = GNNRouter(EMBEDDER)
+    other.load_state_dict(none)
+    before, after = (await fitted.score(r)).mean, (await other.score(r)).mean
+    assert abs(before[4] - after[4]) > 0.01
+    np.testing.assert_allclose(before[:4], after[:4])
