@@ -15,7 +15,7 @@ from agentroute.cli.parts.common import (
     Json,
     emit,
     orchestrator_of,
-    router_spec,
+    part_spec,
     run_async,
 )
 from agentroute.inspector.money import usd
@@ -35,6 +35,13 @@ RouterName = Annotated[
         "--router", help="Which router decides: a name, or '{name: gnn, state: S}'.", metavar="SPEC"
     ),
 ]
+PlannerName = Annotated[
+    str | None,
+    typer.Option(
+        "--planner", metavar="SPEC",
+        help="Who splits words into tasks: one, offline, library, chat, or '{name: chat, ...}'.",
+    ),
+]  # fmt: skip
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
 
 
@@ -158,6 +165,7 @@ def outcome(
 def plan(
     work: WorkArgument,
     inputs: Inputs = None,
+    planner: PlannerName = None,
     config: ConfigFile = None,
     agents: AgentsDir = None,
     graphs: GraphsDir = None,
@@ -166,7 +174,9 @@ def plan(
     """The tasks of a graph and the shape they will be run in; runs nothing."""
     from agentroute.cli.parts.views import show_plan
 
-    orc = orchestrator_of(config, None, agents, graphs=_folders(graphs))
+    orc = orchestrator_of(
+        config, None, agents, graphs=_folders(graphs), planner=_spec(planner, "--planner")
+    )
     made = orc.plan(work, inputs=parse_inputs(inputs))
     if as_json:
         emit(made.model_dump(mode="json"))
@@ -181,6 +191,7 @@ def run(
         Path | None, typer.Option("--out", help="Where artefacts are kept.", metavar="DIR")
     ] = None,
     router: RouterName = None,
+    planner: PlannerName = None,
     seed: Seed = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="USD.")] = None,
@@ -205,8 +216,8 @@ def run(
     if (work is None) == (resume is None):
         raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
     orc = orchestrator_of(
-        config, db, agents, router=_spec(router), seed=seed, out=str(out) if out else None,
-        graphs=_folders(graphs),
+        config, db, agents, router=_spec(router), planner=_spec(planner, "--planner"), seed=seed,
+        out=str(out) if out else None, graphs=_folders(graphs),
     )  # fmt: skip
     answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
 
@@ -286,8 +297,8 @@ def parse_inputs(given: list[str] | None) -> dict[str, str]:
     return out
 
 
-def _spec(router: str | None) -> Any:
-    return None if router is None else router_spec(router)
+def _spec(text: str | None, option: str = "--router") -> Any:
+    return None if text is None else part_spec(text, option)
 
 
 def _folders(graphs: list[Path] | None) -> tuple[str, ...] | None:

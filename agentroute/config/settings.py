@@ -86,8 +86,8 @@ class Settings(Part):
     accept_at: float = Field(0.5, ge=0, le=1)
     """A verified answer below this is tried once more, then handed over as degraded; 0: never."""
     planner: Written = "default"
-    """Who splits words into tasks: ``default``, ``one``, ``offline``, ``library``, ``chat``, or your
-    own as ``module:NAME``."""
+    """Who splits words into tasks: ``default``, ``one``, ``offline``, ``library``, ``chat``, or
+    your own as ``module:NAME``."""
     feedback_weights: FeedbackWeights = FeedbackWeights()
     """How much a word of each kind of source weighs in learning."""
     objective: ObjectiveSettings = ObjectiveSettings()

@@ -60,18 +60,19 @@ class Planner:
                 f"the planner '{self.name}' gave a {type(made).__name__}",
                 hint="a Plan, a TaskGraph, a Task or a list of Task",
             )
-        return plan if self.split is plan_of_text else plan.model_copy(update={"planner": self.name})
+        return (
+            plan if self.split is plan_of_text else plan.model_copy(update={"planner": self.name})
+        )
 
 
-_OWN = "agentroute.planning.planners."
 PLANNERS = PartKind(
     "planner", "planner", "agentroute.planners",
     own={
         "one": plan_of_text,
-        "default": f"{_OWN}default:DefaultPlanner",
-        "offline": f"{_OWN}offline:OfflinePlanner",
-        "library": f"{_OWN}library:LibraryPlanner",
-        "chat": f"{_OWN}chat:ChatPlanner",
+        "default": "agentroute.planning.planners.default:DefaultPlanner",
+        "offline": "agentroute.planning.planners.offline:OfflinePlanner",
+        "library": "agentroute.planning.planners.library:LibraryPlanner",
+        "chat": "agentroute.planning.planners.chat:ChatPlanner",
     },
 )  # fmt: skip
 

@@ -168,8 +168,8 @@ def graph_places(settings: Settings, given: Sequence[Path] | None) -> list[Place
     return search_order("graphs", given=given or (), configured=configured)
 
 
-def router_spec(text: str) -> Spec:
-    """What ``--router`` was given: a name, or a mapping in braces as in YAML.
+def part_spec(text: str, option: str) -> Spec:
+    """What an option that names a part was given: a name, or a mapping in braces as in YAML.
 
     Raises:
         ConfigError: braces that are not a mapping.
@@ -179,9 +179,9 @@ def router_spec(text: str) -> Spec:
 
     if not text.lstrip().startswith("{"):
         return text
-    data = parse_yaml(text, "--router").data
+    data = parse_yaml(text, option).data
     if not isinstance(data, dict):
-        raise ConfigError("braces hold a mapping", field="--router", hint="'{name: knn, k: 5}'")
+        raise ConfigError("braces hold a mapping", field=option, hint="'{name: knn, k: 5}'")
     return dict(data)
 
 

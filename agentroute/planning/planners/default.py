@@ -1,4 +1,4 @@
-"""The planner that ships: a graph of the catalogue that the words name, else steps, else one task."""
+"""The planner that ships: a graph of the catalogue that is named, else steps, else one task."""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ def supplied(graph: TaskGraph, text: str, around: Around) -> tuple[TaskGraph, st
         added += [e.id for e in extra]
         after = {e.id: 1.0 for e in extra[-1:]} | t.depends_on
         tasks += extra
-        tasks.append(t.model_copy(update={"depends_on": after, "skills": (skill,) if skill else ()}))
+        tasks.append(
+            t.model_copy(update={"depends_on": after, "skills": (skill,) if skill else ()})
+        )
     tied = ", ".join(f"{k} asks for {v}" for k, v in skills.items() if v)
     said = [f"the words say {len(graph)} steps", tied]
     said += [f"{', '.join(added)} as in the catalogue's graphs"] if added else []
