@@ -202,7 +202,8 @@ class Decider:
         the dollars. The row is only enqueued: the commit of the topology's row covers it.
         """
         how = plan.planning
-        chosen, reason = (plan.name,), f"{len(plan.tasks)} tasks"
+        n = len(plan.tasks)
+        chosen, reason = (plan.name,), f"{n} task{'s' * (n != 1)}"
         context: dict[str, Any] = {"plan": sha}
         if how is not None:
             chosen, reason = (how.by,), f"{reason}; {how.why}"

@@ -10,6 +10,7 @@ from agentroute.model.arrays import Embedder
 from agentroute.model.cards import CapabilityCard
 from agentroute.planning.graphfile import GraphSpec
 from agentroute.planning.library import all_graphs
+from agentroute.registry.eligibility import RESERVED
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,14 @@ class Around:
     cards: Callable[[], Sequence[CapabilityCard]] = tuple
     places: Callable[[], Sequence[Place]] = tuple
     embedder: Embedder | None = None
+
+    def able(self) -> list[CapabilityCard]:
+        """The agents that may be chosen for a task that names no skill."""
+        return [
+            c
+            for c in self.cards()
+            if c.status in ("active", "canary") and not c.skill_ids & RESERVED
+        ]
 
     def graphs(self) -> list[GraphSpec]:
         """Every graph of the catalogue that loads, by name."""

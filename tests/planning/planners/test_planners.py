@@ -29,6 +29,8 @@ def registry():
     out = Registry()
     card = CapabilityCard(name="echo", description="Echoes", skills=(Skill(id="count"),))
     out.add(card, lambda call: AgentReply(text=f"{call.task.id}: {call.task.prompt}"))
+    other = CapabilityCard(name="other", description="Sings", skills=(Skill(id="sing"),))
+    out.add(other, lambda call: AgentReply(text="la"))
     return out
 
 
@@ -91,6 +93,14 @@ async def test_what_names_no_step_stays_one_task(registry, tmp_path):
     result, plan, _ = await ran(registry, tmp_path, "Count the cats and dogs of the whole city")
     assert list(result.tasks) == ["task"]
     assert plan.decision.chosen == ("one",)
+
+
+async def test_one_agent_alone_is_given_all_of_it(registry, tmp_path):
+    registry.remove("other")
+    words = "Count the cats, then count the dogs"
+    result, plan, _ = await ran(registry, tmp_path, words)
+    assert list(result.tasks) == ["task"]
+    assert plan.decision.reason == "1 task; echo is there alone to do it all"
 
 
 async def test_a_models_graph_is_run_and_its_turns_are_booked(registry, tmp_path, endpoint):
