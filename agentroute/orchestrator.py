@@ -67,7 +67,7 @@ class Orchestrator(OwnCalls):
         exploration: float = 0.05,
         depth: Spec | Depth = "one",
         refine: Spec | Callable[..., Any] = "refiner",
-        planner: Spec | Split = "one",
+        planner: Spec | Split = "default",
         credit: Spec = "equal",
         budget_usd: float | None = None,
         deadline_s: float = 300.0,
@@ -174,7 +174,9 @@ class Orchestrator(OwnCalls):
         if resume:
             plan = session.recorded_plan(resume)
         else:
-            plan = await session.planned(_given(work), inputs=inputs, refine=refine)
+            plan = await session.planned(
+                _given(work), inputs=inputs, budget_usd=budget_usd, refine=refine
+            )
         run_id = resume or run_id or uuid7()
         rules = session.rules(plan, router=router, seed=seed)
         result = await session.running.run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from agentroute.adapters.kinds import adapter_of
 from agentroute.choosing.catalog import own_router
 from agentroute.choosing.depth import Depth, make_depth
 from agentroute.choosing.protocol import Router
+from agentroute.config.paths import Place
 from agentroute.config.plugins import PartKind, is_object
 from agentroute.config.settings import Settings
 from agentroute.errors import ConfigError
@@ -20,6 +21,7 @@ from agentroute.model.cards import NAME, CapabilityCard, Skill
 from agentroute.model.plans import AgentUse, Spec
 from agentroute.planning.feasible import refiner_problem
 from agentroute.planning.planner import Planner, make_planner
+from agentroute.planning.planners.around import Around
 from agentroute.refining.credit import Credit, make_credit
 from agentroute.registry.registry import Registry
 
@@ -51,10 +53,15 @@ def written(part: object) -> str | dict[str, Any]:
 
 
 def make_parts(
-    settings: Settings, registry: Registry, objects: Mapping[str, object] | None = None
+    settings: Settings,
+    registry: Registry,
+    objects: Mapping[str, object] | None = None,
+    *,
+    graphs: Callable[[], Sequence[Place]] = list,
 ) -> Parts:
     """The parts by the settings; ``objects``, by the settings' key, stand over what is named.
 
+    ``graphs()`` are the folders of graphs of the moment, for a planner.
     A refiner that is a function becomes an agent of the registry, under its own name.
 
     Raises:
@@ -62,13 +69,15 @@ def make_parts(
         MissingExtraError: a part needs a library that is not installed.
     """
     own = dict(objects or {})
+    embedder = _embedder(own.get("embedder"), settings)
+    around = Around(lambda: registry.cardset(embedder).cards, graphs, embedder)
     router = own_router(own["router"]) if "router" in own else settings.router
     return Parts(
         router=router,
         depth=make_depth(own.get("depth", settings.depth), trusted=True),  # type: ignore[arg-type]
         refine=refiner_of(own.get("refine", settings.refine), registry),
-        planner=make_planner(own.get("planner", settings.planner), trusted=True),
-        embedder=_embedder(own.get("embedder"), settings),
+        planner=make_planner(own.get("planner", settings.planner), trusted=True, around=around),
+        embedder=embedder,
         credit=make_credit(settings.credit),
     )
 

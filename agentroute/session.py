@@ -34,6 +34,7 @@ from agentroute.model.tasks import Task
 from agentroute.parts import make_parts, refiner_of
 from agentroute.planning.feasible import problems, refiner_problem
 from agentroute.planning.graphfile import plan_of_text
+from agentroute.planning.planner import Planner
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
@@ -55,7 +56,7 @@ class Session:
         self, registry: Registry, settings: Settings, objects: Mapping[str, object] | None = None
     ) -> None:
         self.registry, self.settings = registry, settings
-        self.parts = make_parts(settings, registry, objects)
+        self.parts = make_parts(settings, registry, objects, graphs=lambda: self.graph_places)
         self.embedder = self.parts.embedder
         self._ledger: Ledger | None = None
         self._own_routers = OwnRouters()
@@ -274,26 +275,36 @@ class Session:
             GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
             ConfigError, UnknownAgentError: it names a router, agent or part that is not there.
         """
-        made = plan_of(work, inputs or {}, self.graph_places, self.parts.planner)
+        return self._plan(work, inputs, self.parts.planner)
+
+    def _plan(self, work: Work, inputs: Mapping[str, Any] | None, planner: Planner) -> Plan:
+        made = plan_of(work, inputs or {}, self.graph_places, planner)
         for problem in problems(made, self.registry, chat_ready=endpoint_configured()):
             raise problem
         return made
 
     async def planned(
-        self, work: Work, *, inputs: Mapping[str, Any] | None = None, refine: object = None
-    ) -> Plan:
-        """``plan``, in a thread where a planner of the user's own may take its time.
-
-        ``refine`` stands over what the graph says of who joins.
+        self, work: Work, *, inputs: Mapping[str, Any] | None = None,
+        budget_usd: float | None = None, refine: object = None,
+    ) -> Plan:  # fmt: skip
+        """``plan``, in a thread where a planner may take its time; without its model where the
+        run's budget is nothing. ``refine`` stands over what the graph says of who joins.
         """
         use = None if refine is None else refiner_of(refine, self.registry)
         if use is not None and (problem := refiner_problem(use, self.registry)):
             raise problem
-        if self.parts.planner.is_default or not isinstance(work, str):
-            made = self.plan(work, inputs=inputs)
-        else:
-            made = await asyncio.to_thread(self.plan, work, inputs=inputs)
+        made = await self._planned(work, inputs, budget_usd)
         return made if use is None else made.model_copy(update={"refine": use})
+
+    async def _planned(
+        self, work: Work, inputs: Mapping[str, Any] | None, budget_usd: float | None
+    ) -> Plan:
+        planner = self.parts.planner
+        if planner.is_quick or not isinstance(work, str):
+            return self.plan(work, inputs=inputs)
+        if self.bounds(budget_usd).usd == 0:
+            planner = planner.sparing()
+        return await asyncio.to_thread(self._plan, work, inputs, planner)
 
     def recorded_plan(self, run_id: str) -> Plan:
         """The plan that a run was started with.

@@ -197,6 +197,48 @@ def fusion(
     table("", ("agent", ">right x 100"), [(a, f"{100 * x:.1f}") for a, x in alone])
 
 
+@bench_app.command("planners")
+def planners(
+    data: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines: task, nodes, edges.")],
+    planner: Annotated[
+        list[str] | None, typer.Option("--planner", help="Repeat for more.", metavar="SPEC")
+    ] = None,
+    by_source: Annotated[bool, typer.Option("--by-source", help="A row a source too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How near split words come to task graphs that people wrote down."""
+    from agentroute.evaluation.splitting import agreements, read_references
+    from agentroute.features.text import make_embedder
+    from agentroute.planning.planner import make_planner
+
+    references = read_references(data)
+    rows = [
+        row
+        for spec in planner or ["one", "offline"]
+        for row in agreements(
+            spec, make_planner(spec_of(spec, "--planner"), trusted=True), references,
+            make_embedder(),
+        )
+        if by_source or row.source == "all"
+    ]  # fmt: skip
+    if as_json:
+        emit([asdict(r) for r in rows])
+        return
+    cells = [
+        (r.planner, r.source, r.graphs, f"{100 * r.split:.0f}", _share(r.node_f1, r.node_f1_ci),
+         _share(r.edge_f1, r.edge_f1_ci), _share(r.shape, r.shape_ci))
+        for r in rows
+    ]  # fmt: skip
+    columns = ("planner", "source", ">graphs", ">% split", ">node F1", ">edge F1", ">same shape")
+    table(f"{data.name} (x 100, 95 % interval)", columns, cells)
+
+
+def _share(mean: float, ci: tuple[float, float]) -> str:
+    if mean != mean:
+        return "-"
+    return f"{100 * mean:.1f} ({100 * ci[0]:.1f} to {100 * ci[1]:.1f})"
+
+
 @bench_app.command("drift")
 def drift(
     router: Annotated[list[str] | None, typer.Option("--router", help="Repeat for more.")] = None,

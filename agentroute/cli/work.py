@@ -42,6 +42,13 @@ RefinerName = Annotated[
         "--refine", help="Who joins: an agent, 'primary', 'learned', or a mapping.", metavar="SPEC"
     ),
 ]
+PlannerName = Annotated[
+    str | None,
+    typer.Option(
+        "--planner", metavar="SPEC",
+        help="Who splits words into tasks: one, offline, library, chat, or '{name: chat, ...}'.",
+    ),
+]  # fmt: skip
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
 
 
@@ -165,6 +172,7 @@ def outcome(
 def plan(
     work: WorkArgument,
     inputs: Inputs = None,
+    planner: PlannerName = None,
     config: ConfigFile = None,
     agents: AgentsDir = None,
     graphs: GraphsDir = None,
@@ -173,7 +181,9 @@ def plan(
     """The tasks of a graph and the shape they will be run in; runs nothing."""
     from agentroute.cli.parts.views import show_plan
 
-    orc = orchestrator_of(config, None, agents, graphs=_folders(graphs))
+    orc = orchestrator_of(
+        config, None, agents, graphs=_folders(graphs), planner=_spec(planner, "--planner")
+    )
     made = orc.plan(work, inputs=parse_inputs(inputs))
     if as_json:
         emit(made.model_dump(mode="json"))
@@ -189,6 +199,7 @@ def run(
     ] = None,
     router: RouterName = None,
     refine: RefinerName = None,
+    planner: PlannerName = None,
     seed: Seed = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="USD.")] = None,
@@ -213,8 +224,8 @@ def run(
     if (work is None) == (resume is None):
         raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
     orc = orchestrator_of(
-        config, db, agents, router=_spec(router), seed=seed, out=str(out) if out else None,
-        graphs=_folders(graphs),
+        config, db, agents, router=_spec(router), planner=_spec(planner, "--planner"), seed=seed,
+        out=str(out) if out else None, graphs=_folders(graphs),
     )  # fmt: skip
     answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
 

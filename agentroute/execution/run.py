@@ -154,10 +154,7 @@ class Executor:
             sha = self._ledger.put_text(plan.model_dump_json())
             data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
             self._note(run, "run.started", data)
-            await self._decider.record(
-                run.history, "plan", (plan.name,), policy=plan.planner or "graph", wait=False,
-                reason=f"{len(plan.tasks)} tasks", context={"plan": sha},
-            )  # fmt: skip
+            run.budget.spend(await self._decider.planned(run.history, plan, sha))
             await self._decider.record(
                 run.history, "topology", (c.topology.value,), policy="adaptorch",
                 reason=c.reason, context=c.model_dump(mode="json"),

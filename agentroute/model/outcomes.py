@@ -11,6 +11,7 @@ from agentroute.model.candidates import Request
 from agentroute.model.record import Part
 
 EMBEDDERS = "embedder:"  # in front of an embedder's id: an outcome of what it used
+PLANNERS = "planner:"  # in front of a planner's name: an outcome of its own model calls
 ROUTERS = "router:"  # in front of a policy's name: an outcome of its own model calls
 
 

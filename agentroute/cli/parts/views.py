@@ -53,6 +53,8 @@ def show_plan(plan: Plan) -> None:
 
     choice, s = plan.choice, plan.choice.stats
     typer.echo(f"{plan.name}: {choice.topology} ({choice.reason})")
+    if (how := plan.planning) is not None:
+        typer.echo(f"planned by {how.by}: {how.why}")
     typer.echo(
         f"{s.nodes} tasks, {s.edges} edges, width {s.omega}, depth {s.delta:g}, "
         f"coupling {s.gamma:.2f}, width/tasks {s.r:.2f}"
