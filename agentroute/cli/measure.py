@@ -19,6 +19,7 @@ from agentroute.cli.parts.common import (
     open_ledger,
     orchestrator_of,
     run_async,
+    spec_of,
     table,
 )
 
