@@ -153,6 +153,7 @@ class Executor:
         if run.history.decision("", "topology", 1) is None:
             sha = self._ledger.put_text(plan.model_dump_json())
             data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
+            data |= {"policy": dict(run.rules.policy.made_of)}
             self._note(run, "run.started", data)
             run.budget.spend(await self._decider.planned(run.history, plan, sha))
             await self._decider.record(

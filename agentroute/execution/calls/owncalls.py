@@ -45,6 +45,7 @@ class OwnCalls:
         ruling = await self._decider.route(_ask(task), rules, History(run_id))
         sha = self._ledger.put_text(plan.model_dump_json())
         data = {"name": plan.name, "topology": plan.topology.value, "plan": sha, "calls": OWN}
+        data |= {"policy": dict(rules.policy.made_of)}
         await self._ledger.append(Note(id=uuid7(), run_id=run_id, type="run.started", data=data))
         decision = ruling.decision
         self._open[decision.id] = set(decision.chosen)
