@@ -57,8 +57,8 @@ class Unlearned:
 class Policy:
     """Screening -> router -> ``decide``. All arrays that it returns are over all n candidates.
 
-    ``learned`` is set by who folds rows into the router. ``made_of`` is what it can be made of again
-    (``router``, ``seed``, ``weights``); empty where the router is an object of the caller's.
+    ``learned`` is set by who folds rows into the router. ``made_of`` is what it can be made of
+    again (``router``, ``seed``, ``weights``); empty where the router is an object of the caller's.
     """
 
     def __init__(

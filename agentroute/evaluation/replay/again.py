@@ -19,7 +19,7 @@ import orjson
 
 from agentroute.choosing.decide import Choice
 from agentroute.choosing.policy import Policy
-from agentroute.errors import AgentRouteError, RouterStateError, RowUnreadableError
+from agentroute.errors import AgentRouteError, RouterStateError, RowUnreadableError, UsageError
 from agentroute.learning.base import start_policy
 from agentroute.learning.fold import Learner
 from agentroute.learning.respace import Respace
@@ -153,8 +153,8 @@ class Replayer:
                 learner.fold(self._upto(record))
                 out.append(await self._one(policy, record))
             except AgentRouteError as e:
-                if self._policy is not None and learner is None:
-                    raise
+                if self._policy is not None and (learner is None or isinstance(e, UsageError)):
+                    raise  # of what was asked for, not of this row
                 self.failed[str(e)] += 1
         return out
 
@@ -188,6 +188,11 @@ class Replayer:
         request = self._respace.of(_recorded(record.request, scores, own=self._policy is None))
         rng = keyed_rng(d.seed, d.run_id, d.task_id, "route", d.attempt)
         now = await policy.scores(request)
+        if self._policy is not None and now.usage is not None and now.usage.tokens:
+            raise UsageError(
+                f"the router '{policy.name}' asks a model for each decision: once was enough",
+                hint="agentroute eval compares such routers",
+            )
         k = max(1, int(record.context.get("depth", {}).get("k", len(d.chosen))))
         choice = policy.decide(request, now, k=k, rng=rng)
         return _again(record, request, choice)
