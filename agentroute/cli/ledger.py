@@ -99,6 +99,37 @@ def erase(
     typer.echo(f"erased {sha}, recorded as row {seq}; its embedding remains")
 
 
+@ledger_app.command("views")
+def views(
+    drop: Annotated[bool, typer.Option("--drop", help="Take them away again.")] = False,
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Make readable SQL views in the ledger, or bring them up to date: v_decisions and others.
+
+    Any tool that reads SQLite reads them. v_candidates and v_leaderboard know the decisions up to
+    the last time that this was called, the others always know all.
+    """
+    from agentroute.ledger.views.make import drop_views, make_views
+
+    settings = settings_of(config, db)
+    if drop:
+        drop_views(settings.db)
+        typer.echo("the views are gone; the rows are as they were")
+        return
+    made = make_views(settings.db, settings.feedback_weights.model_dump())
+    if as_json:
+        emit(made)
+        return
+    typer.echo(
+        f"{', '.join(made.views)}\n{made.candidates:,} candidates of {made.decisions:,} decisions"
+    )
+    if made.unreadable:
+        rows = ", ".join(map(str, made.unreadable[:10]))
+        typer.echo(f"{len(made.unreadable)} decisions cannot be shown: rows {rows}")
+
+
 @ledger_app.command("export")
 def export(
     folder: Annotated[

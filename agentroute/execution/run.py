@@ -152,8 +152,10 @@ class Executor:
         plan, c = run.plan, run.plan.choice
         if run.history.decision("", "topology", 1) is None:
             sha = self._ledger.put_text(plan.model_dump_json())
-            data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
-            data |= {"policy": dict(run.rules.policy.made_of)}
+            data = {
+                "name": plan.name, "topology": c.topology.value, "plan": sha,
+                "policy": dict(run.rules.policy.made_of),
+            }  # fmt: skip
             self._note(run, "run.started", data)
             run.budget.spend(await self._decider.planned(run.history, plan, sha))
             await self._decider.record(
