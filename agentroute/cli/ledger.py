@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -128,6 +129,43 @@ def views(
     if made.unreadable:
         rows = ", ".join(map(str, made.unreadable[:10]))
         typer.echo(f"{len(made.unreadable)} decisions cannot be shown: rows {rows}")
+
+
+@ledger_app.command("prune")
+def prune(
+    older_than: Annotated[float, typer.Option("--older-than", min=0, help="Days.", metavar="DAYS")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "pruned",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Erase texts and artefacts that only old rows name, and give their room back.
+
+    Every row, hash and embedding stays, so that the chain verifies and nothing learned is lost.
+    What a run that has not ended needs stays too.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from agentroute.ledger import Ledger
+    from agentroute.ledger.keeping.prune import prune as erase_old
+    from agentroute.ledger.keeping.prune import shrink
+
+    open_ledger(config, db).close()  # says so where there is none, and makes none
+    before = (datetime.now(UTC) - timedelta(days=older_than)).isoformat(timespec="microseconds")
+    with Ledger.open(settings_of(config, db).db, read_only=dry_run) as ledger:
+        done = erase_old(ledger, before=before, reason=reason, dry_run=dry_run)
+        path = ledger.path
+    freed = 0 if dry_run or not done.contents else shrink(path)
+    if as_json:
+        emit({**asdict(done), "freed": freed, "dry_run": dry_run})
+        return
+    verb = "would be erased" if dry_run else f"erased, the file is {freed:,} bytes shorter"
+    typer.echo(f"{done.contents:,} contents of {done.bytes:,} bytes {verb}; {done.kept:,} stay")
+    if done.of_open_runs:
+        typer.echo(
+            f"{done.of_open_runs:,} of these are old, and a run that has not ended needs them"
+        )
 
 
 @ledger_app.command("export")

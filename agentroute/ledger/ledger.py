@@ -15,7 +15,7 @@ from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.lease import Lease, take_lease
 from agentroute.ledger.queries import RunSummary
-from agentroute.ledger.reader import Reader, Skip
+from agentroute.ledger.reader import Raw, Reader, Skip
 from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
 from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
@@ -187,6 +187,10 @@ class Ledger:
         ``skip(seq, error)`` is told of a row that cannot be read; without it the error is raised.
         """
         return self._reader.rows(after_seq, upto, tables, skip)
+
+    def raw(self) -> Iterator[Raw]:
+        """``(seq, table, body)`` of all rows, in order; ``body`` is the JSON that is hashed."""
+        return self._reader.raw()
 
     def about(self, decision: Decision) -> list[Row]:
         """Outcomes and feedback of a decision, also what was said of its run later, in order."""
