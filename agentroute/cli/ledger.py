@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger, settings_of
+
+if TYPE_CHECKING:
+    from agentroute.ledger import Anchor
 
 ledger_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 
@@ -24,8 +28,12 @@ def register(app: typer.Typer) -> None:
 @ledger_app.command("verify")
 def verify(
     anchor: Annotated[
-        Path | None,
-        typer.Option("--anchor", help="What `ledger anchor` wrote before.", metavar="FILE"),
+        str | None,
+        typer.Option(
+            "--anchor",
+            help="What `ledger anchor` wrote before: a file, or its line.",
+            metavar="FILE|LINE",
+        ),
     ] = None,
     config: ConfigFile = None,
     db: Db = None,
@@ -35,15 +43,16 @@ def verify(
 
     With --anchor it also finds rows that were cut off at the end, and a chain written anew.
     """
-    from agentroute.ledger.chain import Anchor
-
-    known = None if anchor is None else Anchor.parse(_text(anchor))
+    known = None if anchor is None else _anchor(anchor)
     with open_ledger(config, db) as ledger:
+        start = perf_counter()
         report = ledger.verify(known)
+        took = perf_counter() - start
     if as_json:
-        emit(report)
+        emit({**asdict(report), "seconds": took})
     else:
         typer.echo(report.words())
+        typer.echo(f"{report.rows:,} rows in {took:.2f} s, {report.rows / took:,.0f} a second")
     if not report.ok:
         raise typer.Exit(4)
 
@@ -197,6 +206,17 @@ def export(
     )
     for why, n in report["left_out"].items():
         typer.echo(f"{n} left out ({why})")
+
+
+def _anchor(given: str) -> Anchor:
+    """The anchor in a file, or in the line itself: no file has such a name."""
+    from agentroute.errors import UsageError
+    from agentroute.ledger.chain import Anchor
+
+    try:
+        return Anchor.parse(given)
+    except UsageError:
+        return Anchor.parse(_text(Path(given)))
 
 
 def _text(file: Path) -> str:
