@@ -22,14 +22,13 @@ from agentroute.learning.policies import Learned
 from agentroute.learning.teaching import feedback_row
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
-from agentroute.model.decisions import Decision
 from agentroute.model.events import Event
 from agentroute.model.ids import uuid7
 from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
-from agentroute.model.runs import RunResult
+from agentroute.model.runs import RunResult, labels_of
 from agentroute.model.tasks import Task
-from agentroute.owncalls import OwnCalls, Report
+from agentroute.owncalls import OwnCalls
 from agentroute.parts import written
 from agentroute.planning.planner import Split
 from agentroute.planning.work import Work
@@ -155,6 +154,10 @@ class Orchestrator(OwnCalls):
         output_type: type[BaseModel] | None = None,
         on_event: OnEvent | None = None,
         stream: bool = False,
+        tags: Sequence[str] = (),
+        user: str | None = None,
+        session: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> RunResult:
         """Carry out a graph (name, path or value), a task, several tasks, or words.
 
@@ -163,34 +166,37 @@ class Orchestrator(OwnCalls):
         settings'. ``resume`` goes on with a run of an earlier process,
         ``answers`` are approvals by task; ``output_type`` is the type of the
         answer's data or JSON: whoever gave one that does not fit is asked once more, with the
-        fault.
+        fault. ``tags``, ``user``, ``session`` and ``metadata`` (JSON) are kept with its start.
 
         Raises:
-            GraphError, TaskGraphError, UsageError, PlanError: the work cannot be planned.
+            GraphError, TaskGraphError, PlanError: the work cannot be planned.
+            UsageError: nor this, or what is said of the run cannot be kept.
             LedgerError: a decision could not be committed, or another process has the run.
         """
+        said = labels_of(tags, user, session, metadata, resume=resume)
         await self._session.refresh()
-        session = self._session
+        s = self._session
         if resume:
-            plan = session.recorded_plan(resume)
+            plan = s.recorded_plan(resume)
         else:
-            plan = await session.planned(
+            plan = await s.planned(
                 _given(work), inputs=inputs, budget_usd=budget_usd, refine=refine
             )
         run_id = resume or run_id or uuid7()
-        rules = session.rules(plan, router=router, seed=seed)
-        result = await session.running.run(
+        rules = s.rules(plan, router=router, seed=seed)
+        result = await s.running.run(
             plan,
             run_id=run_id,
             rules=rules,
-            bounds=session.bounds(budget_usd),
+            bounds=s.bounds(budget_usd),
             emit=on_event,
             stream=stream,
             verify=verify,
             approvals=answers,
             misfit=None if output_type is None else misfit(output_type),
+            labels=said,
         )
-        await session.policies.catch_up()
+        await s.policies.catch_up()
         rows = tuple(self.ledger.decisions(run_id))
         result = result.model_copy(update={"decisions": rows})
         result = keep_artifacts(result, plan, Path(self.settings.out))
@@ -211,14 +217,6 @@ class Orchestrator(OwnCalls):
             NestedLoopError: an event loop is running; ``await feedback(...)`` there.
         """
         return self._alone("feedback", lambda: self.feedback(target_id, **words))
-
-    def decide_sync(self, task: str | Task, **options: Any) -> Decision:
-        """``decide`` for code without an event loop; raises as ``run_sync``."""
-        return self._alone("decide", lambda: self.decide(task, **options))
-
-    def report_sync(self, decision_id: str, **words: Any) -> Report:
-        """``report`` for code without an event loop; raises as ``run_sync``."""
-        return self._alone("report", lambda: self.report(decision_id, **words))
 
     async def stream(self, work: Work, **options: Any) -> AsyncIterator[Event]:
         """``run`` as typed events, the moment each happens; ``agent.delta`` carries chunks.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger, settings_of
+from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger, settings_of, table
 
 if TYPE_CHECKING:
     from agentroute.ledger import Anchor
@@ -138,6 +138,31 @@ def views(
     if made.unreadable:
         rows = ", ".join(map(str, made.unreadable[:10]))
         typer.echo(f"{len(made.unreadable)} decisions cannot be shown: rows {rows}")
+
+
+@ledger_app.command("sql")
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT; nothing can be written.")],
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the ledger in SQL, over the views of `ledger views` or the tables themselves."""
+    with open_ledger(config, db) as ledger:
+        names, rows = ledger.select(query)
+    if as_json:
+        emit([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    numbers = [
+        bool(rows) and all(isinstance(r[i], int | float) for r in rows) for i in range(len(names))
+    ]
+    heads = [f">{name}" if n else name for name, n in zip(names, numbers, strict=True)]
+    table("", heads, [[_cell(v) for v in row] for row in rows])
+
+
+def _cell(value: object) -> object:
+    """Numbers of a length that a person reads."""
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 @ledger_app.command("prune")

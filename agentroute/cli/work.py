@@ -206,6 +206,14 @@ def run(
     resume: Resume = None,
     approve: Annotated[list[str] | None, typer.Option("--approve", metavar="TASK")] = None,
     reject: Annotated[list[str] | None, typer.Option("--reject", metavar="TASK")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="To find the run by; repeatable.")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="On whose behalf.")] = None,
+    session: Annotated[str | None, typer.Option("--session", help="What it belongs to.")] = None,
+    meta: Annotated[
+        list[str] | None, typer.Option("--meta", help="Kept with the run.", metavar="K=V")
+    ] = None,
     config: ConfigFile = None,
     agents: AgentsDir = None,
     graphs: GraphsDir = None,
@@ -240,6 +248,10 @@ def run(
                 resume=resume and find_run(orc.ledger, resume),
                 answers=answers,
                 on_event=progress,
+                tags=tag or (),
+                user=user,
+                session=session,
+                metadata=parse_inputs(meta, "--meta"),
             )
 
     with Progress(quiet=as_json) as progress:
@@ -300,7 +312,7 @@ def feedback(
         typer.echo(f"  {name}: the router now expects {mean:.3f} here")
 
 
-def parse_inputs(given: list[str] | None) -> dict[str, str]:
+def parse_inputs(given: list[str] | None, option: str = "--input") -> dict[str, str]:
     """``K=V`` pairs as a mapping; the graph's own types turn the values into what they are."""
     from agentroute.errors import UsageError
 
@@ -308,7 +320,7 @@ def parse_inputs(given: list[str] | None) -> dict[str, str]:
     for pair in given or ():
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise UsageError(f"--input {pair} is not K=V", hint="for example --input path=.")
+            raise UsageError(f"{option} {pair} is not K=V", hint=f"for example {option} path=.")
         out[key] = value
     return out
 

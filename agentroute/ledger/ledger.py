@@ -25,6 +25,7 @@ from agentroute.ledger.writer import Writer
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.events import Note
 from agentroute.model.outcomes import Feedback, Outcome
+from agentroute.model.runs import Labels
 
 if TYPE_CHECKING:
     from agentroute.ledger.explaining.explanation import Explanation
@@ -155,10 +156,16 @@ class Ledger:
         return [r.value for r in rows if isinstance(r.value, Note)]
 
     def runs(
-        self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None
-    ) -> list[RunSummary]:
-        """The latest runs, newest first; ``before_seq`` (of the last one seen) pages on."""
-        return queries.runs(self._reader, limit=limit, status=status, before_seq=before_seq)
+        self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None,
+        labels: Labels | None = None,
+    ) -> list[RunSummary]:  # fmt: skip
+        """The latest runs, newest first; ``before_seq`` (of the last one seen) pages on.
+
+        ``labels`` are what a run must have been started with: all the tags, the user, the session.
+        """
+        return queries.runs(
+            self._reader, limit=limit, status=status, before_seq=before_seq, labels=labels
+        )
 
     def run(self, run_id: str) -> RunSummary:
         """What a run came to; ``UnknownRunError`` if there is none."""
@@ -226,6 +233,10 @@ class Ledger:
             LedgerError: the query is wrong, or would write.
         """
         return self._reader.fetch(sql, values)
+
+    def select(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The columns' names and the rows of a read-only query; raises as ``query``."""
+        return self._reader.select(sql)
 
     def card_names(self, blob_sha: str) -> list[str]:
         """Names of the agents of a recorded card set, in its order.
