@@ -149,7 +149,8 @@ def sql(
 ) -> None:
     """Ask the ledger in SQL, over the views of `ledger views` or the tables themselves."""
     with open_ledger(config, db) as ledger:
-        names, rows = ledger.select(query)
+        names, found = ledger.select(query)
+    rows = [[_text_of(v) for v in row] for row in found]
     if as_json:
         emit([dict(zip(names, row, strict=True)) for row in rows])
         return
@@ -163,6 +164,16 @@ def sql(
 def _cell(value: object) -> object:
     """Numbers of a length that a person reads."""
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _text_of(value: object) -> object:
+    """Bytes as the text that they are, else in hex."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.hex()
 
 
 @ledger_app.command("prune")

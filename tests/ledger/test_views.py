@@ -207,3 +207,22 @@ def test_where_there_is_no_ledger_none_is_made(tmp_path):
     with pytest.raises(LedgerError):
         said(tmp_path / "other.db", "ledger", "views")
     assert not (tmp_path / "other.db.lock").exists()
+
+
+def test_a_question_in_sql_is_answered_and_writes_nothing(made, tmp_path):
+    said(made, "ledger", "views")
+    text = said(made, "ledger", "sql", "SELECT agent, chosen, quality FROM v_leaderboard")
+    assert text.splitlines()[0].split() == ["agent", "chosen", "quality"]
+    assert {line.split()[0] for line in text.splitlines()[1:]} == {"billing", "helpdesk", "writer"}
+    (row,) = json.loads(said(made, "ledger", "sql", "SELECT count(*) AS n FROM events", "--json"))
+    assert row["n"] > N
+    for bad in (
+        "DELETE FROM events", "SELECT nothing FROM nowhere", "SELECT 1; SELECT 2",
+        f"ATTACH '{tmp_path}/new.db' AS n", f"VACUUM INTO '{tmp_path}/new.db'",
+        "PRAGMA query_only = OFF; DELETE FROM events",
+    ):  # fmt: skip
+        with pytest.raises(LedgerError):
+            said(made, "ledger", "sql", bad)
+    said(made, "ledger", "sql", "PRAGMA query_only = OFF")  # holds for its own connection alone
+    assert not (tmp_path / "new.db").exists()
+    assert "as they were written" in said(made, "ledger", "verify")
