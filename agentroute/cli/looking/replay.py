@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agentroute.evaluation.replay.replay import Gain, Replay
 
 PLACE = 66  # where it stands in the help
-MOST = 20
+MOST = 10
 
 
 def register(app: typer.Typer) -> None:
