@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from pydantic import BaseModel
 
@@ -22,13 +22,14 @@ from agentroute.learning.policies import Learned
 from agentroute.learning.teaching import feedback_row
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
+from agentroute.model.decisions import Decision
 from agentroute.model.events import Event
 from agentroute.model.ids import uuid7
 from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
-from agentroute.model.runs import RunResult, labels_of
+from agentroute.model.runs import RunResult, Said, labels_of
 from agentroute.model.tasks import Task
-from agentroute.owncalls import OwnCalls
+from agentroute.owncalls import OwnCalls, Report
 from agentroute.parts import written
 from agentroute.planning.planner import Split
 from agentroute.planning.work import Work
@@ -154,10 +155,7 @@ class Orchestrator(OwnCalls):
         output_type: type[BaseModel] | None = None,
         on_event: OnEvent | None = None,
         stream: bool = False,
-        tags: Sequence[str] = (),
-        user: str | None = None,
-        session: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        **labels: Unpack[Said],
     ) -> RunResult:
         """Carry out a graph (name, path or value), a task, several tasks, or words.
 
@@ -169,11 +167,10 @@ class Orchestrator(OwnCalls):
         fault. ``tags``, ``user``, ``session`` and ``metadata`` (JSON) are kept with its start.
 
         Raises:
-            GraphError, TaskGraphError, PlanError: the work cannot be planned.
-            UsageError: nor this, or what is said of the run cannot be kept.
+            GraphError, TaskGraphError, UsageError, PlanError: it cannot be planned, or a label kept.
             LedgerError: a decision could not be committed, or another process has the run.
         """
-        said = labels_of(tags, user, session, metadata, resume=resume)
+        said = labels_of(**labels, resume=resume)
         await self._session.refresh()
         s = self._session
         if resume:
@@ -217,6 +214,14 @@ class Orchestrator(OwnCalls):
             NestedLoopError: an event loop is running; ``await feedback(...)`` there.
         """
         return self._alone("feedback", lambda: self.feedback(target_id, **words))
+
+    def decide_sync(self, task: str | Task, **options: Any) -> Decision:
+        """``decide`` for code without an event loop; raises as ``run_sync``."""
+        return self._alone("decide", lambda: self.decide(task, **options))
+
+    def report_sync(self, decision_id: str, **words: Any) -> Report:
+        """``report`` for code without an event loop; raises as ``run_sync``."""
+        return self._alone("report", lambda: self.report(decision_id, **words))
 
     async def stream(self, work: Work, **options: Any) -> AsyncIterator[Event]:
         """``run`` as typed events, the moment each happens; ``agent.delta`` carries chunks.

@@ -152,14 +152,6 @@ class OwnCalls(ABC):
             )
         return said
 
-    def decide_sync(self, task: str | Task, **options: Any) -> Decision:
-        """``decide`` for code without an event loop; raises as ``run_sync``."""
-        return self._alone("decide", lambda: self.decide(task, **options))
-
-    def report_sync(self, decision_id: str, **words: Any) -> Report:
-        """``report`` for code without an event loop; raises as ``run_sync``."""
-        return self._alone("report", lambda: self.report(decision_id, **words))
-
     def _alone(self, name: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run ``ask`` in a loop of its own, with everything opened and closed round it."""
         hint = f"use: await orc.{name}(...)"

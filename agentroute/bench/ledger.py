@@ -95,7 +95,9 @@ def _verifying(n: int, blocks: int) -> Goal:
             report = ledger.verify()
             took.append(time.process_time() - start)
             report.raise_if_bad()
-    return Goal("verify: rows a second of CPU", report.rows / min(took), ROWS_S, "rows", at_most=False)
+    return Goal(
+        "verify: rows a second of CPU", report.rows / min(took), ROWS_S, "rows", at_most=False
+    )
 
 
 def _bytes(records: Sequence[DecisionRecord]) -> list[Goal]:

@@ -45,7 +45,7 @@ def ls(
     from agentroute.errors import UsageError, did_you_mean
     from agentroute.model.runs import labels_of
 
-    wanted = labels_of(tag or (), user, session, None)
+    wanted = labels_of(tags=tag or (), user=user, session=session)
     if status is not None and status not in STATUSES:
         hint = did_you_mean(status, STATUSES)
         raise UsageError(f"no run ends '{status}'", hint=hint or "known: " + ", ".join(STATUSES))

@@ -224,10 +224,8 @@ def run(
 
     Exit 1 if it failed, missed its goal, or was verified below accept_at.
     """
-    from agentroute.cli.parts.progress import Progress
     from agentroute.cli.parts.views import show_run
     from agentroute.errors import UsageError
-    from agentroute.learning.teaching import find_run
 
     if (work is None) == (resume is None):
         raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
@@ -237,31 +235,33 @@ def run(
     )  # fmt: skip
     answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
 
-    async def go(progress: Progress) -> Any:
-        async with orc:
-            return await orc.run(
-                work,
-                inputs=parse_inputs(inputs),
-                refine=_spec(refine, "--refine"),
-                verify=not no_verify,
-                budget_usd=budget,
-                resume=resume and find_run(orc.ledger, resume),
-                answers=answers,
-                on_event=progress,
-                tags=tag or (),
-                user=user,
-                session=session,
-                metadata=parse_inputs(meta, "--meta"),
-            )
-
-    with Progress(quiet=as_json) as progress:
-        result = run_async(go(progress))
+    options = {
+        "inputs": parse_inputs(inputs), "refine": _spec(refine, "--refine"), "answers": answers,
+        "verify": not no_verify, "budget_usd": budget, "tags": tag or (), "user": user,
+        "session": session, "metadata": parse_inputs(meta, "--meta"),
+    }  # fmt: skip
+    result = _carried_out(orc, work, resume, quiet=as_json, **options)
     if as_json:
         emit(result)
     else:
         show_run(result, db)
     if _fell_short(result):
         raise typer.Exit(1)
+
+
+def _carried_out(
+    orc: Orchestrator, work: str | None, resume: str | None, *, quiet: bool, **options: Any
+) -> RunResult:
+    from agentroute.cli.parts.progress import Progress
+    from agentroute.learning.teaching import find_run
+
+    async def go(progress: Progress) -> RunResult:
+        async with orc:
+            again = resume and find_run(orc.ledger, resume)
+            return await orc.run(work, resume=again, on_event=progress, **options)
+
+    with Progress(quiet=quiet) as progress:
+        return run_async(go(progress))
 
 
 def _fell_short(result: RunResult) -> bool:

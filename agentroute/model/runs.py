@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import orjson
 from pydantic import Field, ValidationError, field_validator
@@ -49,15 +49,24 @@ class Labels(Part):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+class Said(TypedDict, total=False):
+    """Labels as a caller gives them."""
+
+    tags: Sequence[str]
+    user: str | None
+    session: str | None
+    metadata: Mapping[str, Any] | None
+
+
 def labels_of(
-    tags: Sequence[str],
-    user: str | None,
-    session: str | None,
-    metadata: Mapping[str, Any] | None,
     *,
+    tags: Sequence[str] = (),
+    user: str | None = None,
+    session: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
     resume: str | None = None,
 ) -> Labels:
-    """Labels as a caller gives them; none to a run that is resumed: it has those of its start.
+    """The labels that a caller gives; none to a run that is resumed: it has those of its start.
 
     Raises:
         UsageError: they cannot be kept, or ``resume`` is set.
