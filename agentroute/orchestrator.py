@@ -167,7 +167,7 @@ class Orchestrator(OwnCalls):
         fault. ``tags``, ``user``, ``session`` and ``metadata`` (JSON) are kept with its start.
 
         Raises:
-            GraphError, TaskGraphError, UsageError, PlanError: it cannot be planned, or a label kept.
+            GraphError, TaskGraphError, UsageError, PlanError: it cannot be planned, or labelled so.
             LedgerError: a decision could not be committed, or another process has the run.
         """
         said = labels_of(**labels, resume=resume)
