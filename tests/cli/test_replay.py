@@ -212,3 +212,76 @@ def test_five_thousand_decisions_take_less_than_twenty_seconds(tmp_path):
         r = found(url, *args)
         took = time.perf_counter() - start
         assert r["decisions"] == 5_000 and took < 20, took
+
+
+GRAPH = """
+name: three
+router: {name: knn, k: 3}
+exploration: 0.5
+depth: {name: fixed, k: 2}
+tasks:
+  - {id: a, prompt: Refund the first, skills: [refunds]}
+  - {id: b, prompt: Refund the second, skills: [refunds]}
+  - {id: c, prompt: Say what was refunded, skills: [refunds], depends_on: [a, b]}
+"""
+
+
+def test_teams_and_graphs_that_say_how_they_choose_are_taken_again(tmp_path):
+    (tmp_path / "three.yaml").write_text(GRAPH)
+    url = f"sqlite:///{tmp_path}/a.db"
+
+    async def go():
+        async with Orchestrator(registry(), ledger=url, out=tmp_path / "out", seed=3) as orc:
+            for i in range(8):
+                run = await orc.run(str(tmp_path / "three.yaml"), run_id=f"r{i}")
+                await orc.feedback(run.run_id, score=0.1 * i)
+                await orc.run(Task(prompt=f"Refund {i}", skills=("refunds",)), router="linucb")
+
+    asyncio.run(go())
+    r = found(url)
+    assert r["agreement"] == 1.0 and r["decisions"] == 8 * 3 + 8 and not r["failed"]
+
+
+def test_a_ledger_of_before_is_read_with_what_is_set(made, tmp_path, monkeypatch):
+    con = sqlite3.connect(tmp_path / "b.db")
+    sqlite3.connect(made[0].removeprefix("sqlite:///")).backup(con)
+    con.execute("DROP TRIGGER events_no_update")
+    for seq, raw in con.execute("SELECT seq, body FROM events WHERE type = 'run.started'"):
+        body = orjson.loads(raw)
+        del body["data"]["policy"]
+        con.execute("UPDATE events SET body = ? WHERE seq = ?", (orjson.dumps(body), seq))
+    con.commit()
+    con.close()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agentroute.yaml").write_text("exploration: 0.3\n")
+    assert found(f"sqlite:///{tmp_path}/b.db")["agreement"] == 1.0
+    (tmp_path / "agentroute.yaml").write_text("exploration: 0.0\n")
+    assert found(f"sqlite:///{tmp_path}/b.db", code=1)["agreement"] < 1.0
+
+
+def test_a_router_object_cannot_be_made_again_and_that_is_said(tmp_path):
+    from agentroute.choosing.catalog import make_router
+
+    url, own = f"sqlite:///{tmp_path}/a.db", make_router("uniform")
+    own.name = "of_my_own"
+    asyncio.run(fill(url, tmp_path, 3, router=own))
+    r = found(url, code=1)
+    assert r["decisions"] == 0 and sum(r["failed"].values()) == 3
+    assert "of_my_own" in next(iter(r["failed"]))
+    assert "3 could not be decided again" in said(url, code=1)
+
+
+def test_named_agents_and_an_empty_ledger_are_nothing_to_take_again(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+
+    async def go(*tasks):
+        async with Orchestrator(registry(), ledger=url, out=tmp_path / "out") as orc:
+            for task in tasks:
+                await orc.run(task)
+
+    asyncio.run(go())
+    assert found(url)["agreement"] is None
+    assert said(url).startswith("as recorded: 0 of 0 decisions agree")
+    asyncio.run(go(Task(prompt="Refund it", agent="lawyer")))
+    r = found(url)
+    assert r["decisions"] == 0 and sum(r["left_out"].values()) == 1 and r["holds"]
