@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from pydantic import BaseModel
 
@@ -27,7 +27,7 @@ from agentroute.model.events import Event
 from agentroute.model.ids import uuid7
 from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
-from agentroute.model.runs import RunResult
+from agentroute.model.runs import RunResult, Said, labels_of
 from agentroute.model.tasks import Task
 from agentroute.owncalls import OwnCalls, Report
 from agentroute.parts import written
@@ -156,6 +156,7 @@ class Orchestrator(OwnCalls):
         output_type: type[BaseModel] | None = None,
         on_event: OnEvent | None = None,
         stream: bool = False,
+        **labels: Unpack[Said],
     ) -> RunResult:
         """Carry out a graph (name, path or value), a task, several tasks, or words.
 
@@ -164,34 +165,36 @@ class Orchestrator(OwnCalls):
         settings'. ``resume`` goes on with a run of an earlier process,
         ``answers`` are approvals by task; ``output_type`` is the type of the
         answer's data or JSON: whoever gave one that does not fit is asked once more, with the
-        fault.
+        fault. ``tags``, ``user``, ``session`` and ``metadata`` (JSON) are kept with its start.
 
         Raises:
-            GraphError, TaskGraphError, UsageError, PlanError: the work cannot be planned.
+            GraphError, TaskGraphError, UsageError, PlanError: it cannot be planned, or labelled so.
             LedgerError: a decision could not be committed, or another process has the run.
         """
+        said = labels_of(**labels, resume=resume)
         await self._session.refresh()
-        session = self._session
+        s = self._session
         if resume:
-            plan = session.recorded_plan(resume)
+            plan = s.recorded_plan(resume)
         else:
-            plan = await session.planned(
+            plan = await s.planned(
                 _given(work), inputs=inputs, budget_usd=budget_usd, refine=refine
             )
         run_id = resume or run_id or uuid7()
-        rules = session.rules(plan, router=router, seed=seed)
-        result = await session.running.run(
+        rules = s.rules(plan, router=router, seed=seed)
+        result = await s.running.run(
             plan,
             run_id=run_id,
             rules=rules,
-            bounds=session.bounds(budget_usd),
+            bounds=s.bounds(budget_usd),
             emit=on_event,
             stream=stream,
             verify=verify,
             approvals=answers,
             misfit=None if output_type is None else misfit(output_type),
+            labels=said,
         )
-        await session.policies.catch_up()
+        await s.policies.catch_up()
         rows = tuple(self.ledger.decisions(run_id))
         result = result.model_copy(update={"decisions": rows})
         result = keep_artifacts(result, plan, Path(self.settings.out))

@@ -3,7 +3,8 @@
 Figures are microseconds a row, CPU of the whole process and wall time, medians of interleaved
 blocks on one disk: a decision among 100 agents flat out (many rows, then wait for the last) and
 alone (wait for each), raw ``sqlite3`` with the same bytes and the same durability, one SQLModel
-commit a row, and a step of LangGraph's ``SqliteSaver``.
+commit a row, and a step of LangGraph's ``SqliteSaver``. Verifying is counted in rows a second of
+CPU, over rows as runs write them: a decision among 8, its outcome, a word on it, a note.
 """
 
 from __future__ import annotations
@@ -30,14 +31,16 @@ from agentroute.bench.peers import (
 from agentroute.ledger import Ledger
 from agentroute.ledger.rows.encode import encode
 from agentroute.model.decisions import DecisionRecord
+from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
-from agentroute.model.outcomes import Outcome
+from agentroute.model.outcomes import Feedback, Outcome
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 CANDIDATES, ROWS, ALONE, BATCH, STEPS = 100, 1_000, 50, 250, 20
 CPU_US, KB = 75.0, 9.0
+VERIFIED, FEW, ROWS_S = 2_000, 8, 100_000.0
 FLAT_OUT = f"decision among {CANDIDATES}, flat out"
 SAVER = "  LangGraph's SqliteSaver, a step"
 RAW_BATCH = f"  raw sqlite3, {BATCH} a commit"
@@ -68,7 +71,33 @@ def bench_ledger(*, rows: int = ROWS, alone: int = ALONE, blocks: int = 5) -> li
         limit = CPU_US if kind == FLAT_OUT else None
         out.append(Goal(f"{kind}: CPU a row", cost.cpu, limit, "us"))
         out.append(Goal("  wall a row", cost.wall, None, "us"))
-    return out + _bytes(records)
+    return [*out, *_bytes(records), _verifying(max(1, VERIFIED * rows // ROWS), blocks)]
+
+
+def _verifying(n: int, blocks: int) -> Goal:
+    """``verify`` over ``n`` decisions and what follows each: the best of the blocks."""
+    take = decision(FEW, width=None)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Ledger.open(f"sqlite:///{name}/l.db") as ledger,
+    ):
+        for _ in range(n):
+            made = _fresh(take())
+            ledger.append(made)
+            ledger.append(Outcome(decision_id=made.decision.id, agent="a", cost_usd=0.01))
+            said = {"target": "decision", "target_id": made.decision.id, "score": 0.5}
+            ledger.append(Feedback.model_validate({"id": uuid7(), **said}))
+            ticket = ledger.append(Note(id=uuid7(), run_id=made.decision.run_id, type="x"))
+        ticket.wait(60)
+        took = []
+        for _ in range(blocks):
+            start = time.process_time()
+            report = ledger.verify()
+            took.append(time.process_time() - start)
+            report.raise_if_bad()
+    return Goal(
+        "verify: rows a second of CPU", report.rows / min(took), ROWS_S, "rows", at_most=False
+    )
 
 
 def _bytes(records: Sequence[DecisionRecord]) -> list[Goal]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -57,7 +57,8 @@ class Unlearned:
 class Policy:
     """Screening -> router -> ``decide``. All arrays that it returns are over all n candidates.
 
-    ``learned`` is set by who folds rows into the router.
+    ``learned`` is set by who folds rows into the router. ``made_of`` is what it can be made of
+    again (``router``, ``seed``, ``weights``); empty where the router is an object of the caller's.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Policy:
         self.exploration = exploration
         self.abstain_at, self.margin = abstain_at, margin
         self.learned: Learned = Unlearned()
+        self.made_of: Mapping[str, Any] = {}
 
     async def versioned(self, requests: Sequence[Request]) -> tuple[list[Scores], str]:
         """Scores of each request, and the version of the one state that all of them are of.

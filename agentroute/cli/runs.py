@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,21 +30,31 @@ def register(app: typer.Typer) -> None:
 def ls(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
     status: Annotated[str | None, typer.Option("--status", help="Only runs that ended so.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Only runs with this tag; repeatable.")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Only runs of this user.")] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", help="Only runs of this session.")
+    ] = None,
     config: ConfigFile = None,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
     """The latest runs, newest first."""
     from agentroute.errors import UsageError, did_you_mean
+    from agentroute.model.runs import labels_of
 
+    wanted = labels_of(tags=tag or (), user=user, session=session)
     if status is not None and status not in STATUSES:
         hint = did_you_mean(status, STATUSES)
         raise UsageError(f"no run ends '{status}'", hint=hint or "known: " + ", ".join(STATUSES))
     with open_ledger(config, db) as ledger:
-        found = ledger.runs(limit, status)
+        found = ledger.runs(limit, status, labels=wanted if wanted.written() else None)
     if as_json:
         emit(found)
         return
+    labelled = any(r.about.get("labels") for r in found)
     rows = [
         (
             r.run_id,
@@ -53,10 +64,19 @@ def ls(
             r.calls,
             "" if r.score is None else f"{r.score:.2f}",
             usd(r.cost_usd),
+            *([said_of(r.about)] if labelled else []),
         )
         for r in found
     ]
-    table("", ["run", "started", "what", "status", ">calls", ">score", ">usd"], rows)
+    columns = ["run", "started", "what", "status", ">calls", ">score", ">usd"]
+    table("", [*columns, *(["labels"] if labelled else [])], rows)
+
+
+def said_of(about: Mapping[str, Any]) -> str:
+    """A run's labels in a line: tags, then user and session."""
+    labels = about.get("labels") or {}
+    named = [f"{key} {labels[key]}" for key in ("user", "session") if key in labels]
+    return ", ".join([*labels.get("tags", ()), *named])
 
 
 @runs_app.command("show")
@@ -85,6 +105,8 @@ def show(
         return
     about = summary.about.get("name") or ""
     typer.echo(f"{run_id}  {about}  {summary.status}, started {summary.started_at[:19]}")
+    if labels := said_of(summary.about):
+        typer.echo(f"labels: {labels}")
     cells = [
         (
             r["kind"],

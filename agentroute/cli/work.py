@@ -206,6 +206,14 @@ def run(
     resume: Resume = None,
     approve: Annotated[list[str] | None, typer.Option("--approve", metavar="TASK")] = None,
     reject: Annotated[list[str] | None, typer.Option("--reject", metavar="TASK")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="To find the run by; repeatable.")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="On whose behalf.")] = None,
+    session: Annotated[str | None, typer.Option("--session", help="What it belongs to.")] = None,
+    meta: Annotated[
+        list[str] | None, typer.Option("--meta", help="Kept with the run.", metavar="K=V")
+    ] = None,
     config: ConfigFile = None,
     agents: AgentsDir = None,
     graphs: GraphsDir = None,
@@ -216,10 +224,8 @@ def run(
 
     Exit 1 if it failed, missed its goal, or was verified below accept_at.
     """
-    from agentroute.cli.parts.progress import Progress
     from agentroute.cli.parts.views import show_run
     from agentroute.errors import UsageError
-    from agentroute.learning.teaching import find_run
 
     if (work is None) == (resume is None):
         raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
@@ -229,27 +235,33 @@ def run(
     )  # fmt: skip
     answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
 
-    async def go(progress: Progress) -> Any:
-        async with orc:
-            return await orc.run(
-                work,
-                inputs=parse_inputs(inputs),
-                refine=_spec(refine, "--refine"),
-                verify=not no_verify,
-                budget_usd=budget,
-                resume=resume and find_run(orc.ledger, resume),
-                answers=answers,
-                on_event=progress,
-            )
-
-    with Progress(quiet=as_json) as progress:
-        result = run_async(go(progress))
+    options = {
+        "inputs": parse_inputs(inputs), "refine": _spec(refine, "--refine"), "answers": answers,
+        "verify": not no_verify, "budget_usd": budget, "tags": tag or (), "user": user,
+        "session": session, "metadata": parse_inputs(meta, "--meta"),
+    }  # fmt: skip
+    result = _carried_out(orc, work, resume, quiet=as_json, **options)
     if as_json:
         emit(result)
     else:
         show_run(result, db)
     if _fell_short(result):
         raise typer.Exit(1)
+
+
+def _carried_out(
+    orc: Orchestrator, work: str | None, resume: str | None, *, quiet: bool, **options: Any
+) -> RunResult:
+    from agentroute.cli.parts.progress import Progress
+    from agentroute.learning.teaching import find_run
+
+    async def go(progress: Progress) -> RunResult:
+        async with orc:
+            again = resume and find_run(orc.ledger, resume)
+            return await orc.run(work, resume=again, on_event=progress, **options)
+
+    with Progress(quiet=quiet) as progress:
+        return run_async(go(progress))
 
 
 def _fell_short(result: RunResult) -> bool:
@@ -300,7 +312,7 @@ def feedback(
         typer.echo(f"  {name}: the router now expects {mean:.3f} here")
 
 
-def parse_inputs(given: list[str] | None) -> dict[str, str]:
+def parse_inputs(given: list[str] | None, option: str = "--input") -> dict[str, str]:
     """``K=V`` pairs as a mapping; the graph's own types turn the values into what they are."""
     from agentroute.errors import UsageError
 
@@ -308,7 +320,7 @@ def parse_inputs(given: list[str] | None) -> dict[str, str]:
     for pair in given or ():
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise UsageError(f"--input {pair} is not K=V", hint="for example --input path=.")
+            raise UsageError(f"{option} {pair} is not K=V", hint=f"for example {option} path=.")
         out[key] = value
     return out
 

@@ -20,6 +20,7 @@ from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import Kind
 from agentroute.model.events import Emit, Event, EventType
 from agentroute.model.plans import Plan, Synthesis
+from agentroute.model.runs import Labels
 from agentroute.model.tasks import Task, TaskGraph
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Run:
     said: list[str] = field(default_factory=list)
     verify: bool = True
     misfit: Misfit | None = None
+    labels: Labels = field(default_factory=Labels)
     accept_at: float = 0.5
     synthesis: Synthesis | None = None
     rerouted: int = 0

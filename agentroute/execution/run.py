@@ -30,7 +30,7 @@ from agentroute.model.events import Emit, Note
 from agentroute.model.ids import uuid7
 from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.plans import Synthesis as SynthesisRule
-from agentroute.model.runs import RunResult
+from agentroute.model.runs import Labels, RunResult
 from agentroute.planning.mermaid import mermaid
 from agentroute.refining.credit import Credit
 from agentroute.refining.naming import WORDS
@@ -92,6 +92,7 @@ class Executor:
         verify: bool = True,
         approvals: Mapping[str, bool] | None = None,
         misfit: Misfit | None = None,
+        labels: Labels | None = None,
     ) -> RunResult:
         """Carry out ``plan``; with the ``run_id`` of an earlier life, go on where it ended.
 
@@ -111,6 +112,7 @@ class Executor:
         try:
             run = self.begin(plan, run_id, rules, bounds)
             run.stream, run.verify, run.misfit = stream, verify, misfit
+            run.labels = labels or run.labels
             if emit is not None:
                 run.listeners.append(emit)
             answer(self._ledger, run.history, approvals or {})
@@ -159,7 +161,12 @@ class Executor:
         plan, c = run.plan, run.plan.choice
         if run.history.decision("", "topology", 1) is None:
             sha = self._ledger.put_text(plan.model_dump_json())
-            data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
+            data = {
+                "name": plan.name, "topology": c.topology.value, "plan": sha,
+                "policy": dict(run.rules.policy.made_of),
+            }  # fmt: skip
+            if said := run.labels.written():
+                data["labels"] = said
             self._note(run, "run.started", data)
             run.budget.spend(await self._decider.planned(run.history, plan, sha))
             await self._decider.record(

@@ -111,6 +111,9 @@ class Policies:
         policy, base = start_policy(
             spec, embedder=self._embedder, states=self._states, seed=self._seed, trusted=trusted
         )
+        policy.made_of = {
+            "router": dict(spec), "seed": self._seed, "weights": dict(self._weights),
+        }  # fmt: skip
         if self._ledger is None:
             policy.learned = Unlearned(base)
             return policy, None

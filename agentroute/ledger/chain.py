@@ -23,10 +23,8 @@ TABLES = ("decisions", "outcomes", "feedback", "events")
 
 def link(prev: bytes, table: str, seq: int, body: bytes) -> bytes:
     """The hash of a row, 32 bytes."""
-    h = hashlib.sha256(prev)
-    h.update(b"%s\x00%s" % (table.encode("ascii"), seq.to_bytes(8, "big")))
-    h.update(body)
-    return h.digest()
+    head = b"%b%b\x00%b" % (prev, table.encode("ascii"), seq.to_bytes(8, "big"))
+    return hashlib.sha256(head + body).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ def open_reader(path: Path, wait_s: float) -> sqlite3.Connection:
         uri, uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False
     )
     con.execute("PRAGMA query_only = ON")
+    con.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # a query opens, and makes, no other file
     con.execute("PRAGMA wal_autocheckpoint = 0")
     return con
 

@@ -15,7 +15,7 @@ from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.lease import Lease, take_lease
 from agentroute.ledger.queries import RunSummary
-from agentroute.ledger.reader import Reader, Skip
+from agentroute.ledger.reader import Raw, Reader, Skip
 from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
 from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
@@ -25,6 +25,7 @@ from agentroute.ledger.writer import Writer
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.events import Note
 from agentroute.model.outcomes import Feedback, Outcome
+from agentroute.model.runs import Labels
 
 if TYPE_CHECKING:
     from agentroute.ledger.explaining.explanation import Explanation
@@ -155,10 +156,16 @@ class Ledger:
         return [r.value for r in rows if isinstance(r.value, Note)]
 
     def runs(
-        self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None
-    ) -> list[RunSummary]:
-        """The latest runs, newest first; ``before_seq`` (of the last one seen) pages on."""
-        return queries.runs(self._reader, limit=limit, status=status, before_seq=before_seq)
+        self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None,
+        labels: Labels | None = None,
+    ) -> list[RunSummary]:  # fmt: skip
+        """The latest runs, newest first; ``before_seq`` (of the last one seen) pages on.
+
+        ``labels`` are what a run must have been started with: all the tags, the user, the session.
+        """
+        return queries.runs(
+            self._reader, limit=limit, status=status, before_seq=before_seq, labels=labels
+        )
 
     def run(self, run_id: str) -> RunSummary:
         """What a run came to; ``UnknownRunError`` if there is none."""
@@ -187,6 +194,10 @@ class Ledger:
         ``skip(seq, error)`` is told of a row that cannot be read; without it the error is raised.
         """
         return self._reader.rows(after_seq, upto, tables, skip)
+
+    def raw(self) -> Iterator[Raw]:
+        """``(seq, table, body)`` of all rows, in order; ``body`` is the JSON that is hashed."""
+        return self._reader.raw()
 
     def about(self, decision: Decision) -> list[Row]:
         """Outcomes and feedback of a decision, also what was said of its run later, in order."""
@@ -222,6 +233,10 @@ class Ledger:
             LedgerError: the query is wrong, or would write.
         """
         return self._reader.fetch(sql, values)
+
+    def select(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The columns' names and the rows of a read-only query; raises as ``query``."""
+        return self._reader.select(sql)
 
     def card_names(self, blob_sha: str) -> list[str]:
         """Names of the agents of a recorded card set, in its order.

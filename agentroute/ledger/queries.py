@@ -13,8 +13,9 @@ import orjson
 from agentroute.errors import UnknownRunError
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.rows.decode import Row, decode_row
+from agentroute.model.runs import Labels
 
-UNFINISHED, WAITING = "unfinished", "waiting"
+UNFINISHED, WAITING, STARTED = "unfinished", "waiting", "run.started"
 _PAGE = 50
 _NO_END = 1 << 62
 
@@ -55,16 +56,39 @@ def snapshot(reader: Reader) -> Iterator[sqlite3.Connection]:
 
 
 def runs(
-    reader: Reader, *, limit: int = 50, status: str | None = None, before_seq: int | None = None
+    reader: Reader,
+    *,
+    limit: int = 50,
+    status: str | None = None,
+    before_seq: int | None = None,
+    labels: Labels | None = None,
 ) -> list[RunSummary]:
-    """The latest runs, newest first; ``before_seq`` pages on from the last one's ``seq``."""
+    """The latest runs, newest first; ``before_seq`` pages on from the last one's ``seq``.
+
+    ``labels`` are what a run must have been started with: all of its tags, its user, its session.
+    """
     found: list[RunSummary] = []
     before = _NO_END if before_seq is None else before_seq
     with snapshot(reader) as con:
         while before > 1 and len(found) < limit:
             page, before = _run_ids(con, before)
+            page = page if labels is None else _labelled(con, page, labels)
             found += [r for r in _summaries(con, page) if status in (None, r.status)]
     return found[:limit]
+
+
+def _labelled(con: sqlite3.Connection, page: dict[str, int], wanted: Labels) -> dict[str, int]:
+    """The runs of a page that were started with the labels; the others are not summed up."""
+    said = {i: data.get("labels", {}) for i, (_, data) in _notes(con, list(page), STARTED).items()}
+    return {i: seq for i, seq in page.items() if _has(said.get(i, {}), wanted)}
+
+
+def _has(said: dict[str, Any], wanted: Labels) -> bool:
+    return (
+        set(wanted.tags) <= set(said.get("tags", ()))
+        and wanted.user in (None, said.get("user"))
+        and wanted.session in (None, said.get("session"))
+    )
 
 
 def run(reader: Reader, run_id: str) -> RunSummary:
@@ -150,7 +174,7 @@ def _summaries(con: sqlite3.Connection, first: dict[str, int]) -> list[RunSummar
     """The summaries of some runs (id -> seq), a handful of queries for all of them."""
     ids = list(first)
     began = _times(con, list(first.values()))
-    started, finished = _notes(con, ids, "run.started"), _notes(con, ids, "run.finished")
+    started, finished = _notes(con, ids, STARTED), _notes(con, ids, "run.finished")
     decisions, calls, scores = _decisions(con, ids), _calls(con, ids), _scores(con, ids)
     waiting = _waiting(con, [i for i in ids if i not in finished])
     out = []

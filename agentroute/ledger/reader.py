@@ -71,6 +71,12 @@ class Reader(OfOneProcess):
         with self.connection() as con:
             return con.execute(sql, values).fetchall()
 
+    def select(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The columns' names and the rows of a query."""
+        with self.connection() as con:
+            cursor = con.execute(sql)
+            return [c[0] for c in cursor.description or ()], cursor.fetchall()
+
     def ids(self, start: str) -> list[str]:
         """Ids of runs and decisions that begin with ``start``, at most ten, in order."""
         between = (start, start + chr(0x10FFFF))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from heapq import merge
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any
 
 import orjson
 
@@ -70,14 +70,7 @@ class _Bad(Exception):
         self.seq, self.problem = seq, problem
 
 
-class _Stored(NamedTuple):
-    seq: int
-    table: str
-    body: bytes
-    prev: bytes
-    hash: bytes
-    packed: bytes | None
-    columns: tuple[Any, ...]
+_Stored = tuple[Any, ...]  # seq, table, body, prev, hash, packed, and the table's columns
 
 
 def verify(reader: Reader, anchor: Anchor | None = None) -> VerifyReport:
@@ -101,7 +94,7 @@ def verify(reader: Reader, anchor: Anchor | None = None) -> VerifyReport:
 def _report(con: sqlite3.Connection, anchor: Anchor | None) -> VerifyReport:
     seq, digest = head(con)
     at = Anchor(seq, digest.hex())
-    caveat = UNANCHORED if anchor is None else ""
+    caveat = UNANCHORED if anchor is None else _after(anchor, seq)
     try:
         _check_structure(con)
         refers = _check_chain(con, seq, anchor)
@@ -109,6 +102,16 @@ def _report(con: sqlite3.Connection, anchor: Anchor | None) -> VerifyReport:
     except _Bad as e:
         return VerifyReport(False, seq, at, 0, e.seq, e.problem, caveat)
     return VerifyReport(True, seq, at, erased, caveat=caveat)
+
+
+def _after(anchor: Anchor, seq: int) -> str:
+    """What an anchor that is older than the last row cannot know."""
+    if anchor.seq >= seq:
+        return ""
+    return (
+        f"the {seq - anchor.seq:,} rows after the anchor are known by no anchor: that they were "
+        "cut off or written anew cannot be excluded"
+    )
 
 
 def _check_structure(con: sqlite3.Connection) -> None:
@@ -120,15 +123,17 @@ def _check_chain(con: sqlite3.Connection, last: int, anchor: Anchor | None) -> R
     """Every row in order, and the contents that they refer to."""
     seq, prev, refers = 0, GENESIS, Refers()
     _check_anchor(anchor, 0, GENESIS)
+    anchored = -1 if anchor is None else anchor.seq
     for row in _rows(con, last):
         seq += 1
-        if row.seq != seq:
-            what = "is missing" if row.seq > seq else "is there twice"
-            raise _Bad(min(seq, row.seq), f"the row {what}")
+        if row[0] != seq:
+            what = "is missing" if row[0] > seq else "is there twice"
+            raise _Bad(min(seq, row[0]), f"the row {what}")
         body = _check_row(row, prev)
-        prev = row.hash
-        _check_anchor(anchor, seq, prev)
-        for sha, kind in _references(row.table, body):
+        prev = row[4]
+        if seq == anchored:
+            _check_anchor(anchor, seq, prev)
+        for sha, kind in _references(row[1], body):
             refers.setdefault(sha, (seq, kind))
     if anchor is not None and anchor.seq > seq:
         raise _Bad(seq + 1, f"the anchor knows {anchor.seq} rows, {seq} are left")
@@ -141,27 +146,33 @@ def _check_anchor(anchor: Anchor | None, seq: int, digest: bytes) -> None:
 
 
 def _check_row(row: _Stored, prev: bytes) -> dict[str, Any]:
-    for value in (row.body, row.prev, row.hash, row.packed):
-        if value is not None and not isinstance(value, bytes):
-            raise _Bad(row.seq, f"bytes are stored as {type(value).__name__}")
-    if row.prev != prev:
-        raise _Bad(row.seq, "it does not follow the row before it")
-    if link(prev, row.table, row.seq, row.body) != row.hash:
-        raise _Bad(row.seq, "its body is not what was written")
+    seq, table, raw, before, digest, packed = row[:6]
+    if not (type(raw) is type(before) is type(digest) is bytes) or type(packed) not in _BYTES:
+        wrong = next((v for v in row[2:6] if type(v) not in _BYTES), None)
+        raise _Bad(seq, f"bytes are stored as {type(wrong).__name__}")
+    if before != prev:
+        raise _Bad(seq, "it does not follow the row before it")
+    if link(prev, table, seq, raw) != digest:
+        raise _Bad(seq, "its body is not what was written")
     try:
-        body: dict[str, Any] = orjson.loads(row.body)
-        stated = columns(row.table, body)
-        packed = body.get("packed_sha256")
+        body: dict[str, Any] = orjson.loads(raw)
+        stated = columns(table, body)
+        arrays = body.get("packed_sha256")
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise _Bad(row.seq, f"its body is not one of {row.table}") from None
-    if stated != row.columns:
-        wrong = next(
-            c for c, a, b in zip(COLUMNS[row.table], stated, row.columns, strict=True) if a != b
+        raise _Bad(seq, f"its body is not one of {table}") from None
+    stored = row[6:]
+    if stated != stored:
+        pairs = zip(COLUMNS[table], stated, stored, strict=True)
+        raise _Bad(
+            seq,
+            f"its column {next(c for c, a, b in pairs if a != b)} does not say what its body says",
         )
-        raise _Bad(row.seq, f"its column {wrong} does not say what its body says")
-    if packed != (None if row.packed is None else sha256(row.packed)):
-        raise _Bad(row.seq, "its arrays are not the ones that were written")
+    if arrays != (None if packed is None else sha256(packed)):
+        raise _Bad(seq, "its arrays are not the ones that were written")
     return body
+
+
+_BYTES = (bytes, type(None))
 
 
 def _references(table: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -207,7 +218,9 @@ def _rows(con: sqlite3.Connection, last: int) -> Iterator[_Stored]:
     # From below 1 to the end, whatever seq says: nothing may hide outside of 1..last.
     low = min((r[0] for r in con.execute(_LOWEST)), default=1)
     for start in range(min(low, 1) - 1, last, _PAGE):
-        yield from merge(*(_page(con, t, start) for t in TABLES), key=lambda r: r.seq)
+        page = [row for table in TABLES for row in _page(con, table, start)]
+        page.sort(key=itemgetter(0))
+        yield from page
 
 
 _LOWEST = " UNION ALL ".join(
@@ -218,11 +231,7 @@ _LOWEST = " UNION ALL ".join(
 def _page(con: sqlite3.Connection, table: str, start: int) -> list[_Stored]:
     arrays = "packed" if table == "decisions" else "NULL"
     sql = (
-        f"SELECT seq, body, prev, hash, {arrays}, {', '.join(COLUMNS[table])} "
-        f"FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq"
+        f"SELECT seq, '{table}', body, prev, hash, {arrays}, {', '.join(COLUMNS[table])} "
+        f"FROM {table} WHERE seq > ? AND seq <= ?"
     )
-    rows = con.execute(sql, (start, start + _PAGE))
-    return [
-        _Stored(seq, table, body, prev, digest, packed, tuple(stored))
-        for seq, body, prev, digest, packed, *stored in rows
-    ]
+    return con.execute(sql, (start, start + _PAGE)).fetchall()

@@ -2,13 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypedDict
 
+import orjson
+from pydantic import Field, ValidationError, field_validator
+
+from agentroute.errors import UsageError
 from agentroute.model.calls import AgentReply, Artifact
 from agentroute.model.decisions import Decision
 from agentroute.model.record import Part
 
+MAX_METADATA = 16_384  # bytes: more belongs into a file, with its name here
+
 RunStatus = Literal["completed", "degraded", "failed", "abstained", "waiting"]
+
+
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Labels(Part):
+    """What its caller says of a run, to find it again; no choice depends on it."""
+
+    tags: tuple[Word, ...] = Field((), max_length=64)
+    """Words, in any number up to 64."""
+    user: Word | None = None
+    """On whose behalf."""
+    session: Word | None = None
+    """The conversation or batch that it belongs to."""
+    metadata: dict[str, Any] = {}
+    """Anything else that is JSON, up to 16 KiB."""
+
+    @field_validator("metadata")
+    @classmethod
+    def _is_small_json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            size = len(orjson.dumps(value))
+        except TypeError as e:
+            raise ValueError(f"is not JSON: {e}") from None
+        if size > MAX_METADATA:
+            raise ValueError(f"has {size:,} bytes of JSON, at most {MAX_METADATA:,} are kept")
+        return value
+
+    def written(self) -> dict[str, Any]:
+        """What was said, as JSON has it; {} where nothing was."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Said(TypedDict, total=False):
+    """Labels as a caller gives them."""
+
+    tags: Sequence[str]
+    user: str | None
+    session: str | None
+    metadata: Mapping[str, Any] | None
+
+
+def labels_of(
+    *,
+    tags: Sequence[str] = (),
+    user: str | None = None,
+    session: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    resume: str | None = None,
+) -> Labels:
+    """The labels that a caller gives; none to a run that is resumed: it has those of its start.
+
+    Raises:
+        UsageError: they cannot be kept, or ``resume`` is set.
+    """
+    if isinstance(tags, str):
+        raise UsageError("tags are a list of words", hint=f"tags=[{tags!r}]")
+    try:
+        made = Labels(tags=tuple(tags), user=user, session=session, metadata=dict(metadata or {}))
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(str(x) for x in first["loc"])
+        raise UsageError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+    if resume is not None and made.written():
+        raise UsageError("a run that is resumed keeps the labels it was started with")
+    return made
 
 
 class RunUsage(Part):

@@ -11,3 +11,5 @@ def test_a_row_is_measured_beside_those_who_store_the_same():
         assert rows[f"{kind}: CPU a row"].value > 0
     whole, arrays = rows["bytes of a decision among 100"].value, rows["  of them the arrays"].value
     assert 1.0 < arrays < whole < 20.0
+    verified = rows["verify: rows a second of CPU"]
+    assert verified.value > 0 and verified.limit == 100_000 and not verified.at_most

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import sqlite3
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -93,6 +94,76 @@ def test_erasing_is_recorded_and_the_rest_still_verifies(db):
     assert data == (None,)
     with pytest.raises(LedgerError):
         said(db, "erase", "00" * 32, "--reason", "nothing there")
+
+
+def fill(path, prompts, *, waiting=False):
+    """Runs on a ledger of its own, one a prompt; the last one waits for an approval."""
+    registry = Registry()
+
+    @registry.agent(skills=["echo"])
+    async def echo(call):
+        """Says it again."""
+        return call.task.prompt
+
+    @registry.agent(skills=["ask"], requires_approval=True)
+    async def asking(call):
+        """Says it again, if it may."""
+        return call.task.prompt
+
+    async def go():
+        async with Orchestrator(
+            registry, ledger=f"sqlite:///{path}", out=path.parent / "out"
+        ) as orc:
+            for i, prompt in enumerate(prompts):
+                last = waiting and i == len(prompts) - 1
+                await orc.run(Task(prompt=prompt, skills=("ask" if last else "echo",)))
+
+    asyncio.run(go())
+
+
+def texts(path):
+    con = sqlite3.connect(path)
+    found = {b.decode() for (b,) in con.execute(
+        "SELECT body FROM blobs WHERE kind = 'text' AND body IS NOT NULL")}  # fmt: skip
+    con.close()
+    return found
+
+
+def test_pruning_erases_what_is_old_and_keeps_every_row(tmp_path):
+    path = tmp_path / "p.db"
+    fill(path, ["old secret " + "x" * 50_000, "said twice"])
+    rows, cutoff = json.loads(said(path, "anchor", "--json"))["seq"], time.time()
+    time.sleep(0.5)  # the cutoff is counted from the moment of each call
+    fill(path, ["said twice", "new words"])
+
+    def old(*args):
+        days = (time.time() - cutoff) / 86_400
+        return json.loads(said(path, "prune", "--older-than", days, "--json", *args))
+
+    would = old("--dry-run")
+    assert would["contents"] >= 2 and would["freed"] == 0
+    assert any(t.startswith("old secret") for t in texts(path))
+    size, anchor = path.stat().st_size, said(path, "anchor", "--out", tmp_path / "anchor")
+    done = old("--reason", "law")
+    assert done["contents"] == would["contents"] and done["bytes"] == would["bytes"] > 50_000
+    left = texts(path)
+    assert not any("old secret" in t for t in left) and {"said twice", "new words"} <= left
+    assert b"old secret" not in path.read_bytes() and path.stat().st_size < size - 50_000
+    words = said(path, "verify", "--anchor", tmp_path / "anchor")
+    assert f"{done['contents']} texts were erased" in words
+    assert json.loads(said(path, "anchor", "--json"))["seq"] > rows and anchor
+    assert old()["contents"] == 0
+
+
+def test_pruning_leaves_a_waiting_run_what_it_needs(tmp_path):
+    path = tmp_path / "p.db"
+    fill(path, ["first words", "must be approved"], waiting=True)
+    out = said(path, "prune", "--older-than", 0)
+    assert "a run that has not ended needs them" in out
+    left = texts(path)
+    assert any("must be approved" in t for t in left) and "first words" not in left
+    with pytest.raises(LedgerError):
+        said(tmp_path / "none.db", "prune", "--older-than", 1)
 
 
 def test_mistakes_are_one_line_and_make_no_file(db, tmp_path):

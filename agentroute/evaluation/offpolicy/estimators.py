@@ -107,6 +107,21 @@ def estimate(rows: LoggedRows, *, seed: int = 0) -> OffPolicy:
     )
 
 
+def difference(rows: LoggedRows, *, seed: int = 0) -> Estimate:
+    """Doubly robust estimate of the target's mean reward less the logged one's, row by row.
+
+    The interval is that of the paired differences, so that what both share does not widen it.
+    The reward may have any unit.
+
+    Raises:
+        UsageError, OverlapError: see ``estimate``.
+    """
+    _check(rows)
+    w = _weights(rows)
+    _refuse(rows, _unsupported(rows), float(w.sum() ** 2 / max((w**2).sum(), 1e-300)))
+    return _mean(_doubly_robust(rows, w, seed) - rows.reward)
+
+
 def _weights(rows: LoggedRows) -> F64:
     return np.asarray(rows.target[np.arange(len(rows)), rows.chosen] / rows.propensity)
 

@@ -49,7 +49,7 @@ async def from_ledger(
     target = policy if isinstance(policy, Policy) else Policy(policy)
     judged, left_out = judged_decisions(ledger, after_seq=after_seq, upto=upto)
     used = [(j.record, j.quality, await _probabilities(target, j.record)) for j in judged]
-    return _joined(used, left_out)
+    return joined(used, left_out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +141,11 @@ async def _probabilities(target: Policy, record: DecisionRecord) -> F64:
     return choice.propensities
 
 
-def _joined(used: list[tuple[DecisionRecord, float, F64]], left_out: dict[str, int]) -> FromLedger:
+def joined(used: list[tuple[DecisionRecord, float, F64]], left_out: dict[str, int]) -> FromLedger:
+    """Rows of (decision, what came of it, (n,) the target's probabilities), in that order.
+
+    Where the target abstains there is no choice to value: these are added to ``left_out``.
+    """
     kept = [u for u in used if u[2].sum() > 0]
     if len(kept) < len(used):
         left_out["the target abstains"] = len(used) - len(kept)

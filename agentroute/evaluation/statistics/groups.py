@@ -27,6 +27,7 @@ from agentroute.model.record import Part
 By = Literal["agent", "skill", "graph", "day"]
 Z95 = 1.959964
 LAST = 10_000
+DIGITS = 12  # so that sums do not depend on their order: SQL over the views gives the same
 
 
 class Group(Part):
@@ -67,7 +68,7 @@ class _Tally:
     failed: int = 0
     latency_s: list[float] = field(default_factory=list)
     quality: list[float] = field(default_factory=list)
-    cost_usd: float = 0.0
+    cost_usd: list[float] = field(default_factory=list)
 
 
 def statistics(
@@ -120,7 +121,7 @@ def _count(
     call = calls.get((c.id, agent))
     if call is not None:
         cost, latency, failed = call
-        t.cost_usd += cost
+        t.cost_usd.append(cost)
         t.latency_s.append(latency)
         t.failed += failed
     quality = quality_of(c, agent, calls, said, weights)
@@ -130,7 +131,7 @@ def _count(
 
 def _group(name: str, t: _Tally, by: By) -> Group:
     calls, n = len(t.latency_s), len(t.quality)
-    mean = sum(t.quality) / n if n else None
+    mean = math.fsum(t.quality) / n if n else None
     return Group(
         name=name,
         choices=t.choices,
@@ -140,10 +141,10 @@ def _group(name: str, t: _Tally, by: By) -> Group:
         calls=calls,
         failed=t.failed / calls if calls else None,
         judged=n,
-        quality=mean,
+        quality=None if mean is None else round(mean, DIGITS),
         ci95=_interval(t.quality) if n > 1 else None,
-        cost_usd=t.cost_usd,
-        latency_s=sum(t.latency_s) / calls if calls else None,
+        cost_usd=round(math.fsum(t.cost_usd), DIGITS),
+        latency_s=round(math.fsum(t.latency_s) / calls, DIGITS) if calls else None,
     )
 
 

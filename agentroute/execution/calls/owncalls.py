@@ -44,7 +44,10 @@ class OwnCalls:
         run_id = uuid7()
         ruling = await self._decider.route(_ask(task), rules, History(run_id))
         sha = self._ledger.put_text(plan.model_dump_json())
-        data = {"name": plan.name, "topology": plan.topology.value, "plan": sha, "calls": OWN}
+        data: dict[str, Any] = {
+            "name": plan.name, "topology": plan.topology.value, "plan": sha, "calls": OWN,
+            "policy": dict(rules.policy.made_of),
+        }  # fmt: skip
         await self._ledger.append(Note(id=uuid7(), run_id=run_id, type="run.started", data=data))
         decision = ruling.decision
         self._open[decision.id] = set(decision.chosen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -18,10 +19,15 @@ from agentroute.ledger.rows.redaction import redact
 from agentroute.model.ids import sha256
 
 COLUMNS = stored_columns()
-_FROM_BODY: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "chosen": lambda body: ",".join(body["chosen"]),
-    "failed": lambda body: int(body["error"] is not None),
-    "shadow": lambda body: int(body["shadow"]),
+# Columns that are not in the body as they are: which key they are made of, and how.
+_MADE: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "chosen": ("chosen", ",".join),
+    "failed": ("error", lambda error: int(error is not None)),
+    "shadow": ("shadow", int),
+}
+_KEYS = {t: itemgetter(*(_MADE[c][0] if c in _MADE else c for c in COLUMNS[t])) for t in COLUMNS}
+_TURNED = {
+    t: tuple((i, _MADE[c][1]) for i, c in enumerate(COLUMNS[t]) if c in _MADE) for t in COLUMNS
 }
 
 
@@ -48,7 +54,13 @@ class Entry:
 
 def columns(table: str, body: Mapping[str, Any]) -> tuple[Any, ...]:
     """The indexed columns of a row, as its body states them."""
-    return tuple(_FROM_BODY[c](body) if c in _FROM_BODY else body[c] for c in COLUMNS[table])
+    values: tuple[Any, ...] = _KEYS[table](body)
+    if not _TURNED[table]:
+        return values
+    made = list(values)
+    for i, turn in _TURNED[table]:
+        made[i] = turn(made[i])
+    return tuple(made)
 
 
 def entry_of(table: str, body: dict[str, Any]) -> Entry:

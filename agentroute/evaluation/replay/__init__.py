@@ -1,0 +1,1 @@
+"""Decisions of a ledger, taken again without calling anybody."""

@@ -1,0 +1,168 @@
+"""What a replay came to: agreement, changed choices, and what another policy would have got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from agentroute.errors import OverlapError
+from agentroute.evaluation.offpolicy.estimators import difference
+from agentroute.evaluation.offpolicy.logged import Judged, joined, judged_decisions
+from agentroute.evaluation.replay.again import Again, Means, Replayer
+from agentroute.ledger import Ledger
+from agentroute.model.arrays import F64
+from agentroute.model.plans import Spec
+from agentroute.model.record import Part
+
+
+class Changed(Part):
+    """A decision that came out otherwise."""
+
+    id: str
+    """The decision."""
+    seq: int
+    """Its row."""
+    run_id: str
+    """Its run."""
+    task_id: str
+    """Its task."""
+    was: tuple[str, ...]
+    """Who was chosen; nobody: it abstained."""
+    now: tuple[str, ...]
+    """Who is chosen now."""
+    propensity_was: float
+    """The probability that it was taken with."""
+    propensity_now: float
+    """The probability that it is taken with now."""
+
+
+class Gain(Part):
+    """A mean as logged, and the doubly robust estimate of it under the other policy."""
+
+    rows: int
+    """Decisions that count."""
+    logged: float
+    """Mean of what was got, or paid."""
+    predicted: float
+    """The estimate."""
+    difference: float
+    """The estimate less what was logged."""
+    ci95: tuple[float, float]
+    """95 % interval of the difference."""
+
+
+class Replay(Part):
+    """Decisions taken again, beside what was recorded."""
+
+    policy: str
+    """Who decided again: 'as recorded', or the name of another policy."""
+    decisions: int
+    """How many were taken again."""
+    agreed: int
+    """How many came out as recorded; of another policy: with the same agents."""
+    changed: tuple[Changed, ...] = ()
+    """The others, in order."""
+    left_out: dict[str, int] = {}
+    """Decisions that no policy sampled, by reason."""
+    failed: dict[str, int] = {}
+    """Decisions that could not be taken again, by reason."""
+    quality: Gain | str | None = None
+    """What the other policy would have got; why that cannot be said; None as recorded."""
+    cost_usd: Gain | str | None = None
+    """What it would have paid a decision, in USD."""
+
+    @property
+    def agreement(self) -> float | None:
+        """The share that agreed; None where nothing was taken again."""
+        return self.agreed / self.decisions if self.decisions else None
+
+    @property
+    def holds(self) -> bool:
+        """Whether every decision could be taken again and, as recorded, is the one it was."""
+        return not self.failed and (self.quality is not None or not self.changed)
+
+
+async def replay(
+    ledger: Ledger,
+    means: Means,
+    *,
+    run_id: str | None = None,
+    policy: Spec | None = None,
+    name: str = "",
+) -> Replay:
+    """Take the decisions of a run, or of all, again: as recorded, or by ``policy``.
+
+    Calls no agent and writes nothing. Another policy draws from the same stream of random numbers,
+    so what changed is what it sees otherwise, not the luck of the draw.
+
+    Raises:
+        ConfigError, RouterStateError: the policy cannot be made.
+    """
+    replayer = Replayer(ledger, means, policy=policy)
+    made = await replayer.again(run_id)
+    other = policy is not None
+    changed = [a for a in made if (a.chosen != a.record.decision.chosen if other else not a.same)]
+    quality, cost = _gains(ledger, means.weights, made) if other else (None, None)
+    return Replay(
+        policy=name if other else "as recorded",
+        decisions=len(made),
+        agreed=len(made) - len(changed),
+        changed=tuple(map(_changed, changed)),
+        left_out=dict(replayer.left_out),
+        failed=dict(replayer.failed),
+        quality=quality,
+        cost_usd=cost,
+    )
+
+
+def _changed(a: Again) -> Changed:
+    d = a.record.decision
+    return Changed(
+        id=d.id, seq=d.seq, run_id=d.run_id, task_id=d.task_id, was=d.chosen, now=a.chosen,
+        propensity_was=d.propensity, propensity_now=a.propensity,
+    )  # fmt: skip
+
+
+def _gains(
+    ledger: Ledger, weights: Mapping[str, float], made: Sequence[Again]
+) -> tuple[Gain | str, Gain | str]:
+    """Quality and cost of the other policy beside what was logged."""
+    if not made:
+        return "no decision was taken again", "no decision was taken again"
+    first = min(a.record.decision.seq for a in made)
+    try:
+        judged, _ = judged_decisions(ledger, after_seq=first, weights=weights)
+    except OverlapError as e:
+        return f"{e}", f"{e}"
+    again = {a.record.decision.id: a.propensities for a in made}
+    of = [j for j in judged if j.record.decision.id in again]
+    return (
+        _gain(of, again, [j.quality for j in of]),
+        _gain(of, again, [j.cost_usd for j in of]),
+    )
+
+
+def _gain(
+    judged: Sequence[Judged], again: Mapping[str, F64], values: Sequence[float | None]
+) -> Gain | str:
+    known = [
+        (j.record, v, again[j.record.decision.id])
+        for j, v in zip(judged, values, strict=True)
+        if v is not None
+    ]
+    if not known:
+        return "nothing is known of what came of them"
+    rows = joined(known, {}).rows
+    try:
+        d = difference(rows)
+    except OverlapError as e:
+        return f"{e}"
+    logged = float(np.mean(rows.reward))
+    return Gain(
+        rows=len(rows),
+        logged=logged,
+        predicted=logged + d.value,
+        difference=d.value,
+        ci95=(d.lo, d.hi),
+    )

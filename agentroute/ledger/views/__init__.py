@@ -1,0 +1,1 @@
+"""The ledger as plain SQL views, for whatever reads SQLite."""
