@@ -1,9 +1,10 @@
 """Lives of a three-step run, each ended by SIGKILL at the moment that is asked for.
 
 ``python lives.py FOLDER`` imports once what a life there imports; each line that it reads (folder,
-how, k) makes it fork one life. ``alone`` is a run by the orchestrator, ``hosted`` one inside a graph with a checkpointer. A
-moment is before or after a group commit, an agent's call or a checkpoint. Life ``k`` ends at its
-``k``-th moment, life 0 does not; where a run of the folder was begun, a life goes on with it.
+how, k) makes it fork one life. ``alone`` is a run by the orchestrator, ``hosted`` one inside a
+graph with a checkpointer. A moment is before or after a group commit, an agent's call or a
+checkpoint. Life ``k`` ends at its ``k``-th moment, life 0 does not; where a run of the folder was
+begun, a life goes on with it.
 """
 
 from __future__ import annotations
