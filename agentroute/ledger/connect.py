@@ -176,6 +176,7 @@ def try_flock(fd: int) -> bool:
 
 _HINTS = (
     ("full", "free some space on the disk; nothing of this batch was recorded"),
+    ("I/O", "check the disk, then run: agentroute ledger verify"),
     ("readonly", "the file or its folder is read-only"),
     ("unable to open", "check the path and its permissions"),
     ("not a database", "choose another file with --db"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 import types
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
@@ -147,7 +147,7 @@ class Connection:
         return self._con.in_transaction
 
     def close(self) -> None:
-        with _errors():
+        with suppress(apsw.Error):  # as ``sqlite3`` does: what cannot be moved stays in the WAL
             self._con.close()
         self._vfs.unregister()
 

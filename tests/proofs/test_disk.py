@@ -14,7 +14,7 @@ from agentroute.model.events import Note
 from tests.ledger.sample import cardset, record
 from tests.proofs.powercut import Disk, on_disk
 
-CARDS = cardset()
+CARDS, ROWS = cardset(), 3
 HOW = {
     "full": apsw.FullError("database or disk is full"),
     "input and output": apsw.IOError("disk I/O error"),
@@ -36,20 +36,20 @@ class Refusing:
             raise self.error
 
 
-def write(path, faults):
-    """Five rows and two texts, one after the other; who was acknowledged, who was refused."""
+def write(path):
+    """Three rows, one after the other; who was acknowledged, who was refused and why."""
     try:
         writer = Writer(path, 0.05)
     except (LedgerError, sqlite3.Error):  # ``Ledger.open`` puts it in our words
         return set(), None
-    done, refused = set(), []
-    for i in range(5):
+    done, refused = set(), {}
+    for i in range(ROWS):
         row = record(i, cards=CARDS) if i % 2 else Note(id=f"n{i}", run_id="r1", type="x")
         try:
             writer.put(row, 0).wait(10)
             done.add(i)
         except LedgerError as e:
-            refused.append(e)
+            refused[i] = e
     writer.close()
     return done, refused
 
@@ -63,25 +63,29 @@ def there(path, faults):
         return found
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(
+    ("how", "step"), [("full", 1), ("input and output", 1), ("read-only", 5), ("locked", 5)]
+)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_disk_that_refuses_any_one_change(tmp_path, monkeypatch, how, faults):
+def test_a_disk_that_refuses_any_one_change(tmp_path, monkeypatch, how, step, faults):
     """Whoever was told "done" is there; whoever was told otherwise knows why; later rows go in."""
-    n, refused = 0, 1
+    n, refused = 1 - step, 1
     while refused:
-        n += 1
+        n += step
         home = tmp_path / str(n)
         home.mkdir()
         refusing = Refusing(n, n, HOW[how])
         with monkeypatch.context() as patched:
             on_disk(patched, refusing.disk)
-            done, errors = write(home / "a.db", faults)
+            done, errors = write(home / "a.db")
         refused = refusing.refused
         faults.injected += refused
         if errors is not None:
-            assert len(done) + len(errors) == 5 and len(done) >= 4
-            assert all(e.hint for e in errors)
-        faults.lost += len(done - there(home / "a.db", faults))
+            assert len(done) + len(errors) == ROWS and len(done) >= ROWS - 1
+            assert all(e.hint for e in errors.values())
+        found = there(home / "a.db", faults)
+        faults.lost += len(done - found)
+        assert not found & set(errors or ())
     assert n > 60
 
 
@@ -94,10 +98,13 @@ def test_a_disk_that_refuses_everything_from_some_change_on(tmp_path, monkeypatc
         refusing = Refusing(n, 1 << 60, HOW[how])
         with monkeypatch.context() as patched:
             on_disk(patched, refusing.disk)
-            done, errors = write(home / "a.db", faults)
+            done, errors = write(home / "a.db")
         faults.injected += 1
-        assert errors is None or len(done) + len(errors) == 5
-        faults.lost += len(done - there(home / "a.db", faults))
+        assert errors is None or len(done) + len(errors) == ROWS
+        found = there(home / "a.db", faults)
+        faults.lost += len(done - found)
+        # Written whole and not synced when the disk died: found again, as after a lost answer.
+        assert len(found & set(errors or ())) <= 1
 
 
 def test_a_locked_database_is_a_typed_error_and_then_it_is_not(tmp_path):
