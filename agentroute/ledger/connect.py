@@ -96,10 +96,14 @@ def ledger_path(url: str) -> Path:
 def open_writer(path: Path, wait_s: float) -> sqlite3.Connection:
     """A connection that commits durably (WAL, FULL) and overwrites what is erased."""
     con = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
-    con.execute("PRAGMA journal_mode = WAL")
-    con.execute("PRAGMA synchronous = FULL")
-    con.execute("PRAGMA secure_delete = ON")
-    con.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    try:
+        con.execute("PRAGMA journal_mode = WAL")
+        con.execute("PRAGMA synchronous = FULL")
+        con.execute("PRAGMA secure_delete = ON")
+        con.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    except sqlite3.Error:
+        con.close()
+        raise
     return con
 
 
