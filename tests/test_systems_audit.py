@@ -270,30 +270,6 @@ async def test_an_id_that_the_reason_does_not_mention_is_flagged(
     assert kept.reason.endswith(f"-> billing{flagged}")
 
 
-@pytest.mark.checklist("AR10")
-def test_a_choice_by_the_graph_lists_its_entities_and_edges(tmp_path):
-    pytest.importorskip("torch", reason="the extra 'gnn' is not installed")
-    from agentroute.routers.gnn import GNNRouter
-    from tests.routers.gnn.samples import EMBEDDER, TOPICS, card, examples
-
-    fitted = GNNRouter(EMBEDDER, config={"hidden": 16, "epochs": 12})
-    fitted.fit(examples(160), seed=0)
-    agents = Registry()
-    for topic in TOPICS:
-        agents.add(card(topic), lambda call: "done")
-
-    async def go():
-        async with opened(tmp_path, agents, router=fitted, embedder=EMBEDDER) as orc:
-            prompt = f"Explain the {TOPICS[1]} of Acme Corp in short words. Case 7."
-            run = await orc.run(Task(id="t", prompt=prompt))
-            (row,) = [d for d in run.decisions if d.kind == "route"]
-            return orc.ledger.decision(row.id)
-
-    kept = asyncio.run(go())
-    assert f"graph: {card(TOPICS[1]).name} by term:{TOPICS[1]} " in kept.reason
-    assert "(history_of, covered_by), term:" in kept.reason
-
-
 async def test_a_row_that_no_ledger_can_store_does_not_stop_a_run_that_follows(tmp_path):
     """The writer of a session survives a bad row, and says what was wrong with it."""
     from agentroute.model.outcomes import Outcome
