@@ -29,6 +29,7 @@
     │   ├── RowUnreadableError
     │   ├── LedgerTamperedError
     │   ├── SchemaVersionError
+    │   ├── RunStateError
     │   ├── UnknownRunError
     │   └── UnknownDecisionError
     ├── TableError
@@ -271,6 +272,10 @@ class LedgerTamperedError(LedgerError):
 
 class SchemaVersionError(LedgerError):
     """The database was written by a newer release, or is not a ledger."""
+
+
+class RunStateError(LedgerError):
+    """A run cannot go from the state it is in to the one that was asked for."""
 
 
 class UnknownRunError(LedgerError):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.proofs.tally import Tally
+
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("ci")
 
@@ -28,9 +30,11 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_configure(config):
     config.stash[RESULTS] = {}
+    config.pluginmanager.register(FaultCount())
 
 
 RESULTS = pytest.StashKey[dict]()
+FAULTS = "injected faults"
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -51,6 +55,36 @@ def pytest_sessionfinish(session):
     target = session.config.getoption("--checklist-json")
     if target:
         Path(target).write_text(json.dumps(session.config.stash[RESULTS]), encoding="utf-8")
+
+
+class FaultCount:
+    """Sums up the tallies of the proofs, those of other processes too, and prints them."""
+
+    def __init__(self):
+        self.sum, self.tests = Tally(), 0
+
+    def pytest_runtest_logreport(self, report):
+        for name, counts in report.user_properties if report.when == "teardown" else ():
+            if name == FAULTS:
+                self.sum.add(counts)
+                self.tests += 1
+
+    def pytest_terminal_summary(self, terminalreporter, config):
+        if self.tests and not hasattr(config, "workerinput"):
+            s = self.sum
+            terminalreporter.write_line(
+                f"{s.injected:,} faults injected by {self.tests} tests: "
+                f"lost {s.lost}, corrupt {s.corrupt}, undetected {s.undetected}"
+            )
+
+
+@pytest.fixture
+def faults(request):
+    """Counts the faults that a test injects and what came of them: all 0, or the test fails."""
+    tally = Tally()
+    yield tally
+    request.node.user_properties.append((FAULTS, tally.counts()))
+    assert tally.clean(), tally
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ class History:
         self.answers: dict[str, bool] = {}
         self.questions: dict[str, str] = {}
         self._asked: dict[str, Note] = {}
+        self.ended = False
 
     @classmethod
     def load(cls, ledger: Ledger, run_id: str) -> History:
@@ -60,7 +61,8 @@ class History:
             self._outcomes[outcome.decision_id].setdefault(outcome.agent, outcome)
 
     def noted(self, note: Note) -> None:
-        """An approval was asked for or answered."""
+        """An approval was asked for or answered, or the run ended."""
+        self.ended |= note.type == "run.finished"
         if note.type == APPROVAL_NEEDED:
             self.questions[note.data["task_id"]] = note.data["approval_id"]
             self._asked[note.data["approval_id"]] = note

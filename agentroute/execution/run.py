@@ -182,20 +182,24 @@ class Executor:
         )  # fmt: skip
 
     async def finish(self, run: Run) -> RunResult:
-        """Join, verify, try low work once more; the run's last row, unless it waits for a human."""
+        """Join, verify, try low work once more; the run's last row, once and when nobody waits."""
         waits = bool(run.pending)
         judged = Judged(Ending(None)) if waits else await self._acceptance.close(run)
         result = summarise(run, judged)
         if not waits:
-            sha = self._ledger.put_text(result.answer) if result.answer else None
-            data = {"status": result.status, "degraded": list(result.degraded), "answer": sha,
-                    "usage": result.usage.model_dump()}  # fmt: skip
-            if result.verdict is not None:
-                data["verdict"] = result.verdict.model_dump()
-            await self._note(run, "run.finished", data)
+            if not run.history.ended:
+                await self._ended(run, result)
             await run.recorded()
         run.emit("run.finished", status=result.status)
         return result
+
+    async def _ended(self, run: Run, result: RunResult) -> None:
+        sha = self._ledger.put_text(result.answer) if result.answer else None
+        data = {"status": result.status, "degraded": list(result.degraded), "answer": sha,
+                "usage": result.usage.model_dump()}  # fmt: skip
+        if result.verdict is not None:
+            data["verdict"] = result.verdict.model_dump()
+        await self._note(run, "run.finished", data)
 
     def _note(self, run: Run, type: str, data: dict[str, Any]) -> Any:
         return self._ledger.append(Note(id=uuid7(), run_id=run.run_id, type=type, data=data))

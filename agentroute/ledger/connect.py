@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from agentroute.config.paths import database_file
 from agentroute.errors import LedgerBusyError, LedgerError
+from agentroute.ledger.migrations import schema_version
 
 _POLL_S = 0.005
 CHECKPOINT_PAGES = 8_000  # 32 MB: a checkpoint costs a commit two syncs more
@@ -94,12 +95,21 @@ def ledger_path(url: str) -> Path:
 
 
 def open_writer(path: Path, wait_s: float) -> sqlite3.Connection:
-    """A connection that commits durably (WAL, FULL) and overwrites what is erased."""
+    """A connection that commits durably (WAL, FULL) and overwrites what is erased.
+
+    Raises:
+        LedgerError: there is another database in the file, or a newer ledger; it is not changed.
+    """
     con = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
-    con.execute("PRAGMA journal_mode = WAL")
-    con.execute("PRAGMA synchronous = FULL")
-    con.execute("PRAGMA secure_delete = ON")
-    con.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    try:
+        schema_version(con)  # first of all: the mode is written into the file
+        con.execute("PRAGMA journal_mode = WAL")
+        con.execute("PRAGMA synchronous = FULL")
+        con.execute("PRAGMA secure_delete = ON")
+        con.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    except (LedgerError, sqlite3.Error):
+        con.close()
+        raise
     return con
 
 
@@ -175,12 +185,18 @@ def try_flock(fd: int) -> bool:
     return True
 
 
+_SPACE = "free some space on the disk; nothing of this batch was recorded"
+_RIGHTS = "the file or its folder is read-only"
 _HINTS = (
-    ("full", "free some space on the disk; nothing of this batch was recorded"),
-    ("readonly", "the file or its folder is read-only"),
+    ("full", _SPACE),
+    ("No space left", _SPACE),
+    ("I/O", "check the disk, then run: agentroute ledger verify"),
+    ("readonly", _RIGHTS),
+    ("Permission denied", _RIGHTS),
+    ("Read-only file system", _RIGHTS),
     ("unable to open", "check the path and its permissions"),
     ("not a database", "choose another file with --db"),
-    ("malformed", "run: agentroute ledger verify, and restore a backup"),
+    ("malformed", "it is damaged or cut short: restore what agentroute ledger backup made"),
 )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from agentroute.errors import LedgerError, UnknownDecisionError, UnknownRunError
+import orjson
+
+from agentroute.errors import LedgerError, RunStateError, UnknownDecisionError, UnknownRunError
 from agentroute.ledger.chain import GENESIS, TABLES, link
 from agentroute.ledger.rows.encode import refused
 from agentroute.ledger.rows.entries import COLUMNS, Blob, Entry
+from agentroute.model.runs import RUN_STEPS, RunState, next_state
 
 T = TypeVar("T")
 
@@ -161,7 +165,33 @@ def _refusal(con: sqlite3.Connection, entry: Entry) -> LedgerError | None:
         return _no_decision(con, target_id) if target == "decision" else _no_run(con, target_id)
     if entry.erases is not None:
         return _not_erasable(con, entry.erases)
+    if entry.table == "events" and _stated(entry, "type") in RUN_STEPS:
+        return _no_step(con, entry)
     return None
+
+
+def _no_step(con: sqlite3.Connection, entry: Entry) -> LedgerError | None:
+    """Why a run's event cannot follow those before it; the same event again is a duplicate."""
+    if con.execute("SELECT 1 FROM events WHERE id = ?", (_stated(entry, "id"),)).fetchone():
+        return None
+    marks = ", ".join("?" * len(RUN_STEPS))
+    rows = con.execute(
+        f"SELECT type, body FROM events WHERE run_id = ? AND +type IN ({marks}) ORDER BY seq",
+        (_stated(entry, "run_id"), *RUN_STEPS),
+    )
+    state: RunState = "new"
+    for event, body in rows:
+        with suppress(RunStateError):  # of a release that did not check: its first end stands
+            state = next_state(state, event, _end(body))
+    try:
+        next_state(state, _stated(entry, "type"), _end(entry.body))
+    except RunStateError as e:
+        return e
+    return None
+
+
+def _end(body: bytes) -> str:
+    return str(orjson.loads(body)["data"].get("status", "completed"))
 
 
 def _not_erasable(con: sqlite3.Connection, sha: str) -> LedgerError | None:

@@ -10,7 +10,7 @@ from heapq import merge
 from pathlib import Path
 from typing import Any
 
-from agentroute.errors import RowUnreadableError, UnknownDecisionError
+from agentroute.errors import LedgerError, RowUnreadableError, UnknownDecisionError
 from agentroute.ledger.chain import TABLES
 from agentroute.ledger.connect import OfOneProcess, in_our_words, open_reader
 from agentroute.ledger.insert import head
@@ -35,7 +35,11 @@ class Reader(OfOneProcess):
         self._idle: list[sqlite3.Connection] = []
         self.cardset = lru_cache(maxsize=16)(self._cardset)  # never erased, so safe to keep
         with self.connection() as con:
-            schema_version(con)
+            if schema_version(con) == 0:
+                raise LedgerError(
+                    f"{path} is empty: nothing was ever recorded in it",
+                    hint="agentroute run records; or give another file with --db",
+                )
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:

@@ -53,25 +53,24 @@ class Writer(OfOneProcess):
     """
 
     def __init__(self, path: Path, wait_s: float) -> None:
-        super().__init__()
-        self._path = path
-        beside = path.with_name(path.name + ".lock")
-        mine = not beside.exists()
-        self._lock = FileLock(beside, wait_s)
-        try:
-            with self._lock.held():
-                self._con = open_writer(path, wait_s)
-                migrate(self._con)
-        except (LedgerError, sqlite3.Error, OSError) as e:
-            self._lock.close()
-            if mine and not isinstance(e, LedgerBusyError):
-                beside.unlink(missing_ok=True)  # it is no ledger: nothing is left beside it
-            raise
         self._queue: deque[Item] = deque()
         self._urgent = threading.Event()
         self._asleep = self._closing = self._stopped = False
         self._stored: set[str] = set()  # blobs known to be on the disk
         self._owed: dict[str, Blob] = {}
+        self._path = path
+        super().__init__()  # from here on a fork finds this object, also where opening fails
+        beside = path.with_name(path.name + ".lock")
+        mine = not beside.exists()
+        self._lock = FileLock(beside, wait_s)
+        try:
+            with self._lock.held():
+                self._con = _opened(path, wait_s)
+        except (LedgerError, sqlite3.Error, OSError) as e:
+            self._lock.close()
+            if mine and not isinstance(e, LedgerBusyError):
+                beside.unlink(missing_ok=True)  # it is no ledger: nothing is left beside it
+            raise
         self._thread = threading.Thread(target=self._run, name="agentroute-ledger", daemon=True)
         self._thread.start()
 
@@ -211,6 +210,17 @@ class Writer(OfOneProcess):
                 ticket = self._queue.popleft()[0]
                 ticket.settle(0, error=error)
                 announce([ticket])
+
+
+def _opened(path: Path, wait_s: float) -> sqlite3.Connection:
+    """A connection to a ledger of the latest schema; none is left open where that fails."""
+    con = open_writer(path, wait_s)
+    try:
+        migrate(con)
+    except BaseException:
+        con.close()
+        raise
+    return con
 
 
 def _insert_all(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import orjson
 from pydantic import Field, ValidationError, field_validator
 
-from agentroute.errors import UsageError
+from agentroute.errors import RunStateError, UsageError
 from agentroute.model.calls import AgentReply, Artifact
 from agentroute.model.decisions import Decision
 from agentroute.model.record import Part
@@ -16,6 +16,40 @@ from agentroute.model.record import Part
 MAX_METADATA = 16_384  # bytes: more belongs into a file, with its name here
 
 RunStatus = Literal["completed", "degraded", "failed", "abstained", "waiting"]
+RunState = Literal["new", "running", "waiting", "completed", "degraded", "failed", "abstained"]
+
+ENDS: frozenset[RunState] = frozenset({"completed", "degraded", "failed", "abstained"})
+_GOING: frozenset[RunState] = frozenset({"running", "waiting"})
+# The events that move a run, from which states, and to which one; an end names itself.
+RUN_STEPS: dict[str, tuple[frozenset[RunState], RunState | None]] = {
+    "run.started": (frozenset({"new"}), "running"),
+    "approval.needed": (_GOING, "waiting"),
+    "approval.answered": (_GOING, "running"),
+    "run.finished": (_GOING, None),
+}
+
+
+def next_state(state: RunState, event: str, end: str = "completed") -> RunState:
+    """The state of a run after an event; ``end`` is the status that ``run.finished`` states.
+
+    States go forward only: new, running, perhaps waiting and running again, one end. No event
+    moves a run that has ended.
+
+    Raises:
+        RunStateError: the event cannot follow, or ``end`` is not an end.
+    """
+    before, after = RUN_STEPS.get(event, (frozenset({state}), state))
+    if state not in before:
+        raise RunStateError(
+            f"a run that is {state} cannot take '{event}'",
+            hint="a run starts once and ends once; begin a new one",
+        )
+    if after is not None:
+        return after
+    for known in ENDS:
+        if known == end:
+            return known
+    raise RunStateError(f"'{end}' is not how a run ends", hint=", ".join(sorted(ENDS)))
 
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]

@@ -380,9 +380,11 @@ PAYLOADS = [
 def hostile(tmp_path_factory):
     """A ledger with every text field a payload, written past every check of the front door."""
     from dataclasses import replace
+    from unittest.mock import patch
 
     url = f"sqlite:///{tmp_path_factory.mktemp('hostile')}/a.db"
-    with Ledger.open(url) as led:
+    unchecked = patch("agentroute.ledger.insert.RUN_STEPS", {})
+    with unchecked, Ledger.open(url) as led:
         for i, p in enumerate(PAYLOADS):
             run = f"run {i} {p}"
             plan = led.put_text(p)

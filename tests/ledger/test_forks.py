@@ -63,6 +63,16 @@ def test_a_child_is_told_at_once(ledger):
     assert ledger.append(note()).wait(5) == 3
 
 
+def test_a_ledger_that_could_not_be_opened_does_not_trouble_a_fork(ledger, tmp_path):
+    (tmp_path / "text.db").write_text("not a database, a text " * 50)
+    kept = []  # errors, and with them the writers
+    for _ in range(20):
+        with pytest.raises(LedgerError, match="not a database") as error:
+            Ledger.open(f"sqlite:///{tmp_path}/text.db")
+        kept.append(error)
+    assert in_a_fork(lambda: ledger.append(note()).wait()) == SAID
+
+
 def test_a_child_opens_the_ledger_for_itself(ledger):
     ledger.append(note()).wait(5)
 

@@ -93,6 +93,9 @@ def _show_cases(e: Explanation) -> None:
             for c in e.cases
         ]
         table("the nearest tasks of before", [">alike", "agent", ">score", "task"], rows)
+    if e.cases_below:
+        least = f"{e.cases_at_least:.2f}"
+        typer.echo(f"{e.cases_below} judged tasks of before are less alike than {least}: left out")
 
 
 def _short(text: str, most: int = 200) -> str:

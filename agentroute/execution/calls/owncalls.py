@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from agentroute.errors import UsageError, did_you_mean
+from agentroute.errors import RunStateError, UsageError, did_you_mean
 from agentroute.execution.decider import Ask, Decider, Rules
 from agentroute.execution.history import History
 from agentroute.ledger import Ledger
@@ -148,7 +149,8 @@ class OwnCalls:
             "status": status, "degraded": failed, "answer": None, "usage": usage,
         }  # fmt: skip
         note = Note(id=uuid7(), run_id=decision.run_id, type="run.finished", data=data)
-        await self._ledger.append(note)
+        with suppress(RunStateError):  # another report of the same team was the last one too
+            await self._ledger.append(note)
         self._open.pop(decision.id, None)
 
 

@@ -25,14 +25,15 @@ ORDER BY d.seq DESC LIMIT ?2
 
 def past_cases(
     reader: Reader, record: DecisionRecord, *, most: int = 5, at_least: float = AT_LEAST
-) -> tuple[PastCase, ...]:
+) -> tuple[tuple[PastCase, ...], int]:
     """Judged decisions before this one whose task is at least so similar, the nearest first.
 
-    Looks back over 1,000 judged decisions; similarity is the cosine of the embeddings.
+    Beside them: how many were less similar and left out. Looks back over 1,000 judged decisions;
+    similarity is the cosine of the embeddings.
     """
     request = record.request
     if request is None or most < 1:
-        return ()
+        return (), 0
     rows = reader.fetch(_JUDGED, (record.decision.seq, LOOK_BACK))
     here = request.embedding
     found = []
@@ -41,7 +42,8 @@ def past_cases(
         if there is not None and there.shape == here.shape:
             found.append((_cosine(here, there), row))
     found.sort(key=lambda pair: -pair[0])
-    return tuple(_case(reader, s, row) for s, row in found[:most] if s >= at_least)
+    near = [(s, row) for s, row in found if s >= at_least]
+    return tuple(_case(reader, s, row) for s, row in near[:most]), len(found) - len(near)
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

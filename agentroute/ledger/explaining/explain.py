@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agentroute.ledger.explaining.cases import past_cases
+from agentroute.ledger.explaining.cases import AT_LEAST, past_cases
 from agentroute.ledger.explaining.explanation import Explanation, Standing, Term
 from agentroute.ledger.explaining.whynot import why_not
 from agentroute.ledger.explaining.words import in_words
@@ -52,6 +52,7 @@ def explain(
     rival = next((s.agent for s in standings if s.agent not in d.chosen and s.mean is not None), "")
     terms = _terms(standings, d.chosen[0] if d.chosen else "", rival)
     explored = _explored(record)
+    near, below = past_cases(reader, record, most=cases)
     return Explanation(
         decision=d,
         task="" if request is None else request.task.prompt,
@@ -63,7 +64,9 @@ def explain(
         standings=standings,
         excluded=_excluded(record),
         came=tuple(_came(row) for row in _about(reader, record)),
-        cases=past_cases(reader, record, most=cases),
+        cases=near,
+        cases_below=below,
+        cases_at_least=AT_LEAST,
         why_not=None if agent is None else why_not(record, agent, _bounds(reader, record)),
     )
 

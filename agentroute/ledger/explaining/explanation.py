@@ -98,6 +98,10 @@ class Explanation(Part):
     came: tuple[str, ...] = ()
     """What came of it, in order: calls and words on it."""
     cases: tuple[PastCase, ...] = ()
-    """The nearest decisions of before, the nearest first."""
+    """The nearest decisions of before, the nearest first; none below the threshold."""
+    cases_below: int = 0
+    """How many judged decisions of before were not alike enough to be among them."""
+    cases_at_least: float = 0.0
+    """The threshold: the least cosine of the two tasks' embeddings."""
     why_not: WhyNot | None = None
     """Where one was asked about."""

@@ -47,11 +47,18 @@ KAPPA = 50.0
 CARD_SETS = 4
 
 
+EDGES = ("history_of", "covered_by")  # from an entity to an agent, as ``Served.handles`` has them
+
+
 class Influence(NamedTuple):
-    """An entity behind a score: ``amount`` of quality that its edges add to the agent's score."""
+    """An entity behind a score: ``amount`` of quality that its edges add to the agent's score.
+
+    ``edges`` are those from the entity to the agent itself: ``history_of``, ``covered_by``.
+    """
 
     entity: str
     amount: float
+    edges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -280,12 +287,23 @@ class GNNRouter:
         amounts = ready.trust[row] * influence(ready.served, request.embedding, entities, row)
         order = np.argsort(-np.abs(amounts), kind="stable")
         keys = fitted.knowledge.vocabulary.keys
-        return [Influence(keys[entities[i]], float(amounts[i])) for i in order]
+        ties = ready.served.handles[entities, :, row] != 0  # (m, 2): history, covered
+        return [
+            Influence(
+                keys[entities[i]],
+                float(amounts[i]),
+                tuple(name for name, tie in zip(EDGES, ties[i], strict=True) if tie),
+            )
+            for i in order
+        ]
 
     def _reason(self, fitted: Fitted, request: Request, best: int, entities: list[int]) -> str:
         agent = request.candidates.names[best]
         top = self._influences(fitted, request, best, entities)[:3]
-        because = ", ".join(f"{i.entity} {i.amount:+.3f}" for i in top) or "no known entity"
+        because = ", ".join(
+            f"{i.entity} {i.amount:+.3f} ({', '.join(i.edges) or 'through others'})" for i in top
+        )
+        because = because or "no known entity"
         return f"graph: {agent} by {because}"
 
 

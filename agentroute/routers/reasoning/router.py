@@ -189,7 +189,8 @@ class ReasoningRouter:
         q = TRUST_MODEL * m + (1.0 - TRUST_MODEL) * opinion.quality
         named = ", ".join(choice.agents) or "nobody"
         dropped = f"; not candidates: {', '.join(choice.dropped)}" if choice.dropped else ""
-        why = f"{record['model']}: {choice.reason or 'no reason asked'} -> {named}{dropped}"
+        unsaid = f"; not in the reason: {', '.join(choice.unsaid)}" if choice.unsaid else ""
+        why = f"{record['model']}: {choice.reason or 'no reason asked'} -> {named}{dropped}{unsaid}"
         return self._scores(request, q, parts, why, opinion, record, nobody=not choice.agents)
 
     def _scores(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentroute import Orchestrator, Registry
 from agentroute.choosing.state import StateDict
 from agentroute.errors import NotFittedError, RouterStateError
 from agentroute.features.text import HashingEncoder
@@ -60,6 +61,25 @@ async def test_chooses_the_agent_of_the_topic(fitted):
         s = await fitted.score(request(asking(topic), cardset()))
         assert s.mean.argmax() == i
         assert topic in s.reason
+
+
+@pytest.mark.checklist("AR10")
+async def test_the_row_of_a_choice_lists_the_entities_and_edges_behind_it(fitted, tmp_path):
+    agents = Registry()
+    for topic in TOPICS:
+        agents.add(card(topic), lambda call: "done")
+    async with Orchestrator(
+        agents, router=again(fitted), embedder=EMBEDDER, ledger=f"sqlite:///{tmp_path}/a.db",
+        out=tmp_path, state=tmp_path / "state", exploration=0.0,
+    ) as orc:  # fmt: skip
+        run = await orc.run(asking("molecule"))
+        (row,) = [d for d in run.decisions if d.kind == "route"]
+        kept = orc.ledger.decision(row.id)
+    assert kept.chosen == ("molecule agent",)
+    assert kept.reason.startswith("graph: molecule agent by ")
+    first = fitted.explain(request(asking("molecule"), cardset()), "molecule agent")[0]
+    assert f"{first.entity} {first.amount:+.3f} ({', '.join(first.edges)})" in kept.reason
+    assert set(first.edges) == {"history_of", "covered_by"}
 
 
 @pytest.mark.checklist("AR2")
@@ -169,6 +189,7 @@ def test_serving_saved_state_loads_no_torch(fitted, tmp_path):
     code = f"""
 import asyncio, json, sys, numpy as np
 sys.path.insert(0, {str(tmp_path.parent)!r})
+from agentroute import Orchestrator, Registry
 from agentroute.choosing.state import StateDict
 from agentroute.routers.gnn import GNNRouter
 from tests.routers.gnn.samples import TOPICS, cardset, request, Task
