@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from agentroute.choosing.depth.protocol import AskMore
 from agentroute.errors import RoutingError
+from agentroute.execution.answer.deepening import Gathered, next_step, stepwise
 from agentroute.execution.answer.teams import DEFAULT_REFINER, join_team
 from agentroute.execution.calls.asking import Asking
 from agentroute.execution.calls.caller import Called, Caller
@@ -56,6 +58,7 @@ class Attempts:
         """
         failed: list[list[Called]] = []
         said: list[str] = []
+        rounds = Gathered(stepwise(run, work))
         barred: set[str] = set()  # cannot be asked now: the breaker is open, the budget too small
         move: Move | None = _first(work)
         attempt = work.attempt
@@ -64,6 +67,8 @@ class Attempts:
             try:
                 ruling = await self._rule(run, work, move, attempt)
             except RoutingError as e:
+                if rounds.replies:  # nobody else can be asked: what is there has to do
+                    return await self._settle(run, work, rounds.closed(), failed, said)
                 move = self._instead(run, work, move, failed, barred)
                 if move is not None and await self._may_wait(run, move):
                     continue
@@ -77,6 +82,11 @@ class Attempts:
                     return _over(work, "abstained", failed, said, attempt, decision)
                 if (ask := self._approval(run, work, decision)) is not None:
                     return ask
+                if (why := self._too_dear(run, work, ruling, rounds)) is not None:
+                    said.append(why)
+                    if rounds.replies:
+                        return await self._settle(run, work, rounds.closed(), failed, said)
+                    return _over(work, "failed", failed, said, attempt, decision)
                 calls = await self._team(run, work, ruling)
             finally:
                 self._release(work, decision)
@@ -84,13 +94,55 @@ class Attempts:
             said += [
                 f"task '{work.task.id}': {c.agent} failed ({c.error})" for c in calls if c.error
             ]
+            rounds.add(ruling, good)
+            if not good:
+                failed.append(calls)
+            if rounds.depth is not None and rounds.replies:
+                step = await self._settle(run, work, rounds, failed, said)
+                if not isinstance(step, Move):
+                    return step
+                move, attempt = step, attempt + 1
+                continue
             if good:
                 return await self._won(run, work, decision, good, failed, said)
-            failed.append(calls)
             move = self._next(run, work, failed, barred)
             if move is None or not await self._may_wait(run, move):
                 return _over(work, "failed", failed, said, attempt, decision)
             attempt += 1
+
+    async def _settle(
+        self, run: Run, work: Assignment, rounds: Gathered, failed: list[list[Called]],
+        said: list[str],
+    ) -> Any:  # fmt: skip
+        """The depth policy's next step: a ``Move`` to ask more, else the task's outcome."""
+        step, more = await next_step(self, self._decider, run, work, rounds)
+        said = [*said, *more]
+        if isinstance(step, AskMore):
+            return Move(reason=step.reason, k=step.k)
+        reply, agents = rounds.kept(step)
+        said += [f"task '{work.task.id}': {s}" for s in (getattr(step, "short", ""),) if s]
+        assert rounds.last is not None
+        if reply is None:
+            out = await self._won(run, work, rounds.last, rounds.replies, failed, said)
+        else:
+            won = {agents[0]: reply}
+            out = await self._won(run, work, rounds.last, won, failed, said)
+        out = replace(out, agents=agents, tried=tuple(rounds.asked))
+        return replace(out, replies=dict(rounds.replies))
+
+    def _too_dear(self, run: Run, work: Assignment, ruling: Ruling, rounds: Gathered) -> str | None:
+        """Why a round's estimate does not fit what is left, before any of its calls; else None."""
+        left = run.purse(work).left_usd
+        if rounds.depth is None or left is None or ruling.known:
+            return None
+        need = sum(self._ask.price(a).usd or 0.0 for a in ruling.decision.chosen)
+        if need <= left * (1 + 1e-9):
+            return None
+        who = ", ".join(ruling.decision.chosen)
+        return (
+            f"task '{work.task.id}': {who} were not called: they are expected to cost "
+            f"${need:.4g}, ${left:.4g} are left"
+        )
 
     def _release(self, work: Assignment, decision: Decision) -> None:
         """Whatever became of the decision, it is no longer in flight."""
@@ -157,6 +209,7 @@ class Attempts:
             reason=move.reason,
             budget_left_usd=run.purse(work).left_usd,
             left_s=run.left_s,
+            k=move.k,
         )
         ruling = await self._decider.route(ask, run.rules, run.history)
         run.purse(work).spend(ruling.cost_usd)
@@ -233,7 +286,11 @@ class Attempts:
             there = use if use.name in self._registry else None
             reply, more = await join_team(self, run, work, decision, good, there)
             said = [*said, *more]
-        if decision.attempt > work.attempt and set(good) == {c.agent for c in failed[-1]}:
+        if (
+            failed
+            and decision.attempt > work.attempt
+            and set(good) == {c.agent for c in failed[-1]}
+        ):
             said = []  # the same agent did it at another try: nothing is missing from the answer
         elif failed:
             said.append(f"task '{work.task.id}': {', '.join(good)} answered instead")

@@ -8,6 +8,7 @@ from time import time
 
 from agentroute.adapters.client import endpoint_configured
 from agentroute.choosing.decide import Choice
+from agentroute.choosing.depth.protocol import Ranks
 from agentroute.choosing.policy import Policy
 from agentroute.errors import NoCandidateError
 from agentroute.execution.decider import Rules
@@ -73,6 +74,8 @@ def _found(
     top: int | None,
 ) -> RouteFound:
     task = request.task
+    if k is None and isinstance(rules.depth, Ranks):
+        scores = rules.depth.ranked(scores, request.candidates)
 
     def draw(k: int) -> Choice:
         rng = keyed_rng(rules.seed, "dry run", task.id, "route", 1)
