@@ -26,6 +26,7 @@
     ├── LedgerError
     │   ├── LedgerBusyError
     │   ├── RowRefusedError
+    │   ├── RowUnreadableError
     │   ├── LedgerTamperedError
     │   ├── SchemaVersionError
     │   ├── UnknownRunError
@@ -168,7 +169,7 @@ class RoutingError(AgentRouteError):
 class NoCandidateError(RoutingError):
     """Nobody is eligible; ``excluded`` maps each agent to the reason."""
 
-    def __init__(self, task_id: str, excluded: Mapping[str, str]) -> None:
+    def __init__(self, task_id: str, excluded: Mapping[str, str], *, hint: str = "") -> None:
         self.task_id, self.excluded = task_id, dict(excluded)
         by_reason: dict[str, list[str]] = {}
         for agent, reason in self.excluded.items():
@@ -180,7 +181,7 @@ class NoCandidateError(RoutingError):
         )
         super().__init__(
             f"no agent is eligible for task '{task_id}' ({shown or 'the registry is empty'})",
-            hint="agentroute agents ls shows skills and status",
+            hint=hint or "agentroute agents ls shows skills and status",
         )
 
 
@@ -254,6 +255,10 @@ class LedgerBusyError(LedgerError):
 
 class RowRefusedError(LedgerError):
     """A row that the ledger cannot store; rows queued beside it are not harmed."""
+
+
+class RowUnreadableError(LedgerError):
+    """A stored row that is not what its table holds; other rows can be read."""
 
 
 class LedgerTamperedError(LedgerError):

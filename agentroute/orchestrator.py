@@ -18,6 +18,7 @@ from agentroute.config.settings import ObjectiveSettings, Settings, load_setting
 from agentroute.errors import UsageError
 from agentroute.execution.answer.output import keep_artifacts, typed
 from agentroute.execution.found import RouteFound
+from agentroute.learning.policies import Learned
 from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
@@ -121,7 +122,7 @@ class Orchestrator(OwnCalls):
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Self]:
-        """For ``route`` alone: reads what was learned where there is a ledger, writes nothing."""
+        """For ``route`` alone: records nothing; what had to be folded is kept in ``state``."""
         if database_file(self.settings.db).exists():
             self._session.open(read_only=True)
         try:
@@ -181,7 +182,7 @@ class Orchestrator(OwnCalls):
             verify=verify,
             approvals=answers,
         )
-        session.policies.fold()
+        await session.policies.catch_up()
         rows = tuple(self.ledger.decisions(run_id))
         result = result.model_copy(update={"decisions": rows})
         result = keep_artifacts(result, plan, Path(self.settings.out))
@@ -246,13 +247,9 @@ class Orchestrator(OwnCalls):
         return self._session.running.as_graph(plan)
 
     async def route(
-        self,
-        task: str | Task,
-        *,
-        skills: Sequence[str] = (),
-        k: int | None = None,
+        self, task: str | Task, *, skills: Sequence[str] = (), k: int | None = None,
         seed: int | None = None,
-    ) -> RouteFound:
+    ) -> RouteFound:  # fmt: skip
         """Who would be asked, with what probability, and why. Calls and records nothing.
 
         ``k`` agents; None leaves it to the settings' depth.
@@ -307,21 +304,26 @@ class Orchestrator(OwnCalls):
         seq = await ticket
         if ticket.duplicate:
             row = standing_row(self.ledger, target_id, idempotency_key or "")
-        policy, _ = self._session.policies.get(self._session.parts.router, trusted=True)
-        self._session.policies.fold()
+        policy = self._session.policies.get(self._session.parts.router, trusted=True)
+        await self._session.policies.catch_up()
         taught = taught_by(self.ledger, seq, self.settings.feedback_weights.model_dump())
+        refused = self._session.policies.refused(policy, seq)
         return {
             **row.model_dump(mode="json"),
             "seq": seq,
             "duplicate": ticket.duplicate,
-            "learned": taught.learned and not ticket.duplicate,
-            "reason": "known already" if ticket.duplicate else taught.reason,
+            "learned": taught.learned and not ticket.duplicate and not refused,
+            "reason": "known already" if ticket.duplicate else refused or taught.reason,
             "believes": await believed(policy, taught.observations),
         }
 
     async def settle(self) -> int:
-        """Wait for what runs beside, fold to the ledger's head; its seq."""
+        """Wait for what runs beside, fold to the ledger's head; its seq. See ``learned``."""
         return await self._session.settle()
+
+    def learned(self) -> list[Learned]:
+        """Of each policy in use: its version, what was folded, and rows it could not learn from."""
+        return self._session.policies.learned()
 
     async def aclose(self) -> None:
         """Stop the workers and drain the ledger's writer. May be called twice."""

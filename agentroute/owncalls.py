@@ -92,6 +92,7 @@ class OwnCalls(ABC):
         else:
             plan = plan_of(task, {}, ())
         rules = self._session.rules(plan, router=router, seed=seed)
+        await rules.policy.learned.catch_up()
         return await self._session.own_calls.decide(plan, rules)
 
     async def report(
@@ -125,7 +126,7 @@ class OwnCalls(ABC):
         said: dict[str, Any] = {"learned": False, "duplicate": True}
         if quality is not None:
             said = await self._judge(decision_id, outcome.agent, outcome.error, quality, source)
-        self._session.policies.fold()
+        await self._session.policies.catch_up()
         return Report(
             decision_id=decision_id, agent=outcome.agent, cost_usd=outcome.cost_usd,
             latency_s=outcome.latency_s, tokens=outcome.tokens, error=outcome.error,

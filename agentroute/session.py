@@ -28,6 +28,7 @@ from agentroute.model.objective import Objective
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.tasks import Task
 from agentroute.parts import make_parts
+from agentroute.planning.feasible import problems
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
@@ -73,8 +74,7 @@ class Session:
         take_up(self.registry, self._ledger)
 
     async def aclose(self) -> None:
-        """Stop the workers and drain the ledger's writer. May be called twice."""
-        self._own_routers.let_go()
+        """Stop the workers, keep what was learned, drain the writer. May be called twice."""
         executor, ledger = self._executor, self._ledger
         if self._own_calls is not None:
             self._own_calls.close()
@@ -82,6 +82,8 @@ class Session:
         if executor is not None:
             await executor.aclose()
         if ledger is not None:
+            await self.policies.aclose()
+            self._own_routers.let_go()
             self.registry.live.known[str(ledger.path)] = ledger.head()[0]
             await asyncio.to_thread(ledger.close)
 
@@ -102,7 +104,7 @@ class Session:
         """Wait for what runs beside, fold to the ledger's head; its seq."""
         if self._executor is not None:
             await self._executor.drain()
-        self.policies.fold()
+        await self.policies.catch_up()
         return self.ledger.head()[0]
 
     async def refresh(self) -> None:
@@ -154,13 +156,12 @@ class Session:
         trusted: bool = True,
     ) -> tuple[Rules, Policy]:
         """The rules of a router, by ``depth`` or the settings' own, and its policy."""
-        policy, version = self.policies.get(router, exploration=exploration, trusted=trusted)
+        policy = self.policies.get(router, exploration=exploration, trusted=trusted)
         rules = Rules(
             policy=policy,
             depth=depth or self.parts.depth,
             objective=self._objective,
             seed=self.settings.seed if seed is None else seed,
-            version=version,
         )
         return rules, policy
 
@@ -245,8 +246,12 @@ class Session:
 
         Raises:
             GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
+            ConfigError, UnknownAgentError: it names a router, agent or part that is not there.
         """
-        return plan_of(work, inputs or {}, self.graph_places, self.parts.planner)
+        made = plan_of(work, inputs or {}, self.graph_places, self.parts.planner)
+        for problem in problems(made, self.registry, chat_ready=endpoint_configured()):
+            raise problem
+        return made
 
     async def planned(self, work: Work, *, inputs: Mapping[str, Any] | None = None) -> Plan:
         """``plan``, in a thread where a planner of the user's own may take its time."""

@@ -10,20 +10,43 @@ from typing import Any
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.toolbox.handover import data_with
 
+# Import names that share no word with the package that has them; the rest is guessed by word.
+KNOWN = {
+    "attr": "attrs", "bs4": "beautifulsoup4", "cv2": "opencv-python", "Crypto": "pycryptodome",
+    "fitz": "pymupdf", "git": "gitpython", "github": "pygithub", "jose": "python-jose",
+    "jwt": "pyjwt", "MySQLdb": "mysqlclient", "nacl": "pynacl", "OpenSSL": "pyopenssl",
+    "PIL": "pillow", "pkg_resources": "setuptools", "psycopg2": "psycopg2-binary",
+    "serial": "pyserial", "skimage": "scikit-image", "sklearn": "scikit-learn", "slugify":
+    "python-slugify", "socks": "pysocks", "usb": "pyusb", "win32api": "pywin32", "wx": "wxpython",
+    "yaml": "pyyaml", "zmq": "pyzmq", "faiss": "faiss-cpu", "dns": "dnspython", "ldap":
+    "python-ldap", "magic": "python-magic", "docx": "python-docx", "pptx": "python-pptx",
+    "telegram": "python-telegram-bot", "discord": "discord-py", "Levenshtein": "levenshtein",
+    "umap": "umap-learn", "mpl_toolkits": "matplotlib", "flask_sqlalchemy": "flask-sqlalchemy",
+}  # fmt: skip
+ROUND = re.compile(r"^(?:python-|py)|(?:-python|-py|-binary|-headless|py)$")
 INDIRECT = re.compile(r"^(types-|pytest|mypy|ruff|black|flake8|sphinx|tox|coverage|build|wheel)")
 
 
 def agent(call: AgentCall) -> AgentReply:
-    """``data``: undeclared [{package, modules, files}], unused [name], missing [...]."""
+    """``data``: undeclared [{package, modules, files}], unused [name], missing [...].
+
+    Which package has a module is known from metadata, else by its usual name, else guessed among
+    the declared ones by word. ``missing`` needs an environment that could be looked into.
+    """
     project = data_with(call, "declared", "own")
-    packages = data_with(call, "packages")["packages"]
+    known = data_with(call, "packages")
+    packages, provider = known["packages"], known.get("provides", {})
     used = users(data_with(call, "imports")["imports"], set(project["own"]))
-    provider = {m: name for name, p in packages.items() for m in p["modules"]}
-    declared = {canonical(d["name"]): d for d in project["declared"]}
+    declared: dict[str, Any] = {}
+    for d in project["declared"]:  # declared twice, as a must and as an option: a must
+        if not d["optional"] or canonical(d["name"]) not in declared:
+            declared[canonical(d["name"])] = d
     by_package: dict[str, list[str]] = defaultdict(list)
     for module in used:
-        by_package[provider.get(module, canonical(module))].append(module)
+        by_package[provided(module, provider, set(declared))].append(module)
+    looked = known.get("installed", True)
     missing = {p: m for p, m in by_package.items() if p not in packages and p not in declared}
+    missing = missing if looked else {}
     undeclared = {p: m for p, m in by_package.items() if p not in declared and p not in missing}
     undeclared.pop(canonical(project["name"]), None)
     if project["kind"] in ("environment", "folder"):
@@ -31,6 +54,17 @@ def agent(call: AgentCall) -> AgentReply:
     unused = [d for n, d in declared.items() if n not in by_package and not d["optional"]]
     unused = [d["name"] for d in unused if not INDIRECT.match(d["name"].lower())]
     return reply(rows(undeclared, used), rows(missing, used), unused, len(by_package))
+
+
+def provided(module: str, provider: dict[str, str], declared: set[str]) -> str:
+    """The package that a module belongs to, in canonical form."""
+    plain = canonical(module)
+    known = provider.get(module) or KNOWN.get(module)
+    if known in declared or plain in declared:
+        return known if known in declared else plain
+    near = [d for d in declared if ROUND.sub("", d) == plain or ROUND.sub("", plain) == d]
+    near += [d for d in declared if KNOWN.get(module) == ROUND.sub("", d)]
+    return near[0] if len(set(near)) == 1 else known or plain
 
 
 def canonical(name: str) -> str:

@@ -8,7 +8,12 @@ from pathlib import Path
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.toolbox.handover import data_with
 
-IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
+# A statement to its end, so that a sentence which begins with one of the two words is none.
+IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)[\w.]*[ \t]+import\b"
+    r"|import[ \t]+([A-Za-z_]\w*)[\w.]*[ \t]*(?=$|[,;#\\]|as[ \t]+\w+[ \t]*(?:$|[,;#])))",
+    re.MULTILINE,
+)
 
 
 def agent(call: AgentCall) -> AgentReply:
@@ -35,7 +40,8 @@ def found(text: str) -> list[list[int | str]]:
     out: list[list[int | str]] = []
     line, at = 1, 0
     for m in IMPORT.finditer(text):
-        line += text.count("\n", at, m.start(1))
-        at = m.start(1)
-        out.append([line, m.group(1)])
+        name = m.lastindex or 1
+        line += text.count("\n", at, m.start(name))
+        at = m.start(name)
+        out.append([line, m[name]])
     return out

@@ -1,27 +1,113 @@
-"""Reads the installed packages from their metadata: versions, needs, licences, modules."""
+"""Reads a project's packages: from its own environment, else its lock file; never from ours.
+
+Where nobody names a project, or there is none, it reads the running environment and says so.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import tomllib
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from agentroute.errors import UsageError
 from agentroute.model.calls import AgentCall, AgentReply
 
 LONG = 60
+HOMES = (".venv", "venv", "env", ".env", "__pypackages__")
+SITES = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "Lib/site-packages", "*/lib")
+LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock")
+RUNNING = "the running environment"
 
 
 def agent(call: AgentCall) -> AgentReply:
-    """``data.packages``: name -> {version, requires, licence, modules}."""
-    packages, damaged = installed(tuple((p, modified(p)) for p in sys.path))
-    figures = [["packages installed", len(packages)], ["without readable metadata", damaged]]
-    return AgentReply(
-        text=f"{len(packages)} packages are installed.",
-        data={"packages": packages, "blocks": [{"kind": "figures", "items": figures}]},
-    )
+    """``data.packages``: name -> {version, requires, licence, modules}; ``source`` says whose.
+
+    ``provides`` maps import names to packages, as far as any environment here knows them.
+    ``params.environment``: a folder with an environment, or ``running``; else it is looked for.
+    """
+    files = next((r.data for r in reversed(list(call.inputs.values()))
+                  if isinstance(r.data, dict) and "root" in r.data), {})  # fmt: skip
+    wanted = str(call.params.get("environment") or "")
+    paths, lock, source = chosen(Path(files.get("root", "/")), files, wanted)
+    here, _ = installed(state(sys.path))
+    packages, damaged = installed(state(paths)) if paths else (locked(lock), 0)
+    provides = {m: n for known in (here, packages) for n, p in known.items() for m in p["modules"]}
+    figures = [["packages installed" if paths else "packages locked", len(packages)]]
+    figures.append(["without readable metadata", damaged])
+    blocks: list[dict[str, Any]] = [{"kind": "figures", "items": figures}]
+    note = f"packages as in {source}" if source else NOWHERE
+    blocks.append({"kind": "notes", "items": [note]})
+    text = f"{len(packages)} packages in {source}." if source else f"{NOWHERE}."
+    data = {"packages": packages, "source": source, "provides": provides, "blocks": blocks}
+    return AgentReply(text=text, data=data | {"installed": bool(paths)})
+
+
+NOWHERE = (
+    "no environment of the project (.venv, venv, env) and no lock file was found: its installed"
+    " versions and licences are not known"
+)
+
+
+def chosen(root: Path, files: dict[str, Any], wanted: str) -> tuple[list[str], Path | None, str]:
+    """The search path to read, else the lock file, and whose it is; nothing of ours for others."""
+    if wanted == "running" or (not wanted and (not files or files.get("environment"))):
+        return list(sys.path), None, RUNNING
+    if wanted:
+        if found := sites(Path(wanted).expanduser()):
+            return found, None, wanted
+        raise UsageError(f"'{wanted}' holds no environment", hint="name its folder, or 'running'")
+    if any(root.parent.glob("*.dist-info")):  # a package where it is installed
+        return [str(root.parent)], None, root.parent.name
+    for home in HOMES:
+        if found := sites(root / home):
+            return found, None, home
+    lock = next((root / name for name in LOCKS if (root / name).is_file()), None)
+    return [], lock, lock.name if lock else ""
+
+
+def sites(home: Path) -> list[str]:
+    """The folders of an environment that hold packages."""
+    return sorted({str(p.resolve()) for pattern in SITES for p in home.glob(pattern)})
+
+
+def state(paths: list[str]) -> tuple[tuple[str, int], ...]:
+    """A search path with the times of its last changes."""
+    return tuple((p, modified(p)) for p in paths)
+
+
+def locked(lock: Path | None) -> dict[str, dict[str, Any]]:
+    """The packages of a lock file: name, version and needs; it states no licence and no module."""
+    if lock is None:
+        return {}
+    try:
+        text = lock.read_text(encoding="utf-8-sig")
+        table = json.loads(text) if lock.name == "Pipfile.lock" else tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as e:
+        raise UsageError(f"{lock.name} cannot be read: {e}", hint="lock the project again") from e
+    rows = table.get("package") or table.get("packages") or []
+    if lock.name == "Pipfile.lock":
+        pinned = [*table.get("default", {}).items(), *table.get("develop", {}).items()]
+        rows = [{"name": n, "version": str(v.get("version", "")).lstrip("=")} for n, v in pinned]
+    return {
+        canonical(str(r["name"])): {
+            "name": str(r["name"]), "version": str(r.get("version", "")),
+            "requires": needs(r.get("dependencies", [])), "licence": "", "modules": [],
+        }
+        for r in rows if isinstance(r, dict) and r.get("name")
+    }  # fmt: skip
+
+
+def needs(listed: Any) -> list[str]:
+    """What a locked package needs: names from a table, texts as they are."""
+    if isinstance(listed, dict):  # poetry
+        return [str(n) for n in listed]
+    named = (d.get("name") if isinstance(d, dict) else d for d in listed)
+    return [str(n) for n in named if n]
 
 
 def modified(folder: str) -> int:
@@ -32,12 +118,12 @@ def modified(folder: str) -> int:
         return 0
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def installed(state: tuple[tuple[str, int], ...]) -> tuple[dict[str, dict[str, Any]], int]:
     """Every package, and how many could not be read; kept while the search path is unchanged."""
     packages: dict[str, dict[str, Any]] = {}
     damaged = 0
-    for dist in metadata.distributions():
+    for dist in metadata.distributions(path=[p for p, _ in state]):
         try:
             name = canonical(dist.metadata["Name"])
             packages.setdefault(name, described(dist))

@@ -20,7 +20,12 @@ FAMILIES = (
 
 def agent(call: AgentCall) -> AgentReply:
     """``data.licences``: [{package, version, licence, family}], the ones to look at first."""
-    packages = data_with(call, "packages")["packages"]
+    known = data_with(call, "packages")
+    packages = known["packages"]
+    if not packages or not known.get("installed", True):
+        text = "not checked: the project's licences are not known without its environment"
+        data = {"licences": [], "blocks": [{"kind": "notes", "items": [text]}]}
+        return AgentReply(text=text, data=data)
     rows = [
         {
             "package": n,
@@ -35,7 +40,10 @@ def agent(call: AgentCall) -> AgentReply:
     count = Counter(r["family"] for r in rows)
     look = [r for r in rows if r["family"] != "permissive"]
     text = ", ".join(f"{count[f]} {f}" for f in order if count[f]) + " licences."
-    return AgentReply(text=text, data={"licences": rows, "blocks": blocks(count, look)})
+    shown = blocks(count, look)
+    if whose := known.get("source"):
+        shown.append({"kind": "notes", "items": [f"licences of the packages in {whose}"]})
+    return AgentReply(text=text, data={"licences": rows, "blocks": shown})
 
 
 def family(licence: str) -> str:

@@ -1,11 +1,16 @@
-"""Scores found imports against compiled bytecode, and against tokens where nothing compiles."""
+"""Scores found imports against compiled bytecode, and against tokens where nothing compiles.
+
+What others use of it is which packages are imported, so one invented module weighs as much as the
+file that it stands in, however many lines are right.
+"""
 
 from __future__ import annotations
 
 import dis
 import statistics
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -18,17 +23,29 @@ Import = tuple[int, str]
 
 
 def agent(call: AgentCall) -> AgentReply:
-    """``data.scores``: mean F1 over a spread of at most ``params.files`` files with imports."""
+    """``data.scores``: the smaller of two F1 scores, over lines (mean of files) and over packages.
+
+    Files are a spread of ``params.files`` and, for each third-party module that was claimed, the
+    first that is said to import it (at most ``params.files`` more).
+    """
     listed = data_with(call, "root", "files")
-    sample = spread(listed["files"], int(call.params.get("files", 40)))
-    truth = {name: imports_of(Path(listed["root"], name)) for name in sample}
+    most = int(call.params.get("files", 40))
     scores = []
     for task_id, reply in call.inputs.items():
         if isinstance(reply.data, dict) and "imports" in reply.data:
             said = reply.data["imports"]
+            sample = [*dict.fromkeys([*spread(listed["files"], most),
+                                      *witnesses(said, listed["files"])[:most]])]  # fmt: skip
+            truth = {name: imports_of(Path(listed["root"], name)) for name in sample}
             f1 = [f for n in sample if (f := f_score(said.get(n, []), truth[n])) is not None]
-            score = statistics.fmean(f1) if f1 else 1.0
-            method = f"F1 against bytecode and tokens, {len(f1)} files"
+            lines = statistics.fmean(f1) if f1 else 1.0
+            packages = f_score(
+                [[0, m] for n in sample for m in third_party(said.get(n, []))],
+                {(0, m) for n in sample for m in third_party(truth[n])},
+            )
+            score = lines if packages is None else min(lines, packages)
+            method = f"F1 against bytecode and tokens, {len(f1)} files: lines {lines:.3f}"
+            method += "" if packages is None else f", packages {packages:.3f}"
             scores.append({"task_id": task_id, "score": round(score, 6), "method": method})
     text = "; ".join(f"{s['task_id']} {s['score']:.3f}" for s in scores)
     return AgentReply(text=text or "nothing to verify", data={"scores": scores})
@@ -38,6 +55,20 @@ def spread(names: list[str], n: int) -> list[str]:
     """At most ``n`` of the names, evenly spaced."""
     step = max(1, -(-len(names) // n))
     return names[::step]
+
+
+def third_party(rows: Iterable[Sequence[Any]]) -> set[str]:
+    """Modules that are not of the standard library."""
+    return {str(m) for _, m in rows if m not in sys.stdlib_module_names}
+
+
+def witnesses(said: dict[str, list[list[Any]]], files: list[str]) -> list[str]:
+    """For each third-party module that was claimed, the first file said to import it."""
+    first: dict[str, str] = {}
+    for name in files:
+        for module in sorted(third_party(said.get(name, []))):
+            first.setdefault(module, name)
+    return [*dict.fromkeys(first.values())]
 
 
 def imports_of(path: Path) -> set[Import]:

@@ -13,7 +13,8 @@ def agent(call: AgentCall) -> AgentReply:
     """``data.conflicts``: [{package, needs, found}]; ``found`` is None for what is missing."""
     from packaging.utils import canonicalize_name
 
-    packages = data_with(call, "packages")["packages"]
+    known = data_with(call, "packages")
+    packages, whose = known["packages"], known.get("source", "")
     conflicts, checked, odd = [], 0, 0
     for name, package in sorted(packages.items()):
         for text in package["requires"]:
@@ -32,6 +33,11 @@ def agent(call: AgentCall) -> AgentReply:
         columns = ["package", "needs", "installed"]
         blocks.append({"kind": "table", "columns": columns, "rows": body})
     text = f"{checked:,} requirements checked, {len(conflicts)} conflicts."
+    if not packages:
+        text = "not checked: the project's installed versions are not known"
+        blocks = [{"kind": "notes", "items": [text]}]
+    elif whose:
+        blocks.append({"kind": "notes", "items": [f"versions as in {whose}"]})
     return AgentReply(text=text, data={"conflicts": conflicts, "unreadable": odd, "blocks": blocks})
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from agentroute import AgentReply, Orchestrator, Registry, Task
+from agentroute.adapters.structured import Answer
 from agentroute.choosing.catalog import make_router
 from agentroute.errors import (
     AgentFailedError,
@@ -23,7 +26,10 @@ from agentroute.errors import (
 )
 from agentroute.learning.fold import Learner, observations
 from agentroute.ledger import Ledger
+from agentroute.model.calls import Usage
 from agentroute.model.cards import CapabilityCard, Skill
+from agentroute.routers.reasoning.prompt import ModelChoice
+from agentroute.routers.reasoning.router import ReasoningRouter
 from agentroute.testing import ScriptedChatServer
 
 
@@ -432,13 +438,151 @@ async def test_a_router_of_ones_own_is_named_by_the_user_and_never_by_a_graph(
         await orc.feedback(run.run_id, score=0.75)
         route = next(d for d in run.decisions if d.kind == "route")
         assert route.policy == mine
-        policy, _ = orc._session.policies.get(mine, trusted=True)
+        policy = orc._session.policies.get(mine, trusted=True)
         assert policy.router.state_dict().meta["total"]["alpha"] == [0.75, 1.0]
         with pytest.raises(ConfigError, match="only your own configuration"):
             await orc.run(str(tmp_path / "g.yaml"))
     async with Orchestrator(registry, ledger=db, embedder="hashing") as orc:
         again = await orc.run("do the work", router=mine)
         assert next(d for d in again.decisions if d.kind == "route").policy == mine
+
+
+# -- a row names the state that scored it ------------------------------------------------------
+
+
+async def rebuilt_scores(ledger, embedder, **spec):
+    """Of each routed row: what was recorded, and what the state of its version says today."""
+    learner = Learner(make_router(spec or "linucb", embedder=embedder), ledger)
+    records = [ledger.record(r.id) for r in ledger.rows(tables=("decisions",))]
+    routed = [r for r in records if r.scores is not None]
+    routed.sort(key=lambda r: int(r.decision.policy_version.removeprefix("@")))
+    for rec in routed:
+        learner.fold(int(rec.decision.policy_version.removeprefix("@")))
+        yield rec, await learner.router.score(replace(rec.request, recorded=rec.scores.evidence))
+
+
+async def fifty_runs(orc, work):
+    """Fifty at once, and feedback on an earlier one all the while."""
+    first = await orc.run(work, run_id="first")
+
+    async def one(i):
+        run = await orc.run(work, seed=i, run_id=f"r{i}")
+        await orc.feedback(run.run_id, score=(i % 10) / 10)
+
+    runs = asyncio.gather(*map(one, range(50)))
+    while not runs.done():
+        await orc.feedback(first.run_id, score=0.7)
+        await asyncio.sleep(0.001)
+    await runs
+
+
+async def test_a_rows_version_reproduces_its_scores(registry, url, tmp_path, embedder):
+    async with Orchestrator(
+        registry, ledger=url, out=tmp_path, router="linucb", state=tmp_path, max_concurrency=50
+    ) as orc:
+        await fifty_runs(orc, TASKS)
+        n, versions = 0, set()
+        async for rec, now in rebuilt_scores(orc.ledger, embedder):
+            np.testing.assert_allclose(now.mean, rec.scores.mean, atol=1e-6)
+            np.testing.assert_allclose(now.bonus, rec.scores.bonus, atol=1e-6)
+            n, versions = n + 1, versions | {rec.decision.policy_version}
+    assert n == 102
+    assert len(versions) > 2
+
+
+async def test_a_version_is_of_the_scores_also_where_a_model_is_awaited(
+    registry, url, tmp_path, embedder, monkeypatch
+):
+    """Rows are folded while a model thinks: what is recorded is of one state all the same."""
+    asked = count()
+
+    async def thinks(self, request, shown):
+        n = next(asked)
+        await asyncio.sleep(0.02 * n)
+        name = str(request.candidates.names[shown][n % 2])
+        choice = ModelChoice("it fits", (name,))
+        said = f'{{"reason": "it fits", "agents": ["{name}"]}}'
+        return Answer(choice, said, Usage(), "m", "json_object", 1)
+
+    monkeypatch.setattr(ReasoningRouter, "_ask", thinks)
+    monkeypatch.setattr(ReasoningRouter, "calls_model", True)
+    spec = {"name": "ensemble", "members": ["linucb", "reasoning"]}
+    async with Orchestrator(
+        registry, ledger=url, out=tmp_path, router=spec, state=tmp_path, max_concurrency=50
+    ) as orc:
+        await fifty_runs(orc, TASKS[0])
+        (learned,) = orc.learned()
+        assert learned.counts["skipped"] == 0
+        n = 0
+        async for rec, now in rebuilt_scores(orc.ledger, embedder, **spec):
+            np.testing.assert_allclose(now.mean, rec.scores.mean, atol=1e-6)
+            np.testing.assert_allclose(now.bonus, rec.scores.bonus, atol=1e-6)
+            n += 1
+    assert n == 51
+
+
+# -- opening ----------------------------------------------------------------------------------
+
+
+async def test_another_embedder_on_an_old_ledger_runs_and_says_so(url, tmp_path, caplog):
+    registry = Registry()
+    for name in ("alpha", "beta"):
+        registry.agent(name=name, description="Does the work", skills=["x"])(lambda call: "ok")
+    more = {"ledger": url, "out": tmp_path, "state": tmp_path}
+    async with Orchestrator(registry, embedder="hashing", **more) as orc:
+        run = await orc.run("x")
+        await orc.feedback(run.run_id, score=1.0)
+    async with Orchestrator(registry, embedder="wordllama", **more) as orc:
+        run = await orc.run("x")
+        assert (run.status, run.degraded) == ("completed", ())
+        assert (await orc.route("x")).chosen
+        assert orc.learned()[0].counts["skipped"] == 0
+    said = [r.getMessage() for r in caplog.records if "embedder" in r.getMessage()]
+    assert len(said) == 1
+    assert "are learned again with" in said[0]
+
+
+async def test_opening_goes_on_from_what_closing_kept(registry, url, tmp_path, monkeypatch):
+    monkeypatch.setattr("agentroute.learning.fold.WORTH_SAVING", 10)
+    more = {"ledger": url, "out": tmp_path, "state": tmp_path / "state", "router": "linucb"}
+    async with Orchestrator(registry, **more) as orc:
+        for seed in range(3):
+            await orc.run(TASKS, seed=seed)
+        head, found = orc.ledger.head()[0], await orc.route("Refund order 8", skills=["refunds"])
+        learned = orc.learned()[0]
+    assert learned.counts["folded"] == 6
+    folded = []
+    monkeypatch.setattr(
+        "agentroute.routers.linucb.router.LinUCB.update", lambda self, o: folded.append(o.seq)
+    )
+    orc = Orchestrator(registry, **more)
+    async with orc.reading():
+        again = await orc.route("Refund order 8", skills=["refunds"])
+        assert orc.learned()[0].counts == learned.counts
+    assert folded == []
+    assert again.policy_version == found.policy_version == f"@{head}"
+    assert again.ranked == found.ranked
+
+
+async def test_feedback_that_a_router_cannot_learn_from_says_so(registry, url, tmp_path):
+    async with Orchestrator(
+        registry, ledger=url, out=tmp_path, router="linucb", state=tmp_path
+    ) as orc:
+        run = await orc.run(TASKS[0])
+        router = orc._session.policies.get("linucb").router
+
+        def refuses(observation):
+            raise ValueError("not today")
+
+        router.update = refuses
+        said = await orc.feedback(run.run_id, score=1.0)
+        assert (said["learned"], said["reason"]) == (False, "ValueError: not today")
+        del router.update
+        assert (await orc.run(TASKS[0])).status == "completed"
+        assert (await orc.settle()) == orc.ledger.head()[0]
+        (learned,) = orc.learned()
+        assert learned.counts["skipped"] == 1
+        assert learned.skipped == {said["seq"]: "ValueError: not today"}
 
 
 async def test_many_tasks_are_routed_as_one_by_one(registry, tmp_path):

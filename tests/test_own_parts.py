@@ -270,7 +270,7 @@ def importable(monkeypatch):
 def parts_of(orc):
     parts = orc._session.parts
     return {
-        "router": orc._session.policies.get(parts.router, trusted=True)[0].router.name,
+        "router": orc._session.policies.get(parts.router, trusted=True).router.name,
         "depth": parts.depth.name,
         "refine": parts.refine.name,
         "planner": parts.planner.name,

@@ -180,7 +180,7 @@ class Nobody:
 
 async def test_an_abstention_is_recorded_and_closed(opened):
     async with opened() as orc:
-        made = await orc.decide("x", skills=["s"], router=Nobody())
+        made = await orc.decide("x", router=Nobody())
         assert (made.status, made.chosen) == ("abstained", ())
         assert orc.ledger.run(made.run_id).status == "abstained"
         with pytest.raises(UsageError, match="nobody was called"):

@@ -125,6 +125,7 @@ async def test_alpha_weighs_the_trails_that_are_shown(tmp_path, monkeypatch):
 async def wins_and_forgets(tmp_path, seed, runs):
     """Share of the best path among the last third, before and after best and worst change."""
     router = {"name": "pheromone", "eta": 0.1, "rho": 0.01}
+    tmp_path.mkdir(exist_ok=True)
     async with opened(tmp_path, staged(), router) as orc:
         won = await colony(orc, BEST, runs, seed=seed)
         other = ("c", "d", "i")
@@ -136,7 +137,8 @@ async def wins_and_forgets(tmp_path, seed, runs):
 @pytest.mark.checklist("AM9", simulated=True)
 @pytest.mark.checklist("AM10", simulated=True)
 async def test_the_best_path_wins_and_after_a_change_the_new_one(tmp_path):
-    won, moved = await wins_and_forgets(tmp_path, 0, 60)
+    shares = [await wins_and_forgets(tmp_path / str(s), s, 60) for s in range(3)]
+    won, moved = np.mean(shares, axis=0)
     assert won > 0.5
     assert moved > 0.5
 

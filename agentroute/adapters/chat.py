@@ -13,9 +13,9 @@ from agentroute.adapters.client import (
     ChatReply,
     endpoint_configured,
 )
-from agentroute.adapters.schema import check, strict
-from agentroute.adapters.structured import Form, ask_json
-from agentroute.adapters.untrusted import TASK_CHARS, fence, neutralise
+from agentroute.adapters.schema import conform, strict
+from agentroute.adapters.structured import Form, ModelRefusedError, ask_json
+from agentroute.adapters.untrusted import TASK_CHARS, as_typed, fence, neutralise
 from agentroute.errors import BudgetExceededError, CardError, ModelReplyError
 from agentroute.model.calls import AgentCall, AgentReply
 from agentroute.model.cards import CapabilityCard, Pricing
@@ -61,7 +61,7 @@ def chat_agent(card: CapabilityCard, *, client: ChatClient | None = None) -> Cha
         if schema is not None:
             return await _structured(client, messages, schema, call.deadline_s, limit)
         reply = await client.ask(messages, timeout_s=call.deadline_s, max_tokens=limit)
-        return _checked(AgentReply(text=reply.text, usage=reply.usage), reply.refusal)
+        return _checked(reply)
 
     return agent
 
@@ -76,7 +76,7 @@ def chat_stream_agent(card: CapabilityCard, *, client: ChatClient | None = None)
             if isinstance(part, str):
                 yield part
             else:
-                yield _checked(AgentReply(text=part.text, usage=part.usage), part.refusal)
+                yield _checked(part)
 
     return agent
 
@@ -113,7 +113,7 @@ def _messages(card: CapabilityCard, call: AgentCall) -> list[ChatMessage]:
     """The card's own prompt as system; history, inputs, transcript and task as fenced data."""
     system = f"{card.prompt}\n\n{_RULES}"
     turns = [
-        {"role": m.role, "content": neutralise(m.text, TASK_CHARS)}
+        {"role": m.role, "content": as_typed(m.text, TASK_CHARS)}
         for m in call.task.history[-HISTORY_TURNS:]
     ]
     return [{"role": "system", "content": system}, *turns, _question(call)]
@@ -166,22 +166,22 @@ async def _structured(
 ) -> AgentReply:
     closed = strict(schema)
 
-    def parse(value: Any) -> Any:
-        check(value, closed)
-        return value
-
-    shape = Form("reply", closed, parse)
-    answer = await ask_json(client, messages, shape, timeout_s=timeout_s, max_tokens=max_tokens)
+    shape = Form("reply", closed, lambda value: conform(value, closed))
+    try:
+        answer = await ask_json(client, messages, shape, timeout_s=timeout_s, max_tokens=max_tokens)
+    except ModelRefusedError as e:
+        return _checked(e.reply)
     return AgentReply(text=answer.text, data=answer.value, usage=answer.usage)
 
 
-def _checked(reply: AgentReply, refusal: str) -> AgentReply:
+def _checked(said: ChatReply) -> AgentReply:
     """The reply, an abstention where the model refused; an empty answer is an error."""
-    if refusal:
-        text = neutralise(refusal, 2000)
-        return reply.model_copy(update={"text": text, "abstained": True})
-    if not reply.text.strip():
-        error = ModelReplyError("the model sent an empty answer")
-        error.spent = reply.usage
+    if said.refusal:
+        text = neutralise(said.refusal, 2000)
+        return AgentReply(text=text, usage=said.usage, abstained=True)
+    if not said.text.strip():
+        why = f": {said.incomplete}" if said.incomplete else ""
+        error = ModelReplyError(f"the model sent an empty answer{why}")
+        error.spent = said.usage
         raise error
-    return reply
+    return AgentReply(text=said.text, usage=said.usage, incomplete=said.incomplete)

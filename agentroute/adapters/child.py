@@ -24,6 +24,7 @@ from agentroute.adapters.frames import MAX_FRAME, pack, read_blocking
 from agentroute.errors import AgentRouteError
 
 MARK = "_AGENTROUTE_WORKER"
+STARTED_IN = "STARTED_IN"  # environment variable: the folder that the user is in
 _ROUNDS = 50
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_CHILD_SUBREAPER = 1, 4, 36
 _OWNER = os.getpid()
@@ -226,8 +227,9 @@ def _answer(out: Any, message: dict[str, Any]) -> None:
     began = _cpu_s()
     of_call = {"id": message["id"], "nonce": message["nonce"]}
     try:
-        from agentroute.adapters.loading import load
+        from agentroute.adapters.loading import announce, load
 
+        announce(message["entry"])
         fn = load(message["entry"])
         began = _cpu_s()
         reply = _run(out, fn, message)
@@ -259,6 +261,7 @@ def _run(out: Any, fn: Callable[..., Any], message: dict[str, Any]) -> dict[str,
 
     call = load_call(message["call"])
     of_call = {"id": message["id"], "nonce": message["nonce"]}
+    os.environ.setdefault(STARTED_IN, os.getcwd())
     os.chdir(call.workdir)
 
     def chunk(text: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agentroute.adapters.wire import bounded, typed_errors
+from agentroute.adapters.wire import bounded, endpoint_words, typed_errors
 from agentroute.errors import AgentRouteError, ConfigError, ModelReplyError
 from agentroute.model.calls import MAX_TOKENS, Usage
 from agentroute.model.cards import Pricing
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 MAX_REPLY_CHARS = 1_000_000
 CHARS_A_TOKEN = 4  # a rule of thumb, where no endpoint counts
 DEFAULT_MAX_TOKENS = 1024
+
+INCOMPLETE = {
+    "length": "it was cut off at the token limit",
+    "content_filter": "the endpoint's content filter cut it off",
+}
+
+# What older endpoints call it; '' means that they do without.
+_OLDER = {"max_completion_tokens": "max_tokens", "stream_options": ""}
 
 ChatMessage = Mapping[str, str]
 
@@ -49,6 +57,11 @@ class ChatReply:
     finish: str = "stop"
     refusal: str = ""
 
+    @property
+    def incomplete(self) -> str:
+        """Why the answer is not whole, in words; '' where it is."""
+        return INCOMPLETE.get(self.finish, "")
+
 
 @dataclass(frozen=True)
 class ChatClient:
@@ -57,7 +70,8 @@ class ChatClient:
     ``model`` None means ``OPENAI_MODEL``; ``base_url`` and ``api_key`` None mean the environment.
     ``timeout_s`` bounds a whole call, the last byte included. ``temperature`` None leaves the
     server's own. Connections are not kept alive between calls: a client may be dropped, and used
-    from several event loops one after the other, without one being left open.
+    from several event loops one after the other, without one being left open. The environment is
+    read at each call, so a key that was changed is used from the next call on.
     """
 
     model: str | None = None
@@ -68,9 +82,10 @@ class ChatClient:
     max_tokens: int = DEFAULT_MAX_TOKENS
     temperature: float | None = None
     env: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    _clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = field(
-        default_factory=weakref.WeakKeyDictionary, repr=False, compare=False
-    )
+    _clients: weakref.WeakKeyDictionary[
+        asyncio.AbstractEventLoop, tuple[tuple[str, str], AsyncOpenAI]
+    ] = field(default_factory=weakref.WeakKeyDictionary, repr=False, compare=False)
+    _unknown: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def model_id(self) -> str:
@@ -107,8 +122,7 @@ class ChatClient:
         end = asyncio.get_running_loop().time() + wait_s  # loading the library counts as well
         with typed_errors(self.model_id, wait_s):
             async with asyncio.timeout_at(end):
-                client = await self._client()
-                reply = await client.chat.completions.create(timeout=wait_s, **body)
+                reply = await self._create(body, wait_s)
         return self._reply(reply, _chars(messages))
 
     async def stream(
@@ -120,12 +134,14 @@ class ChatClient:
     ) -> AsyncIterator[str | ChatReply]:
         """Chunks of text as they come, then the whole as a ``ChatReply``; raises as ``ask``."""
         parts: list[str] = []
-        size, finish, usage, model = 0, "", None, self.model_id
+        size, finish, usage, model, refusal = 0, "", None, self.model_id, ""
         async for chunk in self._counted(messages, timeout_s, max_tokens, parts):
             usage, model = _part(chunk, "usage") or usage, _word(_part(chunk, "model")) or model
             choice = _first_of(_part(chunk, "choices"))
             finish = _word(_part(choice, "finish_reason")) or finish
-            if text := self._text(_part(_part(choice, "delta"), "content")):
+            delta = _part(choice, "delta")
+            refusal += _word(_part(delta, "refusal"))
+            if text := self._text(_part(delta, "content")):
                 size = _checked_size(size + len(text))
                 parts.append(text)
                 yield text
@@ -134,7 +150,7 @@ class ChatClient:
             error = ModelReplyError(f"model '{model}' stopped in the middle of its answer")
             error.spent = used
             raise error
-        yield ChatReply("".join(parts), used, model, finish)
+        yield ChatReply("".join(parts), used, model, finish, refusal)
 
     async def _counted(
         self,
@@ -162,9 +178,7 @@ class ChatClient:
         end = asyncio.get_running_loop().time() + wait_s
         with typed_errors(self.model_id, wait_s):
             async with asyncio.timeout_at(end):
-                chunks = await (await self._client()).chat.completions.create(
-                    timeout=wait_s, **body
-                )
+                chunks = await self._create(body, wait_s)
             async with chunks:
                 while True:
                     async with asyncio.timeout_at(end):
@@ -172,6 +186,23 @@ class ChatClient:
                     if chunk is None:
                         return
                     yield chunk
+
+    async def _create(self, body: dict[str, Any], wait_s: float) -> Any:
+        """The raw answer. Parameters that an older endpoint refuses by name are put its own way."""
+        client = await self._client()
+        import openai
+
+        for _ in range(len(_OLDER) + 1):
+            sent = {_OLDER[k] if k in self._unknown else k: v for k, v in body.items()}
+            sent.pop("", None)
+            try:
+                return await client.chat.completions.create(timeout=wait_s, **sent)
+            except openai.APIStatusError as e:
+                named = {k for k in _OLDER if k in sent and k in endpoint_words(e)}
+                if e.status_code not in (400, 422) or not named:
+                    raise
+                self._unknown.update(named)
+        raise AssertionError("unreachable: each turn makes one parameter older")
 
     def _body(
         self,
@@ -192,17 +223,19 @@ class ChatClient:
 
     async def _client(self) -> AsyncOpenAI:
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
+        url = self.base_url or self.env.get("OPENAI_BASE_URL") or ""
+        key = self.api_key or self.env.get("OPENAI_API_KEY") or ""
+        made_for, client = self._clients.get(loop, (None, None))
+        if client is None or made_for != (url, key):
             await asyncio.to_thread(importlib.import_module, "openai")  # a second of other's time
-            self._clients[loop] = self._connect()
-        return self._clients[loop]
+            client = self._connect(url, key)
+            self._clients[loop] = (url, key), client
+        return client
 
-    def _connect(self) -> AsyncOpenAI:
+    def _connect(self, url: str, key: str) -> AsyncOpenAI:
         import httpx2
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        url = self.base_url or self.env.get("OPENAI_BASE_URL") or None
-        key = self.api_key or self.env.get("OPENAI_API_KEY")
         if not (key or url):
             raise ConfigError(
                 "no chat endpoint is configured", hint="set OPENAI_BASE_URL or OPENAI_API_KEY"

@@ -21,6 +21,8 @@ from typing import Any
 from agentroute.errors import CardError
 
 Target = dict[str, str]
+AGENTS_FILE = "_AGENTROUTE_FILE"
+_SPAWNED = Path(__file__).parents[1] / "execution" / "calls" / "spawned.py"
 # Our own package by its folder and not by a search, so that nothing else can be taken for it.
 _BOOT = """
 import importlib.util, json, os, sys
@@ -103,9 +105,19 @@ def _module(name: str, folder: str) -> Any:
     return importlib.import_module(name)
 
 
+def module_name(path: Path) -> str:
+    """The name of the module that an agent's file is: two folders may have a file of one name."""
+    return f"agentroute_agent_{path.stem}_{zlib.crc32(os.fsencode(path)):08x}"
+
+
+def announce(entry: Mapping[str, str]) -> None:
+    """In a worker, before it loads an agent: the processes that it spawns are to find its file."""
+    os.environ[AGENTS_FILE] = entry.get("file", "")
+    sys.modules["__main__"].__file__ = str(_SPAWNED)
+
+
 def _file(path: Path) -> Any:
-    # Two folders may have a file of one name: each is a module of its own.
-    name = f"agentroute_agent_{path.stem}_{zlib.crc32(os.fsencode(path)):08x}"
+    name = module_name(path)
     found = sys.modules.get(name)
     if found is not None:
         return found

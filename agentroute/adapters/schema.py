@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ def strict(schema: Mapping[str, Any], where: str = "$") -> dict[str, Any]:
     """``schema`` as strict mode wants it: every object closed, every property required.
 
     Raises:
-        ConfigError: a keyword or type that ``check`` does not know, so could not be held to.
+        ConfigError: a keyword or type that ``conform`` does not know, so could not be held to.
     """
     unknown = sorted(set(schema) - KNOWN)
     kind = schema.get("type")
@@ -43,35 +44,44 @@ def strict(schema: Mapping[str, Any], where: str = "$") -> dict[str, Any]:
     return out
 
 
-def check(value: Any, schema: Mapping[str, Any], where: str = "$") -> None:
-    """Raise ``ValueError``, with the place, if ``value`` is not of a ``strict`` schema."""
+def conform(value: Any, schema: Mapping[str, Any], where: str = "$") -> Any:
+    """``value`` as a ``strict`` schema has it: a whole number, also ``1.0``, is an integer.
+
+    Raises:
+        ValueError: it is not of the schema; says the place. True is no number, and neither is NaN.
+    """
     kind = schema["type"]
+    if kind == "integer" and isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not _is(value, kind):
         raise ValueError(f"{where} must be of type {kind}")
     if "enum" in schema and value not in schema["enum"]:
         raise ValueError(f"{where} must be one of {schema['enum']}")
     if kind == "object":
-        _check_object(value, schema, where)
-    elif kind == "array":
+        return _conform_object(value, schema, where)
+    if kind == "array":
         _check_range(len(value), schema, "minItems", "maxItems", f"the length of {where}")
-        for i, item in enumerate(value):
-            check(item, schema["items"], f"{where}[{i}]")
-    elif kind in ("number", "integer"):
+        return [conform(x, schema["items"], f"{where}[{i}]") for i, x in enumerate(value)]
+    if kind in ("number", "integer"):
         _check_range(value, schema, "minimum", "maximum", where)
+    return value
 
 
 def _is(value: Any, kind: str) -> bool:
-    return isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return isinstance(value, TYPES[kind])
 
 
-def _check_object(value: dict[str, Any], schema: Mapping[str, Any], where: str) -> None:
+def _conform_object(value: dict[str, Any], schema: Mapping[str, Any], where: str) -> Any:
     parts = schema["properties"]
     if missing := [k for k in parts if k not in value]:
         raise ValueError(f"{where} lacks '{missing[0]}'")
     if extra := [k for k in value if k not in parts]:
         raise ValueError(f"{where} has an unknown property '{extra[0][:80]}'")
-    for name, part in parts.items():
-        check(value[name], part, f"{where}.{name}")
+    return {name: conform(value[name], part, f"{where}.{name}") for name, part in parts.items()}
 
 
 def _check_range(x: float, schema: Mapping[str, Any], lo: str, hi: str, what: str) -> None:

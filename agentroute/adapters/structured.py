@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Generic, Literal, TypeVar
 
@@ -19,7 +19,16 @@ T = TypeVar("T")
 Format = Literal["json_schema", "json_object", "text"]
 MODES: tuple[Format, ...] = ("json_schema", "json_object", "text")
 
-_FENCED = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
+_THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_MAX_STARTS = 64  # braces that open no JSON: prose about code, and no more work than that
+
+
+class ModelRefusedError(ModelReplyError):
+    """The model said that it will not answer; ``reply`` has its words and what the turns used."""
+
+    def __init__(self, reply: ChatReply) -> None:
+        super().__init__(f"model '{reply.model}' refused: {one_line(reply.refusal, 200)}")
+        self.reply = reply
 
 
 @dataclass(frozen=True)
@@ -58,19 +67,51 @@ def add_usage(a: Usage, b: Usage) -> Usage:
     )
 
 
-def decode(text: str) -> Any:
-    """The JSON in ``text``, which may stand in a Markdown fence.
+def read_json(text: str, parse: Callable[[Any], T]) -> T:
+    """The one JSON value in ``text`` that ``parse`` accepts.
+
+    The whole text, or an object in it: models put words, a fence or their thoughts round what
+    they were asked for.
 
     Raises:
-        ValueError: no JSON, or more than JSON; nesting too deep counts as no JSON.
+        ValueError: no JSON, none that ``parse`` accepts, or different ones that it accepts.
     """
-    inner = _FENCED.match(text)
+    text = _THOUGHT.sub("", text.removeprefix("\ufeff"), count=1)
     try:
-        return json.loads(inner.group(1) if inner else text)
+        whole = json.loads(text)
     except json.JSONDecodeError as e:
-        raise ValueError(f"not valid JSON ({e.msg} at character {e.pos})") from e
+        fault = ValueError(f"not valid JSON ({e.msg} at character {e.pos})")
     except RecursionError as e:
         raise ValueError("the JSON is nested too deeply") from e
+    else:
+        return parse(whole)
+    found: list[T] = []
+    refused: list[ValueError] = []
+    for value in _objects(text):
+        try:
+            found.append(parse(value))
+        except ValueError as e:
+            refused.append(e)
+    if not found:
+        raise refused[0] if refused else fault
+    if any(other != found[0] for other in found[1:]):
+        raise ValueError("the answer has several JSON objects; send one")
+    return found[0]
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The outermost JSON objects in a text, in order."""
+    decoder, at = json.JSONDecoder(), text.find("{")
+    for _ in range(_MAX_STARTS):
+        if at < 0:
+            return
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (json.JSONDecodeError, RecursionError):
+            end = at + 1
+        else:
+            yield value
+        at = text.find("{", end)
 
 
 async def ask_json(
@@ -89,7 +130,7 @@ async def ask_json(
     gets no repair turn. ``timeout_s`` bounds all calls together.
 
     Raises:
-        ModelReplyError: no acceptable answer.
+        ModelReplyError: no acceptable answer; ``ModelRefusedError`` where it was a refusal.
         AgentTimeoutError, AgentFailedError: the call itself failed, see ``ChatClient.ask``. What
             the turns before had used is in the error's ``spent``.
     """
@@ -107,8 +148,8 @@ async def _ask(
     mode, turns, reply = await _first(ask, messages)
     for turn in range(1, repairs + 2):
         try:
-            value = shape.parse(decode(_usable(reply)))
             assert ask.used is not None
+            value = read_json(_usable(reply, ask.used), shape.parse)
             return Answer(value, reply.text, ask.used, reply.model, mode, turn)
         except ValueError as e:
             fault = one_line(str(e), 300)
@@ -124,11 +165,13 @@ def _repair(fault: str) -> ChatMessage:
     return {"role": "user", "content": words}
 
 
-def _usable(reply: ChatReply) -> str:
+def _usable(reply: ChatReply, usage: Usage) -> str:
     if reply.refusal:
-        raise ModelReplyError(f"model '{reply.model}' refused: {one_line(reply.refusal, 200)}")
+        raise ModelRefusedError(replace(reply, usage=usage))
     if reply.finish == "length":
         raise ValueError("the answer was cut off at the token limit; be shorter")
+    if reply.incomplete:
+        raise ValueError(f"the answer is not whole: {reply.incomplete}")
     return reply.text
 
 

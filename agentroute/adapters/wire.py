@@ -12,7 +12,7 @@ from agentroute.errors import AgentFailedError, AgentRouteError, AgentTimeoutErr
 from agentroute.model.calls import UNSENT
 
 if TYPE_CHECKING:
-    from openai import APIStatusError
+    from openai import APIError, APIStatusError
 
 MAX_BODY_BYTES = 16 * 2**20  # a million characters, each escaped, and what stands around them
 MAX_STREAM_BYTES = 64 * 2**20  # the same in chunks of a few characters
@@ -84,7 +84,8 @@ def _ours(model: str, timeout_s: float, e: Exception) -> Exception:
         words, hint = f"the endpoint of model '{model}' cannot be reached", "check OPENAI_BASE_URL"
         return AgentFailedError(words, hint=hint, spent=UNSENT)
     if isinstance(e, openai.APIError):
-        return AgentFailedError(f"the endpoint of model '{model}' broke off its answer")
+        words = f"the endpoint of model '{model}' broke off its answer"
+        return AgentFailedError(words + endpoint_words(e))
     return e
 
 
@@ -99,14 +100,24 @@ def _status_error(model: str, e: APIStatusError) -> AgentFailedError:
         words = f"{said}: it sends callers elsewhere, and prompts are not sent after it"
         hint = "set OPENAI_BASE_URL to where it is"
         return AgentFailedError(words, hint=hint, retryable=False, spent=UNSENT)
+    said += endpoint_words(e)
     if status in (401, 403):
         return AgentFailedError(said, hint="check OPENAI_API_KEY", retryable=False, spent=UNSENT)
     if status in (400, 404, 422):
-        detail = one_line(str(e.message), 200)
-        return RequestRefusedError(
-            f"{said}: {detail}", hint="check model:", retryable=False, spent=UNSENT
-        )
+        return RequestRefusedError(said, hint="check model:", retryable=False, spent=UNSENT)
     return AgentFailedError(said, retry_after_s=_retry_after_s(e.response.headers), spent=UNSENT)
+
+
+def endpoint_words(e: APIError) -> str:
+    """``: `` and what the endpoint itself said, on one line; '' where it said nothing."""
+    body = e.body
+    for key in ("error", "message", "detail"):  # OpenAI's form, and those of common servers
+        if isinstance(body, Mapping):
+            body = body.get(key, body)
+    if body is None:
+        body = getattr(getattr(e, "response", None), "text", "")
+    words = one_line(body if isinstance(body, str) else json.dumps(body, default=str), 300)
+    return f": {words}" if words else ""
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

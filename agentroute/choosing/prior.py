@@ -15,7 +15,7 @@ from agentroute.model.candidates import Request
 
 @dataclass(frozen=True, slots=True)
 class CardPrior:
-    """m = clip(prior_quality + slope (cos - centre), 0, 1).
+    """m = squashed(prior_quality + slope (cos - centre)), in (0, 1).
 
     ``cos`` is that of prompt and card; ``centre`` the cosine that says nothing. Similarity enters
     a learner here, as the mean that residuals are taken from, and nowhere else. An empty text
@@ -27,7 +27,7 @@ class CardPrior:
 
     def mean(self, request: Request) -> F64:
         """(n,) expected quality by the cards, in [0, 1]."""
-        return unit_interval(request.candidates.prior + self.shift(request))
+        return squashed(request.candidates.prior + self.shift(request))
 
     def shift(self, request: Request) -> F64:
         """(n,) slope (cos - centre): what similarity adds; 0 for an empty prompt or card."""
@@ -42,6 +42,22 @@ class CardPrior:
 def unit_interval(x: F64) -> F64:
     """Values of ``x`` cut to [0, 1]; ``np.clip`` takes four times as long on short arrays."""
     return np.minimum(np.maximum(x, 0.0), 1.0)
+
+
+TAIL = 0.1  # of [0, 1] at either end: where a squashed value never quite arrives
+
+
+def squashed(x: F64) -> F64:
+    """``x`` bent into (0, 1): itself between 0.1 and 0.9, and beyond in the same order.
+
+    A cut at 0 would make all cards alike that are far from a prompt, and the choice a coin flip:
+
+    >>> squashed(np.array([-0.4, -0.1, 0.5, 1.2])).round(3).tolist()
+    [0.001, 0.014, 0.5, 0.995]
+    """
+    low, high = np.minimum(x, TAIL), np.maximum(x, 1.0 - TAIL)
+    ends = TAIL * np.exp(low / TAIL - 1.0) - low - high - TAIL * np.exp((1.0 - high) / TAIL - 1.0)
+    return np.asarray(x + ends + 1.0)
 
 
 def cosines(request: Request) -> F64:

@@ -21,6 +21,8 @@ class Router(Protocol):
 
     State depends on the observations folded and on nothing else: not on the clock, not on
     ``score``. Two routers built alike that folded the same rows are bit-equal on one machine.
+
+    A router that learns nothing may have an attribute ``learns``, False: no row is folded for it.
     """
 
     name: str
@@ -39,7 +41,10 @@ class Router(Protocol):
         """
 
     def update(self, observation: Observation) -> None:
-        """Learn from one row. An unknown agent is a new arm, not an error."""
+        """Learn from one row. An unknown agent is a new arm, not an error.
+
+        What it raises is logged, and the row is skipped for good: raise before changing anything.
+        """
 
     def state_dict(self) -> StateDict:
         """All that was learned, as arrays and JSON."""

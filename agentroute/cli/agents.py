@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,10 @@ from agentroute.cli.parts.common import (
     table,
     usd,
 )
+
+if TYPE_CHECKING:
+    from agentroute.errors import CardError
+    from agentroute.model.cards import CapabilityCard
 
 agents_app = typer.Typer(help="The catalogue of agents.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The agent's name.")]
@@ -116,18 +120,36 @@ def check(
     config: ConfigFile = None,
     agents: AgentsDir = None,
 ) -> None:
-    """Validate cards; exit 3 with file, line, field and hint."""
+    """Validate cards and see that their code is there; exit 3 with file, line, field and hint."""
+    from agentroute.registry.entrypoints import check_entrypoint
     from agentroute.registry.load import load_card
 
     if files:
         for file in files:
-            typer.echo(f"{file}: ok, agent '{load_card(file).name}'")
+            card = load_card(file)
+            check_entrypoint(card, file)
+            typer.echo(f"{file}: ok, agent '{card.name}'")
         return
     registry = registry_of(settings_of(config), agents)
     remark(registry)
-    if registry.problems:
+    found = [p for e in registry.entries.values() if e.path and (p := _problem(e.card, e.path))]
+    for problem in found:
+        hint = f" ({problem.hint})" if problem.hint else ""
+        typer.echo(f"agentroute: {problem}{hint}", err=True)
+    if registry.problems or found:
         raise typer.Exit(3)
     typer.echo(f"{len(registry)} cards ok")
+
+
+def _problem(card: CapabilityCard, path: Path) -> CardError | None:
+    from agentroute.errors import CardError
+    from agentroute.registry.entrypoints import check_entrypoint
+
+    try:
+        check_entrypoint(card, path)
+    except CardError as e:
+        return e
+    return None
 
 
 @agents_app.command("add")
@@ -143,10 +165,18 @@ def add(
 
 
 @agents_app.command("rm")
-def rm(name: Name, into: Into = Path("agents")) -> None:
+def rm(name: Name, into: Into = Path("agents"), config: ConfigFile = None) -> None:
     """Remove an agent's card (and its own code) from the catalogue folder."""
-    from agentroute.registry.onboard import offboard
+    from agentroute.errors import UsageError
+    from agentroute.registry.onboard import holds, offboard
 
+    known = registry_of(settings_of(config), None)
+    if not holds(into, name) and name in known:
+        entry = known[name]
+        raise UsageError(
+            f"'{name}' is not in {into} but in {entry.path} ({entry.origin})",
+            hint=f"agentroute agents promote {name} retired takes it out of every choice",
+        )
     for path in offboard(name, into):
         typer.echo(f"removed {path}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -31,6 +32,9 @@ app = typer.Typer(
 )
 
 
+STOPPED = 130
+
+
 def _version(asked: bool) -> None:
     if asked:
         from agentroute import __version__
@@ -47,6 +51,8 @@ def _root(
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks and log to stderr."),
 ) -> None:
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, stream=sys.stderr)
+    if not debug:  # what was set aside or learned again changes answers: it is said
+        logging.getLogger("agentroute.learning").setLevel(logging.WARNING)
 
 
 def _commands() -> list[ModuleType]:
@@ -72,6 +78,8 @@ def run(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None, *, debug: bool) -> int:
     try:
         code = typer.main.get_command(app).main(argv, "agentroute", standalone_mode=False)
+        if code == STOPPED:  # typer's way to say that Ctrl-C was pressed
+            _say("stopped", "")
         return code if isinstance(code, int) else 0
     except _click("NoArgsIsHelpError") as e:
         e.show()
@@ -81,20 +89,30 @@ def _run(argv: list[str] | None, *, debug: bool) -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         _say("stopped", "")
-        return 130
+        return STOPPED
     except AgentRouteError as e:
         if debug:
             traceback.print_exc()
         _say(str(e), e.hint)
         return e.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _unread()
+    except SystemExit as e:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click's mark of a broken pipe
+            return _unread()
+        return e.code if isinstance(e.code, int) else 1
     except Exception as e:
         if debug:
             traceback.print_exc()
         _say(words_of(e), "a bug of agentroute's own; --debug shows where")
         return 1
+
+
+def _unread() -> int:
+    """Who reads our output has gone away, as ``head`` does: nothing is wrong."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 def _click(name: str) -> Any:

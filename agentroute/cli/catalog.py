@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from agentroute.cli.parts.common import (
+    AgentsDir,
     ConfigFile,
     GraphsDir,
     Json,
     emit,
     graph_places,
+    registry_of,
     settings_of,
     table,
 )
@@ -53,6 +55,30 @@ def ls(config: ConfigFile = None, graphs: GraphsDir = None, as_json: Json = Fals
         return
     cells = [(g.name, g.description, ", ".join(g.inputs), origin) for g, _, origin in good]
     table("", ["graph", "does", "inputs", "from"], cells)
+
+
+@graphs_app.command("check")
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Names or paths; all if none.")] = None,
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    graphs: GraphsDir = None,
+    as_json: Json = False,
+) -> None:
+    """Read graphs and see whether the agents there are can carry them out; exit 3 if not."""
+    from agentroute.cli.parts.checks import check_graphs
+
+    settings = settings_of(config)
+    registry = registry_of(settings, agents)
+    report = check_graphs(registry, graph_places(settings, graphs), names)
+    if as_json:
+        emit(report)
+    else:
+        typer.echo(f"graphs: {report['ok']} ok")
+        for line in report["problems"]:
+            typer.echo(line, err=True)
+    if report["problems"]:
+        raise typer.Exit(3)
 
 
 @graphs_app.command("show")

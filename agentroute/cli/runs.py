@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 runs_app = typer.Typer(help="Look at past runs.", no_args_is_help=True)
 
 
+STATUSES = ("completed", "degraded", "failed", "abstained", "waiting", "unfinished")
+RUN_HELP = "A run's id, the start of one, or 'last'."
 PLACE = 60  # where it stands in the help
 
 
@@ -31,6 +33,11 @@ def ls(
     as_json: Json = False,
 ) -> None:
     """The latest runs, newest first."""
+    from agentroute.errors import UsageError, did_you_mean
+
+    if status is not None and status not in STATUSES:
+        hint = did_you_mean(status, STATUSES)
+        raise UsageError(f"no run ends '{status}'", hint=hint or "known: " + ", ".join(STATUSES))
     with open_ledger(config, db) as ledger:
         found = ledger.runs(limit, status)
     if as_json:
@@ -53,7 +60,7 @@ def ls(
 
 @runs_app.command("show")
 def show(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run id, or 'last'.")] = "last",
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)] = "last",
     config: ConfigFile = None,
     db: Db = None,
     as_json: Json = False,
@@ -62,14 +69,13 @@ def show(
 
     Below it, how the same step was decided in the latest runs: the course of learning.
     """
-    from agentroute.errors import UnknownRunError
+    from agentroute.cli.parts.views import show_waiting
+    from agentroute.execution.history import History
+    from agentroute.learning.teaching import find_run
 
     with open_ledger(config, db) as ledger:
-        if run_id == "last":
-            latest = ledger.runs(1)
-            if not latest:
-                raise UnknownRunError("there is no run in the ledger yet", hint="agentroute run")
-            run_id = latest[0].run_id
+        run_id = find_run(ledger, run_id)
+        waiting = History.load(ledger, run_id).waiting
         summary = ledger.run(run_id)
         rows = choices(ledger, run_id)
         history = learning(ledger, summary.about)
@@ -95,6 +101,8 @@ def show(
     table("", columns, cells)
     for task, steps in history.items():
         _show_history(task, steps)
+    if summary.status == "waiting":
+        show_waiting(run_id, waiting, db)
 
 
 def choices(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:

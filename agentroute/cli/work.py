@@ -37,6 +37,9 @@ RouterName = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
 
 
+Resume = Annotated[
+    str | None, typer.Option("--resume", help="A run's id, its start, or 'last'.", metavar="RUN")
+]
 NOT_LEARNED = {
     "known already": "this key was given before, and its score stands",
     "duplicate": "this kind of source has spoken of it before",
@@ -178,7 +181,7 @@ def run(
     seed: Seed = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="USD.")] = None,
-    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN")] = None,
+    resume: Resume = None,
     approve: Annotated[list[str] | None, typer.Option("--approve", metavar="TASK")] = None,
     reject: Annotated[list[str] | None, typer.Option("--reject", metavar="TASK")] = None,
     config: ConfigFile = None,
@@ -194,6 +197,7 @@ def run(
     from agentroute.cli.parts.progress import Progress
     from agentroute.cli.parts.views import show_run
     from agentroute.errors import UsageError
+    from agentroute.learning.teaching import find_run
 
     if (work is None) == (resume is None):
         raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
@@ -210,7 +214,7 @@ def run(
                 inputs=parse_inputs(inputs),
                 verify=not no_verify,
                 budget_usd=budget,
-                resume=resume,
+                resume=resume and find_run(orc.ledger, resume),
                 answers=answers,
                 on_event=progress,
             )
@@ -220,9 +224,10 @@ def run(
     if as_json:
         emit(result)
     else:
-        show_run(result)
+        show_run(result, db)
     low = result.verdict is not None and not result.verdict.accepted
-    if result.status in ("failed", "waiting") or result.goal_missed or low:
+    nobody = result.status == "abstained" and not result.usage.calls
+    if result.status in ("failed", "waiting") or nobody or low or result.goal_missed:
         raise typer.Exit(1)
 
 

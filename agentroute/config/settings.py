@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from agentroute.config.paths import SCHEME, database_file, database_url
 from agentroute.config.yaml import Document, load_yaml, problem
@@ -27,6 +27,12 @@ class ObjectiveSettings(Part):
     quality: float = Field(1.0, ge=0)
     cost: float = Field(0.0, ge=0)
     latency: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if not (self.quality or self.cost or self.latency):
+            raise ValueError("one of quality, cost and latency must be above 0")
+        return self
 
 
 class FeedbackWeights(Part):
@@ -154,7 +160,7 @@ def load_settings(
     except ValidationError as e:
         bad = tuple(str(p) for p in e.errors()[0]["loc"])
         if bad in from_env:
-            doc = Document({}, PREFIX + "__".join(bad).upper())
+            doc = Document(data, PREFIX + "__".join(bad).upper())
         raise problem(Settings, doc, e, ConfigError) from None
     if file:
         settings = _resolve(settings, file.parent)

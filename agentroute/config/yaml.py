@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,7 +22,19 @@ from agentroute.errors import ConfigError, did_you_mean
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
+MAX_FAULTS = 8
 VALUES = ("ScalarEvent", "SequenceStartEvent", "MappingStartEvent", "AliasEvent")
+
+_QUOTED = re.compile(r"'([^']+)'")
+_KINDS = {
+    "tuple_type": "must be a list", "list_type": "must be a list", "string_type": "must be text",
+    "int_type": "must be a whole number", "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number", "float_type": "must be a number",
+    "float_parsing": "must be a number", "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false", "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "mapping_type": "must be a mapping of keys to values",
+}  # fmt: skip
 
 FieldPath = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
@@ -205,7 +218,7 @@ class _Builder:
 
 
 def validate(model: type[M], doc: Document, *, error: type[ConfigError] = ConfigError) -> M:
-    """``doc`` as a record of type ``model``; the first problem becomes a one-line error."""
+    """``doc`` as a record of type ``model``; its problems become a one-line error."""
     if not isinstance(doc.data, dict):
         raise error("must be a mapping of keys to values", path=doc.path, line=1)
     try:
@@ -217,22 +230,88 @@ def validate(model: type[M], doc: Document, *, error: type[ConfigError] = Config
 def problem(
     model: type[BaseModel], doc: Document, e: ValidationError, error: type[ConfigError]
 ) -> ConfigError:
-    """The first of pydantic's complaints as a typed error with file, line, field and hint."""
-    first = e.errors(include_url=False, include_context=False)[0]
-    loc = tuple(p for p in first["loc"] if not (isinstance(p, str) and p.startswith("function-")))
-    name = _dotted(loc)
-    if first["type"] == "extra_forbidden":
-        known = _fields_at(model, loc[:-1])
-        return error(
-            "is not a known key",
-            path=doc.path,
-            line=doc.line(loc),
-            field=name,
-            hint=did_you_mean(str(loc[-1]), known),
-        )
-    message = first["msg"].removeprefix("Value error, ")
-    hint = "add this key" if first["type"] == "missing" else ""
-    return error(message, path=doc.path, line=doc.line(loc), field=name or None, hint=hint)
+    """Pydantic's complaints as one typed error: file, line, field and hint of the first, then all
+    others on the same line. A key that looks misspelt is named, in place of the one it leaves out.
+    """
+    faults = sorted(_faults(model, doc, e), key=lambda f: doc.line(f.loc) or 0)
+    first, *rest = faults
+    if not rest:
+        message, hint = first.says, first.hint
+    else:
+        others = (f"line {doc.line(f.loc)}: {_dotted(f.loc)}: {f.words}" for f in rest)
+        message, hint = "; ".join([first.words, *list(others)[: MAX_FAULTS - 1]]), ""
+        message += f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
+    line, field = doc.line(first.loc), _dotted(first.loc) or None
+    return error(message, path=doc.path, line=line, field=field, hint=hint)
+
+
+class _Fault(NamedTuple):
+    loc: FieldPath
+    says: str
+    hint: str = ""
+
+    @property
+    def words(self) -> str:
+        """Both in one."""
+        return f"{self.says} ({self.hint})" if self.hint else self.says
+
+
+def _faults(model: type[BaseModel], doc: Document, e: ValidationError) -> Iterator[_Fault]:
+    """One a field: what every branch of a union expects of it is said together."""
+    found: dict[FieldPath, list[Any]] = {}
+    for one in e.errors(include_url=False, include_context=False):
+        found.setdefault(_place(doc.data, one), []).append(one)
+    misspelt: set[FieldPath] = set()
+    unknown = {
+        loc: did_you_mean(str(loc[-1]), _fields_at(model, loc[:-1]))
+        for loc, ones in found.items()
+        if ones[0]["type"] == "extra_forbidden"
+    }
+    for loc, hint in unknown.items():
+        misspelt |= {(*loc[:-1], name) for name in _QUOTED.findall(hint)}
+    for loc, ones in found.items():
+        if any(loc == other[: len(loc)] for other in found if other != loc):
+            continue  # what is wrong with the whole is what is wrong inside
+        kind = ones[0]["type"]
+        if kind == "extra_forbidden":
+            yield _Fault(loc, "is not a known key", unknown[loc])
+        elif kind == "missing":
+            if loc not in misspelt:
+                yield _Fault(loc, "is missing", "add this key")
+        else:
+            yield _expected(loc, ones)
+
+
+def _place(data: Any, one: Any) -> FieldPath:
+    """Where in the document: pydantic's own names of branches and functions are left out."""
+    loc: list[str | int] = []
+    for part in one["loc"]:
+        if (isinstance(data, Mapping) and part in data) or (
+            isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)
+        ):
+            data = data[part]
+        elif one["type"] not in ("missing", "extra_forbidden") or part != one["loc"][-1]:
+            continue
+        loc.append(part)
+    return tuple(loc)
+
+
+def _expected(loc: FieldPath, ones: Sequence[Any]) -> _Fault:
+    """What may stand in a field, in words that people write."""
+    choices = [
+        c for o in ones if o["type"] in ("literal_error", "enum") for c in _QUOTED.findall(o["msg"])
+    ]
+    given = ones[0]["input"]
+    if choices:
+        near = did_you_mean(given, choices) if isinstance(given, str) else ""
+        hint = near if near.startswith("did you mean") else ""
+        return _Fault(loc, f"must be one of {', '.join(dict.fromkeys(choices))}", hint)
+    words = dict.fromkeys(
+        _KINDS.get(o["type"], o["msg"].removeprefix("Value error, ")) for o in ones
+    )
+    listed = ones[0]["type"] in ("tuple_type", "list_type") and isinstance(given, str)
+    hint = f"for example [{given}]" if listed and len(given) < 60 else ""
+    return _Fault(loc, " or ".join(words), hint)
 
 
 def _dotted(loc: FieldPath) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from agentroute.choosing.protocol import FittableRouter, Router
 from agentroute.errors import UsageError
 from agentroute.evaluation.stream import Stream
 from agentroute.features.text import Embedder
+from agentroute.learning.observe import with_evidence
 from agentroute.model.arrays import F64, Ints
 from agentroute.model.ids import keyed_rng
 from agentroute.model.plans import AgentUse, Spec
@@ -110,8 +111,8 @@ async def learn_bandit(
         us[t] = 1e6 * (time.perf_counter() - start)
         if choice.positions:
             j = chosen[t] = choice.positions[0]
-            recorded = replace(request, recorded=scores.evidence)  # as the ledger keeps it
-            policy.router.update(stream.observation(recorded, i, j, t + 1, choice.propensity))
+            asked = with_evidence(request, scores)  # as rows of a ledger are folded
+            policy.router.update(stream.observation(asked, i, j, t + 1, choice.propensity))
     return Picks(chosen, us)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentroute.choosing.depth.protocol import AskMore
-from agentroute.errors import RoutingError
+from agentroute.errors import NoCandidateError, RoutingError
 from agentroute.execution.answer.deepening import Gathered, next_step, stepwise
 from agentroute.execution.answer.teams import DEFAULT_REFINER, join_team
 from agentroute.execution.calls.asking import Asking
@@ -18,7 +18,7 @@ from agentroute.execution.history import APPROVAL_NEEDED, stored_reply
 from agentroute.execution.moves import PATIENCE_S, Move, next_move
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
-from agentroute.model.calls import AgentReply
+from agentroute.model.calls import AgentReply, handed_over
 from agentroute.model.decisions import Decision
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
@@ -72,8 +72,7 @@ class Attempts:
                 move = self._instead(run, work, move, failed, barred)
                 if move is not None and await self._may_wait(run, move):
                     continue
-                said.append(f"task '{work.task.id}': {e}")
-                return _over(work, "failed", failed, said, attempt - 1)
+                return _over(work, "failed", failed, _unable(work, said, failed, e), attempt - 1)
             decision = ruling.decision
             try:
                 run.check_rows()
@@ -202,6 +201,7 @@ class Attempts:
             task=work.task,
             attempt=attempt,
             upstream=work.upstream,
+            given=handed_over(work.inputs),
             stage=work.stage,
             exclude=() if move.only else self._tried(run, work, attempt),
             only=move.only,
@@ -294,6 +294,11 @@ class Attempts:
             said = []  # the same agent did it at another try: nothing is missing from the answer
         elif failed:
             said.append(f"task '{work.task.id}': {', '.join(good)} answered instead")
+        said += [
+            f"task '{work.task.id}': the answer of {agent} is not whole: {r.incomplete}"
+            for agent, r in good.items()
+            if r.incomplete
+        ]
         return TaskOutcome(
             task_id=work.task.id,
             status="abstained" if reply.abstained else "ok",
@@ -313,6 +318,21 @@ def _first(work: Assignment) -> Move:
         return Move(reason=work.reason)
     policy = "pinned" if work.kind == "route" else "named"
     return Move(work.agent, policy, work.reason or f"{policy} by the graph or the settings")
+
+
+_PASSING = ("circuit breaker is open", "expected cost exceeds the budget left")
+
+
+def _unable(
+    work: Assignment, said: list[str], failed: list[list[Called]], e: RoutingError
+) -> list[str]:
+    """What was said, and why it ends here: after a failure that is no failure of its own."""
+    if not failed or not said or not isinstance(e, NoCandidateError):
+        return [*said, f"task '{work.task.id}': {e}"]
+    busy = [f"{who}: {why}" for who, why in e.excluded.items() if why in _PASSING]
+    why = f" ({'; '.join(busy)})" if busy else ""
+    before = [words for words in said if words != said[-1]]
+    return [*before, f"{said[-1]}; nobody else can do it{why}"]
 
 
 def _agents(failed: list[list[Called]], more: Iterable[str] = ()) -> tuple[str, ...]:

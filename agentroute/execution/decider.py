@@ -33,6 +33,7 @@ from agentroute.model.outcomes import EMBEDDERS, ROUTERS, Outcome
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
+from agentroute.registry.nobody import nobody_fits, skill_hint
 from agentroute.registry.registry import Registry
 
 ONE = Fixed(1)
@@ -43,14 +44,15 @@ EQUAL = Objective()
 class Ask:
     """The question: who does ``task`` in this attempt?
 
-    ``exclude`` agents already tried; ``only`` a single agent with ``policy`` and ``reason`` saying
-    why it is not a free choice (pinned, retry, fallback); ``k`` how many, None as the depth policy
-    says.
+    ``given`` are the keys that earlier tasks handed over; ``exclude`` agents already tried;
+    ``only`` a single agent with ``policy`` and ``reason`` saying why it is not a free choice
+    (pinned, retry, fallback); ``k`` how many, None as the depth policy says.
     """
 
     task: Task
     attempt: int = 1
     upstream: tuple[str, ...] = ()
+    given: Collection[str] = ()
     stage: int = 0
     exclude: Collection[str] = ()
     only: str | None = None
@@ -77,16 +79,12 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How this run chooses: policy, depth, objective and seed.
-
-    ``version`` is the policy's state, ``<sha256>@<folded>``.
-    """
+    """How this run chooses: policy, depth, objective and seed."""
 
     policy: Policy
     depth: Depth = ONE
     objective: Objective = EQUAL
     seed: int = 0
-    version: str = "@0"
 
 
 class Decider:
@@ -216,11 +214,13 @@ class Decider:
             budget_left_usd=ask.budget_left_usd,
             only=ask.only,
             exclude=tuple(ask.exclude),
+            given=ask.given,
             chat_ready=self.chat_ready,
             now_s=time(),
         )
         if not len(who.candidates):
-            raise NoCandidateError(ask.task.id, who.excluded())
+            hint = skill_hint(ask.task, who.candidates.cards.cards)
+            raise NoCandidateError(ask.task.id, who.excluded(), hint=hint)
         return who
 
     async def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
@@ -251,22 +251,23 @@ class Decider:
     async def _chosen(
         self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
     ) -> DecisionRecord:
-        scores = await self._scores(ask, request, rules)
+        scores, version = await self._scores(ask, request, rules)
         if isinstance(rules.depth, Ranks):
             scores = rules.depth.ranked(scores, request.candidates)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)
-        said = "; ".join(filter(None, (ask.reason, scores.reason, why)))
+        nobody = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
+        said = "; ".join(filter(None, (ask.reason, nobody, why)))
         decision = self._decision(
             run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt,
-            policy=rules.policy.name, policy_version=rules.version, status=choice.status,
+            policy=rules.policy.name, policy_version=version, status=choice.status,
             chosen=names, propensity=choice.propensity, reason=said, seed=rules.seed,
         )  # fmt: skip
         context = {"depth": {"policy": rules.depth.name, "k": len(names), "reason": why}}
         return _record(decision, request, who, scores, choice, context)
 
-    async def _scores(self, ask: Ask, request: Request, rules: Rules) -> Scores:
-        """The router's opinion, before the run's deadline; its failure is the task's.
+    async def _scores(self, ask: Ask, request: Request, rules: Rules) -> tuple[Scores, str]:
+        """The opinion and its version, before the run's deadline; a failure is the task's.
 
         Raises:
             RoutingError: it was late, or raised.
@@ -274,7 +275,8 @@ class Decider:
         name = rules.policy.name
         try:
             async with asyncio.timeout(ask.left_s):
-                return await rules.policy.scores(request)
+                (scores,), version = await rules.policy.versioned([request])
+                return scores, version
         except TimeoutError:
             raise RoutingError(f"router '{name}' was not done by the run's deadline") from None
         except AgentRouteError:

@@ -21,6 +21,7 @@ from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
+from agentroute.registry.nobody import nobody_fits, skill_hint
 from agentroute.registry.registry import Registry
 
 
@@ -48,7 +49,8 @@ async def dry_runs(
     ]
     for task, w in zip(tasks, who, strict=True):
         if not len(w.candidates):
-            raise NoCandidateError(task.id, w.excluded())
+            hint = skill_hint(task, w.candidates.cards.cards)
+            raise NoCandidateError(task.id, w.excluded(), hint=hint)
     embedded = await encoded(embedder, [t.prompt for t in tasks])
     objective = rules.objective
     if objective.cost or objective.latency:
@@ -57,9 +59,10 @@ async def dry_runs(
         Request(task, e, w.candidates, objective)
         for task, e, w in zip(tasks, embedded, who, strict=True)
     ]
-    scores = await policy.scores_many(requests)
+    await policy.learned.catch_up()
+    scores, version = await policy.versioned(requests)
     return [
-        _found(request, s, policy, rules, w, k, top)
+        _found(request, s, version, policy, rules, w, k, top)
         for request, s, w in zip(requests, scores, who, strict=True)
     ]
 
@@ -67,6 +70,7 @@ async def dry_runs(
 def _found(
     request: Request,
     scores: Scores,
+    version: str,
     policy: Policy,
     rules: Rules,
     who: Eligible,
@@ -85,17 +89,18 @@ def _found(
     if k is None:
         k, why = rules.depth.how_many(scores, choice)
         choice = choice if k == 1 or not choice.positions else draw(k)
+    said = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
     decision = Decision(
         id=uuid7(),
         run_id="dry run",
         task_id=task.id,
         kind="route",
         policy=policy.name,
-        policy_version=rules.version,
+        policy_version=version,
         status=choice.status,
         chosen=tuple(str(request.candidates.names[i]) for i in choice.positions),
         propensity=choice.propensity,
-        reason="; ".join(filter(None, (scores.reason, why))),
+        reason="; ".join(filter(None, (said, why))),
         seed=rules.seed,
     )
     record = DecisionRecord(decision, request, scores, choice.propensities)

@@ -33,6 +33,7 @@ class History:
         self._shadows: dict[str, dict[str, Outcome]] = defaultdict(dict)
         self.answers: dict[str, bool] = {}
         self.questions: dict[str, str] = {}
+        self._asked: dict[str, Note] = {}
 
     @classmethod
     def load(cls, ledger: Ledger, run_id: str) -> History:
@@ -62,8 +63,15 @@ class History:
         """An approval was asked for or answered."""
         if note.type == APPROVAL_NEEDED:
             self.questions[note.data["task_id"]] = note.data["approval_id"]
+            self._asked[note.data["approval_id"]] = note
         elif note.type == APPROVAL_ANSWERED:
             self.answers[note.data["approval_id"]] = bool(note.data["approved"])
+
+    @property
+    def waiting(self) -> dict[str, tuple[str, ...]]:
+        """Task to the agents that an approval was asked for and not answered yet."""
+        open_ = [n.data for a, n in self._asked.items() if a not in self.answers]
+        return {str(d["task_id"]): tuple(d["agents"]) for d in open_}
 
     def decision(self, task_id: str, kind: Kind, attempt: int) -> Decision | None:
         """The decision of that key, if it was made."""

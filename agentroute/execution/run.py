@@ -135,7 +135,11 @@ class Executor:
         )
 
     async def start(self, run: Run) -> None:
-        """The run's first rows, once a run: start, plan, topology with all its numbers."""
+        """The run's first rows, once a run: start, plan, topology with all its numbers.
+
+        What was recorded before is learned first.
+        """
+        await run.rules.policy.learned.catch_up()
         plan, c = run.plan, run.plan.choice
         if run.history.decision("", "topology", 1) is None:
             sha = self._ledger.put_text(plan.model_dump_json())

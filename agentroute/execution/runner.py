@@ -106,12 +106,36 @@ class Runner:
         before = run.outcomes.get(v)
         work = _work(run, task, graph, order, before)
         if work is None:
-            words = f"task '{v}': skipped, none of its inputs is there"
-            return TaskOutcome(v, "skipped", said=(words,))
+            return TaskOutcome(v, "skipped")
         out = await self._attempts(run, work)
         if isinstance(out, Waiting):
             return None
         return out if before is None else _again(before, out)
+
+
+def told(run: Run) -> list[str]:
+    """What went wrong on the way: each failure once, with the tasks that were not done for it."""
+    lost: dict[str, list[str]] = {}
+    for v in run.graph.order:
+        if v in run.outcomes and run.outcomes[v].status == "skipped":
+            lost.setdefault(_cause(run, v), []).append(v)
+    lines: list[str] = []
+    for o in run.in_order:
+        lines += o.said
+        if missed := lost.get(o.task_id):
+            why = lines.pop() if o.said else f"task '{o.task_id}' has no answer"
+            lines.append(f"{why}; not done without it: {', '.join(missed)}")
+    return lines
+
+
+def _cause(run: Run, v: str) -> str:
+    """The task before ``v`` without whose answer it could not be done."""
+    while run.outcomes[v].status == "skipped":
+        before = [p for p in run.graph.parents(v) if p in run.outcomes]
+        if not before:
+            break
+        v = before[0]
+    return v
 
 
 def _work(

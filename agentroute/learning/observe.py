@@ -13,25 +13,31 @@ steps, live or years later, gives the same observations (a property test holds i
   A member that failed has its 0 already and gets nothing of a joint score.
 - Feedback that came more than ``ttl_s`` after the decision, by the rows' own times, is *expired*.
 - What is not about a candidate of a route decision (a planner's model call, say) is *unknown*.
+- The request carries the evidence that was recorded (``with_evidence``): what is learned rests on
+  what was said at the decision, not on what would be said today.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
 
+from agentroute.errors import RowUnreadableError, UnknownDecisionError
 from agentroute.learning.credit import Credit, equal
 from agentroute.learning.sources import WEIGHTS, kind_of
 from agentroute.ledger import Ledger, Row
+from agentroute.model.candidates import Request
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.outcomes import Feedback, Observation, Outcome
+from agentroute.model.scores import Scores
 
 TTL_S = 30 * 86_400.0
+LAST_SKIPPED = 16
 _TAUGHT = ("outcomes", "feedback")
 
 
@@ -48,8 +54,9 @@ class Share:
 class Folding:
     """Reads rows, yields observations, counts what it did not yield and why.
 
-    ``counts``: folded, duplicate, expired, muted (a source of weight 0), unknown; and own, joint,
-    run for the feedback folded.
+    ``counts``: folded, duplicate, expired, muted (a source of weight 0), unknown, skipped (what
+    cannot be read, or learned from); and own, joint, run for the feedback folded. ``skipped`` has
+    the last of these rows: seq to reason.
     """
 
     def __init__(
@@ -63,17 +70,30 @@ class Folding:
         self.ledger, self.ttl_s, self.credit = ledger, ttl_s, credit
         self.weights = {**WEIGHTS, **weights}
         self.counts: Counter[str] = Counter()
+        self.skipped: dict[int, str] = {}
         self._record = lru_cache(maxsize=256)(ledger.record)
         self._before = lru_cache(maxsize=256)(self._read_before)
+        self._asked = lru_cache(maxsize=256)(_asked)
 
     def steps(
         self, after_seq: int = 0, upto: int | None = None
     ) -> Iterator[tuple[int, list[Observation]]]:
         """``(seq, observations)`` of each row with ``after_seq < seq <= upto``, in order."""
-        for row in self.ledger.rows(after_seq, upto, tables=_TAUGHT):
-            observed = self._of_outcome(row) or self._of_feedback(row)
+        for row in self.ledger.rows(after_seq, upto, tables=_TAUGHT, skip=self.skip):
+            try:
+                observed = self._of_outcome(row) or self._of_feedback(row)
+            except (RowUnreadableError, UnknownDecisionError) as e:  # its own or its decision's row
+                self.skip(row.seq, e)
+                continue
             self.counts["folded"] += len(observed)
             yield row.seq, observed
+
+    def skip(self, seq: int, error: Exception) -> None:
+        """Nothing is learned from a row, and why; the last reasons are kept."""
+        self.counts["skipped"] += 1
+        self.skipped[seq] = f"{type(error).__name__}: {error}"
+        for old in list(self.skipped)[:-LAST_SKIPPED]:
+            del self.skipped[old]
 
     def _of_outcome(self, row: Row) -> list[Observation]:
         o = row.value
@@ -84,7 +104,7 @@ class Folding:
             self.counts["unknown"] += 1
             return []
         q = 0.0 if o.error is not None else None
-        return [_observation(row, record, o.agent, 1.0, q, o.cost_usd, o.latency_s)]
+        return [self._observation(row, record, o.agent, 1.0, q, o.cost_usd, o.latency_s)]
 
     def _of_feedback(self, row: Row) -> list[Observation]:
         f = row.value
@@ -100,7 +120,30 @@ class Folding:
         kind = kind_of(f.source)
         kept = [s for s in shares if self._is_in_time(row, s) and self._is_first(row, s, kind)]
         self.counts.update(s.method for s in kept)
-        return [_observation(row, s.record, s.agent, s.weight * weight, f.score) for s in kept]
+        return [self._observation(row, s.record, s.agent, s.weight * weight, f.score) for s in kept]
+
+    def _observation(
+        self,
+        row: Row,
+        record: DecisionRecord,
+        agent: str,
+        weight: float,
+        quality: float | None,
+        cost_usd: float | None = None,
+        latency_s: float | None = None,
+    ) -> Observation:
+        return Observation(
+            seq=row.seq,
+            decision_id=record.decision.id,
+            request=self._asked(record),
+            agent=agent,
+            quality=quality,
+            cost_usd=cost_usd,
+            latency_s=latency_s,
+            weight=weight,
+            propensity=_propensity(record, agent),
+            at=row.at,
+        )
 
     def _shares(self, row: Row, f: Feedback) -> list[Share]:
         if f.target == "decision":
@@ -171,6 +214,25 @@ def observations(
         yield from observed
 
 
+def with_evidence(request: Request, scores: Scores | None) -> Request:
+    """The request as routers learn from it: what was said at the decision is its record.
+
+    Where screening kept candidates from the router, the evidence is about the others alone, and so
+    is this request.
+    """
+    if scores is None or scores.evidence is None:
+        return request
+    asked = np.flatnonzero(~np.isnan(scores.mean))
+    if len(asked) < len(scores.mean):
+        request = replace(request, candidates=request.candidates.take(asked))
+    return replace(request, recorded=scores.evidence)
+
+
+def _asked(record: DecisionRecord) -> Request:
+    assert record.request is not None  # who makes observations asked _knows
+    return with_evidence(record.request, record.scores)
+
+
 def _credited(d: Decision, before: Sequence[Row]) -> list[str]:
     """The chosen that did not fail: who has a part in a joint score."""
     outcomes = {a: _outcome_of(a, before) for a in d.chosen}
@@ -203,27 +265,3 @@ def _propensity(record: DecisionRecord, agent: str) -> float:
         return d.propensity
     at = np.flatnonzero(request.candidates.rows == request.candidates.cards.index[agent])
     return float(p[at[0]]) if len(at) and p[at[0]] > 0 else d.propensity
-
-
-def _observation(
-    row: Row,
-    record: DecisionRecord,
-    agent: str,
-    weight: float,
-    quality: float | None,
-    cost_usd: float | None = None,
-    latency_s: float | None = None,
-) -> Observation:
-    assert record.request is not None  # both callers asked _knows
-    return Observation(
-        seq=row.seq,
-        decision_id=record.decision.id,
-        request=record.request,
-        agent=agent,
-        quality=quality,
-        cost_usd=cost_usd,
-        latency_s=latency_s,
-        weight=weight,
-        propensity=_propensity(record, agent),
-        at=row.at,
-    )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from agentroute.choosing.catalog import FIELD, own_router, policy_of
-from agentroute.choosing.policy import Policy
+from agentroute.choosing.policy import Policy, Unlearned
 from agentroute.choosing.protocol import Router
 from agentroute.config.plugins import is_object
 from agentroute.learning.base import start_policy, take_base
 from agentroute.learning.fold import Learner
 from agentroute.learning.own import OwnRouters
+from agentroute.learning.snapshots import Snapshots
 from agentroute.learning.sources import WEIGHTS
 from agentroute.learning.state import StateStore
 from agentroute.ledger import Ledger
@@ -21,12 +24,27 @@ from agentroute.model.arrays import Embedder
 from agentroute.model.plans import AgentUse, Spec
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one policy in use has learned."""
+
+    policy: str
+    """Its name."""
+    version: str
+    """``<sha256 of the base artefact>@<folded up to seq>``."""
+    counts: Mapping[str, int]
+    """Observations folded; and duplicate, expired, muted, unknown, skipped."""
+    skipped: Mapping[int, str]
+    """The last rows that its router could not learn from: seq to reason."""
+
+
 class Policies:
-    """Policies by their spec, made when first asked for and folded to the ledger's head.
+    """Policies by their spec, made when first asked for; ``Policy.learned`` keeps each up.
 
     ``defaults`` are the settings' ``exploration``, ``abstain_at``, ``margin`` and ``screening``;
     a spec's own keys stand over them. Without a ledger (nothing recorded yet) a policy starts
-    from its prior, or from the base in ``states`` that its spec names.
+    from its prior, or from the base in ``states`` that its spec names. Snapshots are kept in the
+    folder of ``states``; without one there are none.
     """
 
     def __init__(
@@ -44,12 +62,14 @@ class Policies:
         self._ledger, self._embedder, self._seed = ledger, embedder, seed
         self._defaults = {k: v for k, v in (defaults or {}).items() if v is not None}
         self._weights, self._states = weights, states
-        self._made: dict[bytes, tuple[Policy, Learner | None, str]] = {}
+        self._made: dict[bytes, tuple[Policy, Learner | None]] = {}
 
     def get(
         self, spec: Spec | Router, *, exploration: float | None = None, trusted: bool = False
-    ) -> tuple[Policy, str]:
-        """The policy of a spec or of a router object, folded to the head, and its version.
+    ) -> Policy:
+        """The policy of a spec or of a router object, as far as it has come.
+
+        ``learned.catch_up`` folds to the head.
 
         Only a ``trusted`` spec, from the user's own settings or Python, may name ``module:Class``.
 
@@ -67,43 +87,79 @@ class Policies:
         names_code = ":" in full["name"]
         if key not in self._made or (names_code and not trusted):
             self._made[key] = self._make(full, trusted=trusted)
-        policy, learner, base = self._made[key]
-        if learner is None:
-            return policy, f"{base}@0"
-        learner.fold()
-        return policy, learner.version()
+        return self._made[key][0]
 
-    def _of_object(self, router: Router, exploration: float | None) -> tuple[Policy, str]:
-        """One learner an object, however many policies explore with it."""
+    def _of_object(self, router: Router, exploration: float | None) -> Policy:
+        """One learner an object, however many policies explore with it; no snapshots of it.
+
+        What it was made with is its maker's, so that nobody could say whether a snapshot fits.
+        """
         key = b"object %d %r" % (id(router), exploration)
         if key not in self._made:
             take_base(router, router.name, {}, None, self._embedder.id)  # unfitted: said now
             learner = self._of_objects.get(id(router))
             if learner is None and self._ledger is not None:
                 base = self._own.start(router).sha256
-                learner = Learner(router, self._ledger, base=base, weights=self._weights)
+                learner = self._learner(self._ledger, router, base)
                 self._of_objects[id(router)] = learner
             policy = policy_of(router, self._defaults, exploration=exploration)
-            self._made[key] = (policy, learner, "")
-        policy, learner, _ = self._made[key]
-        if learner is None:
-            return policy, "@0"
-        learner.fold()
-        return policy, learner.version()
+            policy.learned = learner or Unlearned()
+            self._made[key] = (policy, learner)
+        return self._made[key][0]
 
-    def _make(
-        self, spec: Mapping[str, Any], *, trusted: bool
-    ) -> tuple[Policy, Learner | None, str]:
+    def _make(self, spec: Mapping[str, Any], *, trusted: bool) -> tuple[Policy, Learner | None]:
         policy, base = start_policy(
             spec, embedder=self._embedder, states=self._states, seed=self._seed, trusted=trusted
         )
         if self._ledger is None:
-            return policy, None, base
-        learner = Learner(policy.router, self._ledger, base=base, weights=self._weights)
-        return policy, learner, base
+            policy.learned = Unlearned(base)
+            return policy, None
+        kept = self._snapshots(self._ledger, policy, spec, base)
+        policy.learned = learner = self._learner(self._ledger, policy.router, base, kept)
+        return policy, learner
 
-    def fold(self) -> None:
-        """Fold every policy in use to the ledger's head."""
-        for _, learner, _ in self._made.values():
-            if learner is not None:
-                learner.fold()
+    def _learner(
+        self, ledger: Ledger, router: Router, base: str, kept: Snapshots | None = None
+    ) -> Learner:
+        return Learner(
+            router, ledger, base=base, weights=self._weights, embedder=self._embedder,
+            snapshots=kept,
+        )  # fmt: skip
+
+    def _snapshots(
+        self, ledger: Ledger, policy: Policy, spec: Mapping[str, Any], base: str
+    ) -> Snapshots | None:
+        if self._states is None:
+            return None
+        depends_on = {
+            "embedder": self._embedder.id,
+            "seed": self._seed,
+            "weights": dict(self._weights),
+            "base": base,
+        }
+        return Snapshots(self._states.folder, ledger, spec, policy.router, depends_on)
+
+    @property
+    def _learners(self) -> list[tuple[Policy, Learner]]:
+        return [(p, learner) for p, learner in self._made.values() if learner is not None]
+
+    async def catch_up(self) -> None:
+        """Fold every policy in use to the ledger's head, in slices of at most 5 ms."""
+        for _, learner in self._learners:
+            await learner.catch_up()
+
+    def learned(self) -> list[Learned]:
+        """What each policy in use has learned, in the order in which they were asked for."""
+        return [
+            Learned(p.name, learner.version(), learner.counts, dict(learner.skipped))
+            for p, learner in self._learners
+        ]
+
+    def refused(self, policy: Policy, seq: int) -> str:
+        """Why a policy's router could not learn from one of the last rows; '' where it did."""
+        return next((x.skipped.get(seq, "") for p, x in self._learners if p is policy), "")
+
+    async def aclose(self) -> None:
+        """Write a snapshot of each policy that has folded enough since its last."""
+        for _, learner in self._learners:
+            await asyncio.to_thread(learner.close)

@@ -7,6 +7,7 @@ version in use, so a rollback is one small file. Nothing is ever overwritten.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import os
@@ -14,7 +15,9 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -28,10 +31,12 @@ from agentroute.model.state import StateDict
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+_NUMBERED = re.compile(r"\.?v(\d+)\.(?:npz|json)")
 _FORMAT = 1
-# Where NaN means "never observed" (the cost head of LinUCB, the outcomes of kNN), also inside of an
-# ensemble; any other router names its arrays in ``meta["may_be_nan"]``.
-_UNSEEN = re.compile(r"(?:^|[./:])(?:costs\.base|quality)$")
+# Where NaN means "never observed" (the cost head of LinUCB, the outcomes of kNN, the reasoner's
+# fitted threshold), also inside of an ensemble; any other router names its arrays in
+# ``meta["may_be_nan"]``.
+_UNSEEN = re.compile(r"(?:^|[./:])(?:costs\.base|quality|scope)$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +82,7 @@ class StateStore:
         _check_arrays(state.arrays, state.meta, what=f"state '{name}'")
         home = self._home(name)
         home.mkdir(parents=True, exist_ok=True)
-        number = max(self.versions(name), default=0) + 1
+        number = _claim(home, max(self.versions(name), default=0) + 1)
         data = _npz(state.arrays)
         about: dict[str, Any] = {
             "format": _FORMAT, "name": name, "kind": state.kind, "version": state.version,
@@ -114,6 +119,23 @@ class StateStore:
             f"no good version of the state '{name}' is in {self.folder}",
             hint=f"agentroute state reset {name} sets it aside",
         )
+
+    def manifest(self, name: str, number: int) -> dict[str, Any]:
+        """What a version says of itself, without its arrays.
+
+        Raises:
+            RouterStateError: it is not there, or its manifest is damaged.
+        """
+        file = f"{_stem(number)}.json"
+        return _unsealed(self._bytes(name, file), f"{name}/{_stem(number)}")
+
+    def prune(self, name: str, *, keep: int) -> None:
+        """Forget all but the last ``keep`` versions, and what was left of unfinished ones."""
+        home, last = self._home(name), self.versions(name)[-keep:]
+        for path in home.glob("*v[0-9]*"):
+            found = _NUMBERED.match(path.name)
+            if found and last and int(found[1]) not in last and int(found[1]) < last[-1]:
+                path.unlink(missing_ok=True)
 
     def versions(self, name: str) -> list[int]:
         """The numbers of all versions, oldest first."""
@@ -172,16 +194,15 @@ class StateStore:
 
     def _read(self, name: str, number: int, skipped: tuple[str, ...]) -> Snapshot:
         where = f"{name}/{_stem(number)}"
-        home = self._home(name)
+        sealed = self._bytes(name, f"{_stem(number)}.json")
+        about = _unsealed(sealed, where)
         try:
-            sealed = (home / f"{_stem(number)}.json").read_bytes()
-            data = (home / f"{_stem(number)}.npz").read_bytes()
+            with (self._home(name) / f"{_stem(number)}.npz").open("rb") as f:
+                if about["name"] != name or _digest(f) != about["data_sha256"]:
+                    raise _damaged(where, "the arrays are not the ones of its manifest")
+                arrays = _arrays(f, about["arrays"], where)
         except OSError as e:
             raise RouterStateError(f"the state {where} is not there: {e}") from e
-        about = _unsealed(sealed, where)
-        if about["name"] != name or sha256(data) != about["data_sha256"]:
-            raise _damaged(where, "the arrays are not the ones of its manifest")
-        arrays = _arrays(data, about["arrays"], where)
         _check_arrays(arrays, about["meta"], what=f"the state {where}")
         state = StateDict(about["kind"], about["version"], about["meta"], arrays)
         return Snapshot(
@@ -189,10 +210,26 @@ class StateStore:
             about["ledger_hash"], skipped, about.get("provenance", {}),
         )  # fmt: skip
 
+    def _bytes(self, name: str, file: str) -> bytes:
+        try:
+            return (self._home(name) / file).read_bytes()
+        except OSError as e:
+            raise RouterStateError(f"the state {name}/{file} is not there: {e}") from e
+
+
+def _claim(home: Path, number: int) -> int:
+    """The first number from ``number`` on that no other process or thread has taken."""
+    while True:
+        try:
+            os.close(os.open(home / f"{_stem(number)}.npz", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            return number
+        except FileExistsError:
+            number += 1
+
 
 def write_synced(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path`` so that after a crash there is the old file or the new, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.tmp")
     with temporary.open("wb") as f:
         f.write(data)
         f.flush()
@@ -241,9 +278,17 @@ def _unsealed(sealed: bytes, where: str) -> dict[str, Any]:
     return about
 
 
-def _arrays(data: bytes, expected: Mapping[str, list[Any]], where: str) -> dict[str, NDArray[Any]]:
+def _digest(f: BufferedReader) -> str:
+    found = hashlib.file_digest(f, "sha256").hexdigest()
+    f.seek(0)
+    return found
+
+
+def _arrays(
+    data: BufferedReader, expected: Mapping[str, list[Any]], where: str
+) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as z:
+        with np.load(data, allow_pickle=False) as z:
             arrays = {k: z[k] for k in expected}
             extra = set(z.files) - set(expected)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e:
@@ -261,7 +306,8 @@ def _check_arrays(
         if a.dtype.kind not in "biufUS":
             raise RouterStateError(f"{what}: array '{k}' of {a.dtype} is not plain data")
         free = k in meta.get("may_be_nan", ()) or _UNSEEN.search(k) is not None
-        if a.dtype.kind == "f" and (np.isinf(a).any() or (np.isnan(a).any() and not free)):
+        sound = a.dtype.kind != "f" or np.isfinite(a).all()
+        if not sound and (np.isinf(a).any() or not free):
             raise RouterStateError(
                 f"{what}: array '{k}' holds NaN or infinity", hint="agentroute state ls"
             )

@@ -61,6 +61,27 @@ def feedback_row(
     )
 
 
+def find_run(ledger: Ledger, words: str) -> str:
+    """The id of a run: ``last``, an id, or the start of one.
+
+    Raises:
+        UnknownRunError: there is no run yet, or none of that id.
+        UsageError: the start of several runs' ids.
+    """
+    found = find_target(ledger, words) if words == "last" else words
+    if words != "last" and not ledger.decisions(words) and not ledger.notes(words):
+        runs = [i for i in ledger.ids(words) if ledger.decisions(i) or ledger.notes(i)]
+        if len(runs) > 1:
+            raise UsageError(
+                f"'{words}' begins the ids of several runs",
+                hint="for example " + ", ".join(runs[:3]),
+            )
+        if not runs:
+            raise UnknownRunError(f"no run '{words}' is in the ledger", hint="agentroute runs ls")
+        found = runs[0]
+    return found
+
+
 def find_target(ledger: Ledger, words: str) -> str:
     """The id of a run or a decision: ``last`` (the latest run), an id, or the start of one.
 

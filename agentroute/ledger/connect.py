@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import quote
 
 from agentroute.config.paths import database_file
@@ -17,6 +20,58 @@ from agentroute.errors import LedgerBusyError, LedgerError
 _POLL_S = 0.005
 CHECKPOINT_PAGES = 8_000  # 32 MB: a checkpoint costs a commit two syncs more
 CLOSING_MS = 200
+_FORK_WAIT_S = 5.0
+
+
+class OfOneProcess:
+    """Connections to a database, which a fork copies and must not use (SQLite's own rule).
+
+    No fork happens in the middle of a ``busy`` block. In the child ``forked`` is true, ``busy`` is
+    free, and the connections live on unused: closing them would let go of the parent's locks.
+    """
+
+    _all: ClassVar[weakref.WeakSet[OfOneProcess]] = weakref.WeakSet()
+    _inherited: ClassVar[list[OfOneProcess]] = []
+    _held: ClassVar[list[threading.Lock]] = []
+
+    def __init__(self) -> None:
+        self.forked = False
+        self.busy = threading.Lock()
+        self._all.add(self)
+
+    def refuse_a_fork(self) -> None:
+        """Raise ``LedgerError`` in a child of the process that opened it."""
+        if self.forked:
+            raise LedgerError(
+                "the ledger was opened before this process was forked",
+                hint="open it, or the Orchestrator, in each process after the fork",
+            )
+
+    def in_the_child(self) -> None:
+        """What else a child must do at once."""
+
+    @classmethod
+    def _before(cls) -> None:
+        cls._held = [o.busy for o in list(cls._all) if o.busy.acquire(timeout=_FORK_WAIT_S)]
+
+    @classmethod
+    def _in_parent(cls) -> None:
+        while cls._held:
+            cls._held.pop().release()
+
+    @classmethod
+    def _in_child(cls) -> None:
+        for one in list(cls._all):
+            one.busy, one.forked = threading.Lock(), True
+            cls._inherited.append(one)
+            one.in_the_child()
+
+
+os.register_at_fork(
+    before=OfOneProcess._before,
+    after_in_parent=OfOneProcess._in_parent,
+    after_in_child=OfOneProcess._in_child,
+)
 
 
 def ledger_path(url: str) -> Path:

@@ -15,7 +15,7 @@ from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.lease import Lease, take_lease
 from agentroute.ledger.queries import RunSummary
-from agentroute.ledger.reader import Reader
+from agentroute.ledger.reader import Reader, Skip
 from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
 from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
@@ -148,9 +148,11 @@ class Ledger:
 
     def notes(self, run_id: str, type: str | None = None) -> list[Note]:
         """Events of a run, in order, of one type or of all."""
-        rows = self._reader.values("events", "run_id = ?", (run_id,))
-        notes = [r.value for r in rows if isinstance(r.value, Note)]
-        return [n for n in notes if type in (None, n.type)]
+        where, key = "run_id = ?", [run_id]
+        if type is not None:
+            where, key = f"{where} AND type = ?", [run_id, type]
+        rows = self._reader.values("events", where, key)
+        return [r.value for r in rows if isinstance(r.value, Note)]
 
     def runs(
         self, limit: int = 50, status: str | None = None, *, before_seq: int | None = None
@@ -167,10 +169,18 @@ class Ledger:
         return queries.run_rows(self._reader, run_id)
 
     def rows(
-        self, after_seq: int = 0, upto: int | None = None, *, tables: Sequence[str] = TABLES
+        self,
+        after_seq: int = 0,
+        upto: int | None = None,
+        *,
+        tables: Sequence[str] = TABLES,
+        skip: Skip | None = None,
     ) -> Iterator[Row]:
-        """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now."""
-        return self._reader.rows(after_seq, upto, tables)
+        """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now.
+
+        ``skip(seq, error)`` is told of a row that cannot be read; without it the error is raised.
+        """
+        return self._reader.rows(after_seq, upto, tables, skip)
 
     def about(self, decision: Decision) -> list[Row]:
         """Outcomes and feedback of a decision, also what was said of its run later, in order."""
@@ -207,6 +217,10 @@ class Ledger:
             LedgerError: it is missing.
         """
         return [str(name) for name in self._reader.cardset(blob_sha).names]
+
+    def erased_since(self, seq: int) -> bool:
+        """Whether any text or artefact was erased after the row ``seq``."""
+        return self._reader.erased_since(seq)
 
     def hash_at(self, seq: int) -> str | None:
         """The hex hash of the row ``seq``; None where there is none."""

@@ -14,14 +14,15 @@ from agentroute.errors import UnknownRunError
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.rows.decode import Row, decode_row
 
-UNFINISHED = "unfinished"
+UNFINISHED, WAITING = "unfinished", "waiting"
 _PAGE = 50
 _NO_END = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A line of ``runs ls``. ``status`` is ``unfinished`` until a note ``run.finished`` says more.
+    """A line of ``runs ls``. ``status`` is ``unfinished`` until a note ``run.finished`` says more,
+    or ``waiting`` where somebody must answer first.
 
     ``seq`` is the place of its start; ``score`` is the mean of all feedback on the run and its
     decisions, None where there is none; ``about`` is the data of the note ``run.started``.
@@ -143,13 +144,15 @@ def _summaries(con: sqlite3.Connection, first: dict[str, int]) -> list[RunSummar
     began = _times(con, list(first.values()))
     started, finished = _notes(con, ids, "run.started"), _notes(con, ids, "run.finished")
     decisions, calls, scores = _decisions(con, ids), _calls(con, ids), _scores(con, ids)
+    waiting = _waiting(con, [i for i in ids if i not in finished])
     out = []
     for run_id, seq in first.items():
         start, end, did = started.get(run_id), finished.get(run_id), calls.get(run_id, [])
         out.append(RunSummary(
             run_id=run_id, seq=seq, started_at=start[0] if start else began[seq],
             finished_at=end[0] if end else None,
-            status=end[1].get("status", "finished") if end else UNFINISHED,
+            status=end[1].get("status", "finished") if end
+            else WAITING if run_id in waiting else UNFINISHED,
             decisions=decisions.get(run_id, 0), calls=sum(c.n for c in did),
             failed=sum(c.failed for c in did), cost_usd=sum((c.cost for c in did), 0.0),
             tokens=sum(c.tokens for c in did), score=scores.get(run_id),
@@ -222,3 +225,19 @@ def _notes(
     sql = f"SELECT run_id, at, body FROM events WHERE type = '{kind}' AND run_id IN ({{}})"
     rows = _among(sql + " ORDER BY seq", con, ids)
     return {run_id: (at, orjson.loads(body)["data"]) for run_id, at, body in rows}
+
+
+def _waiting(con: sqlite3.Connection, ids: list[str]) -> set[str]:
+    """The runs that asked for an approval which nobody has given or refused."""
+    sql = (
+        "SELECT run_id, type, body FROM events WHERE run_id IN ({})"
+        " AND type IN ('approval.needed', 'approval.answered') ORDER BY seq"
+    )
+    asked: dict[tuple[str, str], None] = {}
+    for run_id, kind, body in _among(sql, con, ids):
+        key = (run_id, str(orjson.loads(body)["data"]["approval_id"]))
+        if kind == "approval.needed":
+            asked[key] = None
+        else:
+            asked.pop(key, None)
+    return {run_id for run_id, _ in asked}

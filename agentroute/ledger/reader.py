@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from heapq import merge
 from pathlib import Path
 from typing import Any
 
-from agentroute.errors import LedgerError, UnknownDecisionError
+from agentroute.errors import RowUnreadableError, UnknownDecisionError
 from agentroute.ledger.chain import TABLES
-from agentroute.ledger.connect import in_our_words, open_reader
+from agentroute.ledger.connect import OfOneProcess, in_our_words, open_reader
 from agentroute.ledger.insert import head
 from agentroute.ledger.migrations import schema_version
 from agentroute.ledger.rows.cards import decode_cardset
 from agentroute.ledger.rows.decode import Row, decode_record, decode_row
+from agentroute.ledger.rows.encode import ERASED_TYPE
 from agentroute.model.candidates import CardSet
 from agentroute.model.decisions import Decision, DecisionRecord
 
+Skip = Callable[[int, RowUnreadableError], None]
 Raw = tuple[int, str, bytes]  # seq, table, body
 _PAGE = 1000
 
 
-class Reader:
+class Reader(OfOneProcess):
     """Point look-ups and scans in ``seq`` order."""
 
     def __init__(self, path: Path, wait_s: float) -> None:
+        super().__init__()
         self.path, self._wait_s = path, wait_s
         self._idle: list[sqlite3.Connection] = []
         self.cardset = lru_cache(maxsize=16)(self._cardset)  # never erased, so safe to keep
@@ -41,6 +44,7 @@ class Reader:
         Raises:
             LedgerError: what the database said, in our words.
         """
+        self.refuse_a_fork()
         try:
             con = self._idle.pop() if self._idle else open_reader(self.path, self._wait_s)
         except IndexError:  # another thread was quicker
@@ -59,7 +63,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        while self._idle:
+        while self._idle and not self.forked:
             self._idle.pop().close()
 
     def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -121,17 +125,32 @@ class Reader:
     def _cardset(self, blob_sha: str) -> CardSet:
         blob = self.blob(blob_sha)
         if blob is None:
-            raise LedgerError(
+            raise RowUnreadableError(
                 f"the card set {blob_sha} is missing", hint="run: agentroute ledger verify"
             )
         return decode_cardset(blob)
 
     def rows(
-        self, after_seq: int = 0, upto: int | None = None, tables: Sequence[str] = TABLES
+        self,
+        after_seq: int = 0,
+        upto: int | None = None,
+        tables: Sequence[str] = TABLES,
+        skip: Skip | None = None,
     ) -> Iterator[Row]:
-        """Rows with ``after_seq < seq <= upto`` (default: the head at the first step), in order."""
+        """Rows with ``after_seq < seq <= upto`` (default: the head at the first step), in order.
+
+        Raises:
+            RowUnreadableError: one cannot be read, where there is no ``skip`` to be told of it.
+        """
         for seq, table, body in self.raw(after_seq, upto, tables):
-            yield decode_row(table, seq, body)
+            try:
+                row = decode_row(table, seq, body)
+            except RowUnreadableError as e:
+                if skip is None:
+                    raise
+                skip(seq, e)
+            else:
+                yield row
 
     def raw(
         self, after_seq: int = 0, upto: int | None = None, tables: Sequence[str] = TABLES
@@ -165,6 +184,11 @@ class Reader:
         sql = " UNION ALL ".join(f"SELECT hash FROM {t} WHERE seq = ?1" for t in TABLES)
         rows = self.fetch(sql, (seq,))
         return rows[0][0].hex() if rows else None
+
+    def erased_since(self, seq: int) -> bool:
+        """Whether anything was erased after a row."""
+        sql = "SELECT 1 FROM events WHERE type = ? AND seq > ? LIMIT 1"
+        return bool(self.fetch(sql, (ERASED_TYPE, seq)))
 
     def last_outcomes(self, n: int) -> list[Row]:
         """The last ``n`` outcomes, oldest first."""

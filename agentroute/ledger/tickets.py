@@ -85,6 +85,12 @@ class Ticket:
             return True
 
 
+def renew_lock() -> None:
+    """In a forked child: a thread of the parent may hold the lock, which nobody gives back here."""
+    global _lock
+    _lock = threading.Lock()
+
+
 def announce(tickets: Iterable[Ticket]) -> None:
     """Wake all who wait for these tickets: one call into each event loop, not one a ticket."""
     waiters: list[Waiter] = []

@@ -11,7 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from agentroute.errors import LedgerBusyError, LedgerError
-from agentroute.ledger.connect import FileLock, checkpoint, in_our_words, open_writer
+from agentroute.ledger.connect import (
+    FileLock,
+    OfOneProcess,
+    checkpoint,
+    in_our_words,
+    open_writer,
+)
 from agentroute.ledger.insert import (
     Receipt,
     insert_blobs,
@@ -22,7 +28,7 @@ from agentroute.ledger.insert import (
 from agentroute.ledger.migrations import migrate
 from agentroute.ledger.rows.encode import Appendable, encode, refused
 from agentroute.ledger.rows.entries import Blob, Entry
-from agentroute.ledger.tickets import Ticket, announce
+from agentroute.ledger.tickets import Ticket, announce, renew_lock
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +42,7 @@ Item = tuple[Ticket, Appendable | Blob, str | int]
 Insert = Callable[[sqlite3.Connection, Sequence[Entry], Sequence[Blob]], list[Receipt]]
 
 
-class Writer:
+class Writer(OfOneProcess):
     """Takes rows from any thread, commits them in order of arrival, in groups.
 
     ``put`` only appends to a queue: it wakes nobody while the thread looks in by itself every
@@ -47,6 +53,7 @@ class Writer:
     """
 
     def __init__(self, path: Path, wait_s: float) -> None:
+        super().__init__()
         self._path = path
         beside = path.with_name(path.name + ".lock")
         mine = not beside.exists()
@@ -70,13 +77,23 @@ class Writer:
 
     def put(self, row: Appendable | Blob, at: str | int) -> Ticket:
         """Queue a row; returns at once. ``at`` is a time in ISO 8601, or in ns since 1970."""
-        ticket = Ticket(self._urgent.set)
+        ticket = Ticket(self._wake)
         self._queue.append((ticket, row, at))
         if self._asleep:
             self._urgent.set()
         if self._stopped:
             self._refuse_rest()
         return ticket
+
+    def in_the_child(self) -> None:
+        """Refuse what comes: the thread that writes is the parent's alone."""
+        self._stopped, self._asleep = True, False
+        renew_lock()
+        self._refuse_rest()
+
+    def _wake(self) -> None:
+        self.refuse_a_fork()
+        self._urgent.set()
 
     def close(self) -> None:
         """Commit what is queued, stop the thread, close the file. May be called twice."""
@@ -97,7 +114,8 @@ class Writer:
         while True:
             self._doze()
             while self._queue:
-                self._commit(self._take())
+                with self.busy:
+                    self._commit(self._take())
                 if len(self._queue) < ENOUGH and not self._urgent.is_set():
                     break
             if self._closing and not self._queue:
@@ -184,6 +202,10 @@ class Writer:
 
     def _refuse_rest(self) -> None:
         error = LedgerError("the ledger is closed", hint="open it again")
+        try:
+            self.refuse_a_fork()
+        except LedgerError as e:
+            error = e
         while self._queue:
             with suppress(IndexError):
                 ticket = self._queue.popleft()[0]

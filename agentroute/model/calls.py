@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from pydantic import Field
 
 from agentroute.model.record import Part
 from agentroute.model.tasks import Task
+
+INPUTS = "inputs"  # what a card requires that works on whatever earlier tasks replied
 
 # Beyond any real call. Sums over millions of calls then stay exact and fit a column of 64 bits.
 MAX_TOKENS = 10**12
@@ -76,6 +78,8 @@ class AgentReply(Part):
     """The agent's own, in [0, 1]."""
     abstained: bool = False
     """It does not know."""
+    incomplete: str = Field("", max_length=500)
+    """Why this is not the whole answer; '' where it is. The run then ends ``degraded``."""
     usage: Usage = Usage()
     """What it took."""
 
@@ -100,6 +104,12 @@ class AgentCall:
     """Where files go, and nowhere else."""
     transcript: tuple[tuple[str, str], ...] = ()
     """SEQUENTIAL: ``(task_id, text)`` of the tasks before, in order."""
+
+
+def handed_over(inputs: Mapping[str, AgentReply]) -> frozenset[str]:
+    """What earlier tasks give: ``inputs`` where any replied, and the keys of their data."""
+    keys = {k for r in inputs.values() if isinstance(r.data, dict) for k in r.data}
+    return frozenset(keys | {INPUTS} if inputs else keys)
 
 
 OnChunk = Callable[[str], None]

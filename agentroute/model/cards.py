@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,12 @@ Status = Literal["draft", "shadow", "canary", "active", "retired"]
 MAX_PRICE_USD = 1e9
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.\- ]{0,118}[A-Za-z0-9_.\-])?")
+
+TEXT = "text"  # what every task has: its prompt
+Key = Annotated[str, Field(min_length=1, max_length=120)]
+# A plain top-level name: looking for a dotted one would import its parent.
+Module = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+Install = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-\[\],<>=!~]{0,119}$")]
 
 
 class Skill(Part):
@@ -113,6 +119,13 @@ class CapabilityCard(Part):
     """Where it is served, where it is."""
     documentation_url: str = ""
     """Where it is described."""
+
+    requires: tuple[Key, ...] = (TEXT,)
+    """What it must be given: ``text`` (a prompt), ``inputs`` (replies), or keys of their data."""
+    provides: tuple[Key, ...] = ()
+    """Keys of its replies' data; empty where it does not say."""
+    libraries: dict[Module, Install] = Field(default_factory=dict)
+    """Modules that its code imports, each with what to install: ``{radon: "PACKAGE[EXTRA]"}``."""
 
     entrypoint: str | None = None
     """``NAME.py:fn`` beside the card, ``module:fn``, ``card:NAME`` (another's code) or ``chat``."""

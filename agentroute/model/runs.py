@@ -108,6 +108,8 @@ class RunResult(Part):
     """The verifier's rows."""
     verdict: Verdict | None = None
     """Whether the scores suffice; None where nothing was scored."""
+    waiting: dict[str, tuple[str, ...]] = {}
+    """Task id to the agents that wait for an approval."""
     goal_missed: tuple[str, ...] = ()
     """What the graph's ``fail_when`` found."""
     output: Any = None

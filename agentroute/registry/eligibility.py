@@ -13,8 +13,8 @@ from agentroute.model.candidates import Candidates, CardSet
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.tasks import Task
 from agentroute.registry.live import LiveState
+from agentroute.registry.needs import Mask, lacks, requirements, unmet
 
-Mask = NDArray[np.bool_]
 RESERVED = frozenset({"verify", "refine"})
 
 REASONS = (
@@ -30,8 +30,10 @@ REASONS = (
     "circuit breaker is open",
     "expected cost exceeds the budget left",
     "not the pinned agent",
-    "left out by the caller",
+    "was asked already",
+    "needs inputs or libraries that are not there",
 )
+MOST_REASONS = 255  # a code is one byte; beyond it the last of REASONS stands for what is needed
 _CODE = {reason: i for i, reason in enumerate(REASONS)}
 _STATUS = {"draft": 1, "shadow": 2, "retired": 3}
 
@@ -49,14 +51,20 @@ class Eligible:
     def excluded(self) -> dict[str, str]:
         """Agent name to reason, for people."""
         names = self.candidates.cards.names[self.excluded_rows]
-        return {str(n): REASONS[c] for n, c in zip(names, self.excluded_codes, strict=True)}
+        return {str(n): self.reasons[c] for n, c in zip(names, self.excluded_codes, strict=True)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Table:
-    """What never changes for a card set, as arrays."""
+    """What never changes for a card set, as arrays.
+
+    ``reasons`` are ``REASONS`` and what libraries are missing; ``needs`` are the distinct sets of
+    required keys, beside those that a card's own params give, with their rows.
+    """
 
     code: NDArray[np.uint8]
+    reasons: tuple[str, ...]
+    needs: Mapping[frozenset[str], Mask]
     chat: Mask
     approval: Mask
     canary: Mask
@@ -77,6 +85,24 @@ def _static_code(card: CapabilityCard) -> int:
     return 5 if card.entrypoint is None else 0
 
 
+def _codes(cards: CardSet) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """(N,) codes of what never changes, and all reasons that they may name."""
+    code, reasons = [_static_code(c) for c in cards.cards], list(REASONS)
+    for i, card in enumerate(cards.cards):
+        if card.libraries and code[i] in (0, _STATUS["shadow"]) and (reason := lacks(card)):
+            code[i] = _said(reasons, reason)
+    return np.array(code, np.uint8), tuple(reasons)
+
+
+def _said(reasons: list[str], reason: str) -> int:
+    """The code of a reason, which is added where there is room for it."""
+    if reason not in reasons and len(reasons) >= MOST_REASONS:
+        return len(REASONS) - 1
+    if reason not in reasons:
+        reasons.append(reason)
+    return reasons.index(reason)
+
+
 def _masks(sets: list[Collection[str]]) -> dict[str, Mask]:
     out: dict[str, Mask] = {}
     for i, words in enumerate(sets):
@@ -86,8 +112,11 @@ def _masks(sets: list[Collection[str]]) -> dict[str, Mask]:
 
 
 def _table_of(cards: CardSet) -> _Table:
+    code, reasons = _codes(cards)
     return _Table(
-        code=np.array([_static_code(c) for c in cards.cards], np.uint8),
+        code=code,
+        reasons=reasons,
+        needs=requirements(cards),
         chat=np.array([c.entrypoint == "chat" for c in cards.cards], bool),
         approval=np.array([c.requires_approval for c in cards.cards], bool),
         canary=np.array([c.status == "canary" for c in cards.cards], bool),
@@ -109,18 +138,21 @@ def eligible(
     budget_left_usd: float | None = None,
     only: str | None = None,
     exclude: Collection[str] = (),
+    given: Collection[str] = (),
     chat_ready: bool = False,
     now_s: float = 0.0,
 ) -> Eligible:
-    """The candidates of a task: status, entrypoint, skills, modes, breaker, budget, pin.
+    """The candidates of a task: status, libraries, skills, modes, inputs, breaker, budget, pin.
 
-    ``only`` is a pinned agent, ``exclude`` are agents already tried; ``budget_left_usd`` and the
-    task's own budget bound the expected cost; agents that need approval are not explored.
+    ``only`` is a pinned agent, ``exclude`` are agents already tried; ``given`` are the keys that
+    earlier tasks handed over, beside the task's params (see ``handed_over``); ``budget_left_usd``
+    and the task's own budget bound the expected cost; agents that need approval are not explored.
     An unknown cost passes while there is money: nothing is known against it.
     """
     t = cards.derived("registry.table", _table_of)
     slots = live.slots(cards)
     code = t.code.copy()
+    reasons = list(t.reasons)
 
     def mark(bad: Mask, reason: str) -> None:
         code[bad & (code == 0)] = _CODE[reason]
@@ -133,6 +165,8 @@ def eligible(
     for modes, masks in ((task.input_modes, t.inputs), (task.output_modes, t.outputs)):
         for mode in modes:
             mark(~masks.get(mode, none), "does not take or give the required modes")
+    for reason, who in unmet(t.needs, {*given, *task.params}):
+        code[who & ((code == 0) | (code == _STATUS["shadow"]))] = _said(reasons, reason)
     half_open = np.isfinite(live.open_until_s[slots])
     probed = half_open & (live.inflight[slots] > 0)  # one probe at a time
     mark(live.is_shut(now_s)[slots] | probed, "circuit breaker is open")
@@ -145,14 +179,14 @@ def eligible(
     if only is not None:
         mark(cards.names != only, "not the pinned agent")
     for name in exclude:
-        mark(cards.names == name, "left out by the caller")
+        mark(cards.names == name, "was asked already")
     rows = np.flatnonzero(code == 0)
     out = np.flatnonzero(code)
     return Eligible(
         candidates=_candidates(cards, t, live, rows, slots[rows], cost[rows]),
         excluded_rows=out,
         excluded_codes=code[out],
-        reasons=REASONS,
+        reasons=tuple(reasons),
         shadow_rows=_shadows(t, task, out, code),
     )
 

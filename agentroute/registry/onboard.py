@@ -78,6 +78,11 @@ def offboard(name: str, into: Path) -> list[Path]:
     return gone
 
 
+def holds(folder: Path, name: str) -> bool:
+    """Whether a card of that name is in the folder."""
+    return _find(name, folder) is not None
+
+
 def set_status(entry: Binding, status: Status, into: Path) -> Path:
     """Write the status into the user's card; for a bundled card, into a copy in ``into``.
 

@@ -24,6 +24,7 @@ class Uniform:
 
     name = "uniform"
     taxonomy = Taxonomy("before", (), "rules")
+    learns = False
 
     async def score(self, request: Request) -> Scores:
         """See ``Router.score``."""
@@ -53,6 +54,7 @@ class Cheapest:
 
     name = "cheapest"
     taxonomy = Taxonomy("before", ("cost",), "rules")
+    learns = False
 
     async def score(self, request: Request) -> Scores:
         """See ``Router.score``."""

@@ -28,6 +28,7 @@ class SkillMatch:
 
     name = "skill_match"
     taxonomy = Taxonomy("before", ("task", "card"), "similarity")
+    learns = False
 
     def __init__(self, *, slope: float = 0.5, centre: float = 0.3, floor: float = 0.0) -> None:
         self.prior, self.floor = CardPrior(slope, centre), floor

@@ -26,7 +26,7 @@ class Say:
     error with ``headers``. ``delay_s`` waits before the first byte; ``hang`` never answers;
     ``drip_s`` waits between streamed chunks; ``cut`` sends only that many bytes of the body (half a
     JSON); ``finish`` is the finish reason; ``refusal`` replaces the content. ``raw`` is sent as the
-    whole body, whatever it is.
+    whole body, whatever it is, of a stream too (``headers`` then say its ``Content-Type``).
     """
 
     text: str | Mapping[str, Any] = ""
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if say.status != 200:
             return self._send(say.status, _error(say.content), say.headers)
-        if body.get("stream"):
+        if body.get("stream") and say.raw is None:
             return self._stream(say, body, server.closing)
         payload = json.dumps(_completion(say, body)).encode() if say.raw is None else say.raw
         return self._send(200, payload[: say.cut], say.headers)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from agentroute.adapters.child import STARTED_IN
 from agentroute.config.paths import bundled_data
 from agentroute.errors import AgentFailedError, UsageError
 from agentroute.model.calls import AgentCall, Artifact
@@ -19,14 +20,16 @@ SHIPPED = "shipped:"
 
 
 def data_with(call: AgentCall, *keys: str) -> dict[str, Any]:
-    """The data of the nearest input that has all ``keys`` (the last one given wins).
+    """The data of the nearest input that has all ``keys`` (the last one given wins), else params.
 
     Raises:
-        AgentFailedError: no input has them: the step that makes them failed or is missing.
+        AgentFailedError: nobody handed them over: the step that makes them failed or is missing.
     """
     for reply in reversed(list(call.inputs.values())):
         if isinstance(reply.data, dict) and all(k in reply.data for k in keys):
             return reply.data
+    if all(k in call.params for k in keys):
+        return call.params
     raise AgentFailedError(
         f"no input of '{call.task.id}' holds {', '.join(keys)}",
         hint="the step before it failed, or depends_on leaves it out",
@@ -50,6 +53,9 @@ def file_of(call: AgentCall, name: str) -> Path:
 def locate(path: str, what: str = "file or folder") -> Path:
     """An existing path; ``shipped:NAME/REST`` means data that comes with agentroute.
 
+    A relative one is taken from where the user is, also in a worker, whose own folder is the
+    call's.
+
     Raises:
         UsageError: there is nothing at that path.
     """
@@ -57,7 +63,7 @@ def locate(path: str, what: str = "file or folder") -> Path:
         name, _, rest = path.removeprefix(SHIPPED).partition("/")
         found = bundled_data(name) / rest
     else:
-        found = Path(path).expanduser()
+        found = Path(os.environ.get(STARTED_IN, ""), Path(path).expanduser())
     if not found.exists():
         raise UsageError(f"there is no {what} at '{path}'", hint="check the path")
     return found.resolve()

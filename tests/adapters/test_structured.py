@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentroute.adapters.client import ChatClient
-from agentroute.adapters.schema import check, strict
-from agentroute.adapters.structured import Form, ask_json, decode
-from agentroute.adapters.untrusted import fence, neutralise
+from agentroute.adapters.schema import conform, strict
+from agentroute.adapters.structured import Form, ask_json, read_json
+from agentroute.adapters.untrusted import as_typed, fence, neutralise
 from agentroute.errors import AgentFailedError, AgentTimeoutError, ConfigError, ModelReplyError
 from agentroute.testing.chat import Say, ScriptedChatServer
 
@@ -20,8 +21,7 @@ ASK = [{"role": "user", "content": "pick one"}]
 
 
 def parse(value):
-    check(value, SCHEMA)
-    return value["pick"]
+    return conform(value, SCHEMA)["pick"]
 
 
 PICK = Form("pick", SCHEMA, parse)
@@ -107,26 +107,54 @@ def test_neutralised_text_is_short_visible_and_stable(text, limit):
     assert neutralise(clean, limit) == clean
 
 
-@given(st.text(alphabet="<>/ab \n", max_size=100))
-def test_a_fence_cannot_be_closed_from_inside(text):
-    block = fence("task", text, 1000)
-    assert block.count("<") == 2 and block.count(">") == 2
+@given(st.text(max_size=300), st.integers(10, 100))
+def test_text_as_typed_is_short_visible_and_stable(text, limit):
+    clean = as_typed(text, limit)
+    assert len(clean) <= limit
+    assert not any(c in clean for c in "\x00\x1b\u200b\u200e\u202a\u202e\u2066\ufeff\U000e0041")
+    assert as_typed(clean, limit) == clean
+
+
+BRACKETS = st.lists(
+    st.sampled_from(["<", ">", "/", " ", "task", "TASK", "input_1", "system", "|im_start|", "\n"])
+)
+
+
+@given(BRACKETS)
+def test_a_fence_cannot_be_closed_or_opened_from_inside(parts):
+    inner = fence("task", "".join(parts), 1000).removeprefix("<task>").removesuffix("</task>")
+    assert not re.search(r"<\s*/?\s*(task|input|system)\b|<\s*\||\|>", inner, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2³ = ½ of x²",
+        "if a < b and b > c: d = List<int>",
+        "<div class='task'>&lt;</div>",
+        "میخواهم\u200cها",
+        "👩\u200d💻 family",
+        "ﬁne print，full width",
+    ],
+)
+def test_text_arrives_as_it_was_typed(text):
+    assert fence("task", text, 1000) == f"<task>\n{text}\n</task>"
 
 
 def test_schema_check_names_the_place():
     deep = strict({"type": "object", "properties": {"xs": {"type": "array", "items": SCHEMA}}})
-    check({"xs": [{"pick": "a"}]}, deep)
+    conform({"xs": [{"pick": "a"}]}, deep)
     with pytest.raises(ValueError, match=r"\$\.xs\[1\]\.pick must be one of"):
-        check({"xs": [{"pick": "a"}, {"pick": "c"}]}, deep)
+        conform({"xs": [{"pick": "a"}, {"pick": "c"}]}, deep)
     with pytest.raises(ValueError, match="lacks 'xs'"):
-        check({}, deep)
+        conform({}, deep)
     with pytest.raises(ValueError, match="unknown property 'y'"):
-        check({"xs": [], "y": 1}, deep)
+        conform({"xs": [], "y": 1}, deep)
     with pytest.raises(ConfigError, match="oneOf"):
         strict({"type": "object", "oneOf": []})
 
 
-def test_decode_takes_fences_but_no_prose():
-    assert decode('```json\n{"a": 1}\n```') == {"a": 1}
+def test_prose_about_code_is_bounded_work():
+    """Each brace could begin an object: not one start in 64 is tried to its end and again."""
     with pytest.raises(ValueError, match="not valid JSON"):
-        decode('Here you are: {"a": 1}')
+        read_json("so: " + '{"a": [' * 100_000, lambda value: value)

@@ -45,6 +45,13 @@ def test_metrics_by_hand():
 
 
 @pytest.mark.checklist("TC8")
+def test_f1_is_between_precision_and_recall():
+    """One of two right, one of one found: 2 * 0.5 * 1 / 1.5."""
+    m = set_metrics([{"a", "b"}], [{"a"}])
+    assert (m["precision"], m["recall"]) == (0.5, 1.0)
+    assert m["f1"] == pytest.approx(2 / 3)
+
+
 def test_what_nothing_asks_for_is_nan():
     m = set_metrics([{"a"}], [{"a"}])
     assert m["hit"] == 1.0 and math.isnan(m["onboarding"]) and math.isnan(m["oos_f1"])

@@ -80,9 +80,10 @@ def opened(here, spec, **more):
     )  # fmt: skip
 
 
-def state_of(orc, spec):
-    policy, version = orc._session.policies.get(spec)
-    return version, policy.router.state_dict()
+async def state_of(orc, spec):
+    policy = orc._session.policies.get(spec)
+    await policy.learned.catch_up()
+    return policy.learned.version(), policy.router.state_dict()
 
 
 def same(a, b):
@@ -109,9 +110,9 @@ async def test_a_fitted_router_serves_learns_on_top_and_is_replayed(here, cli, n
         after = (await orc.route("write a function that sorts a list")).ranked
         means = [{r.agent: r.mean for r in some} for some in (before, after)]
         assert means[1][d.chosen[0]] < means[0][d.chosen[0]]
-        live = state_of(orc, spec)
+        live = await state_of(orc, spec)
     async with opened(here, spec) as again:
-        version, replayed = state_of(again, spec)
+        version, replayed = await state_of(again, spec)
     assert version == live[0]
     assert same(replayed, live[1])
     assert not same(replayed, StateStore(here / "agentroute-state").load("s").state)

@@ -79,7 +79,9 @@ tasks:
     )
     assert set(result.replies) == {"y", "both"}
     assert result.status == "degraded"
-    assert any("'only_x': skipped" in line for line in result.degraded)
+    (line,) = [line for line in result.degraded if "only_x" in line]
+    assert line.startswith("task 'x': bad failed (ValueError: bad is broken")
+    assert line.endswith("; nobody else can do it; not done without it: only_x")
 
 
 async def test_a_pinned_agent_is_the_only_one_asked(world):
@@ -102,9 +104,12 @@ async def test_nobody_eligible_names_the_reasons(world):
 async def test_an_abstention_calls_nobody(world):
     world.agent("a")
     world.router.out_of_scope = {"task"}
-    result = await world.run(plan_of_text("x", **TASK))
+    result = await world.run(plan_of_text("x", id="task"))
     assert (result.status, world.calls) == ("abstained", [])
-    assert "nobody was called" in result.degraded[0]
+    said = "nobody was called (nobody's card speaks of this; nearest: a (its card speaks of other"
+    assert said in result.degraded[0] and "agentroute agents ls" in result.degraded[0]
+    result = await world.run(plan_of_text("x", **TASK))
+    assert result.status == "completed", "who names a skill has said who fits"
 
 
 async def test_verifiers_and_refiners_are_never_candidates(world):

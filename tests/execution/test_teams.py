@@ -37,8 +37,9 @@ def reply(text, **more):
 # -- teams ---------------------------------------------------------------------------------------
 
 
-async def test_a_team_with_the_shipped_refiner_answers_with_one_answer(tmp_path):
+async def test_a_team_with_the_shipped_refiner_answers_with_one_answer(tmp_path, monkeypatch):
     """The bundled calculator three deep said 'calculator:' before its number."""
+    monkeypatch.chdir(tmp_path)  # where no document answers too
     registry = Registry(search_order("agents"))
     depth = {"name": "fixed", "k": 3}
     async with opened(tmp_path, registry, depth=depth) as orc:

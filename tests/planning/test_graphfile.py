@@ -72,9 +72,9 @@ def test_the_name_defaults_to_the_files(tmp_path):
         ("tasks:\n- id: a\n  prompt: x\n  foreach: ${inputs.n}\ninputs: {n: {type: int}}", 4,
          "tasks[0].foreach", "list"),
         ("tasks: []", 1, "tasks", "at least 1"),
-        ("topology: star\ntasks: [{id: a, prompt: x}]", 1, "topology", "'auto'"),
+        ("topology: star\ntasks: [{id: a, prompt: x}]", 1, "topology", "auto, single, parallel"),
         ("tasks:\n- {id: 'q[0]', prompt: x}", 2, "tasks[0].id", "pattern"),
-        ("inputs: {a: {type: integer}}\ntasks: [{id: a, prompt: x}]", 1, "inputs.a.type", "'str'"),
+        ("inputs: {a: {type: integer}}\ntasks: [{id: a, prompt: x}]", 1, "inputs.a.type", "str"),
     ],
 )  # fmt: skip
 def test_errors_name_line_and_field(text, line, field, said):

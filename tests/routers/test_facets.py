@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from agentroute.choosing.prior import CardPrior
-from agentroute.routers.linucb.facets import NEAREST, PULL, Facets, M
-from agentroute.routers.linucb.prototypes import Prototypes
+from agentroute.routers.linucb.priors.facets import NEAREST, PULL, Facets, M
+from agentroute.routers.linucb.priors.prototypes import Prototypes
 from agentroute.routers.linucb.single import only
 from agentroute.routers.parts.index import ArmIndex
 from tests.routers import tools as t
@@ -74,8 +74,8 @@ def test_what_is_scored_is_what_is_learned_from():
         name = f"a{int(rng.integers(6))}"
         p.fold(only(r, name), arms.add(name), 0.9, 1.0)
     r = t.request(t.candidates(cards), t.unit(rng, t.E))
-    own = [p.own_mean(only(r, n), arms.get(n)) for n in cards.names]
-    np.testing.assert_allclose(p.mean(r, arms), own, atol=1e-6)
+    own = [p.own(only(r, n), arms.get(n)).mean[0] for n in cards.names]
+    np.testing.assert_allclose(p.read(r, arms).mean, own, atol=1e-6)
     loaded = Prototypes(CardPrior(1.0, 0.5))
     loaded.load(p.arrays())
-    np.testing.assert_array_equal(p.mean(r, arms), loaded.mean(r, arms))
+    np.testing.assert_array_equal(p.read(r, arms).mean, loaded.read(r, arms).mean)

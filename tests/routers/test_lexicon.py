@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from agentroute.choosing.prior import CardPrior
-from agentroute.routers.linucb.lexicon import CARD, CHARS, COLUMNS, Lexicon, text_columns
-from agentroute.routers.linucb.prototypes import Prototypes
+from agentroute.routers.linucb.priors.lexicon import CARD, CHARS, COLUMNS, Lexicon, text_columns
+from agentroute.routers.linucb.priors.prototypes import Prototypes
 from agentroute.routers.linucb.router import LinUCB
 from agentroute.routers.linucb.single import only
 from agentroute.routers.parts.index import ArmIndex

@@ -41,7 +41,7 @@ def test_linucb_equals_a_direct_solve(lam):
         router.update(o)
     r = t.request(t.candidates(cards), t.unit(np.random.default_rng(9), t.E), {"kind": "1"})
     s, x = t.score(router, r), router.context.vector(r.task, r.embedding)
-    prior = router.prior.mean(r, router.arms)
+    prior = router.prior.read(r, router.arms).mean
     for i, name in enumerate(cards.names):
         a, b = lam * np.eye(len(x)), np.zeros(len(x))
         for o in rows:

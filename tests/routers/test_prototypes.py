@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from agentroute.choosing.prior import CardPrior
-from agentroute.routers.linucb.facets import PULL
-from agentroute.routers.linucb.prototypes import CARD, START, Prototypes
+from agentroute.routers.linucb.priors.facets import PULL
+from agentroute.routers.linucb.priors.prototypes import CARD, START, Prototypes
 from agentroute.routers.linucb.router import LinUCB
 from agentroute.routers.linucb.single import only
 from agentroute.routers.parts.index import ArmIndex
@@ -17,14 +17,14 @@ def random_request(cards, seed):
 def test_before_the_first_row_it_is_the_card_prior():
     cards, prior = t.cardset(4), CardPrior(0.7, 0.2)
     r = random_request(cards, 1)
-    np.testing.assert_allclose(Prototypes(prior).mean(r, ArmIndex()), prior.mean(r), atol=1e-6)
+    np.testing.assert_allclose(Prototypes(prior).read(r, ArmIndex()).mean, prior.mean(r), atol=1e-6)
 
 
 def test_one_success_by_hand():
     cards, prior, arms = t.cardset(3), CardPrior(1.0, 0.5), ArmIndex()
     p, r = Prototypes(prior), random_request(cards, 2)
     row = arms.add("a1")
-    p.mean(r, arms)
+    p.read(r, arms)  # fills the cache that a fold must refresh
     p.fold(only(r, "a1"), row, 0.9, 1.0)
     e, card = r.embedding.astype(float), cards.embedding[1].astype(float)
     np.testing.assert_allclose(p.P[row], 0.8 * e, atol=1e-6)
@@ -35,8 +35,8 @@ def test_one_success_by_hand():
     cos = toward @ e / np.linalg.norm(toward)
     cos += PULL * (1.0 - cos)  # its first facet is this very text
     expected = 0.5 + delta + slope * (cos - 0.5)
-    assert p.mean(r, arms)[1] == pytest.approx(np.clip(expected, 0, 1), abs=1e-6)
-    assert p.own_mean(only(r, "a1"), row) == pytest.approx(p.mean(r, arms)[1], abs=1e-6)
+    assert p.read(r, arms).mean[1] == pytest.approx(np.clip(expected, 0, 1), abs=1e-6)
+    assert p.own(only(r, "a1"), row).mean[0] == pytest.approx(p.read(r, arms).mean[1], abs=1e-6)
 
 
 def test_a_failure_moves_no_prototype_and_a_reset_forgets_it():
@@ -57,7 +57,7 @@ def test_an_empty_text_says_and_teaches_nothing(fixed):
     before = p.G.copy()
     p.fold(only(r, "a0"), 1, 1.0, 1.0)
     np.testing.assert_array_equal(p.G, before)
-    np.testing.assert_allclose(p.mean(r, ArmIndex(["a0"])), 0.5)
+    np.testing.assert_allclose(p.read(r, ArmIndex(["a0"])).mean, 0.5)
 
 
 def test_widths_of_those_that_cannot_win_are_left_out_and_the_choice_is_the_same(monkeypatch):

@@ -8,11 +8,17 @@ import platform
 import sqlite3
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentroute.config.paths import search_order
 from agentroute.config.settings import Settings, load_settings
 from agentroute.errors import AgentRouteError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentroute.config.paths import Place
+    from agentroute.registry.registry import Registry
 
 EXTRAS = {
     "agents": ("packaging", "radon", "pint", "rank_bm25"),
@@ -25,22 +31,56 @@ WAL_FIXED = (3, 51, 3)
 
 def check_everything(config: Path | None) -> dict[str, Any]:
     """Counts of what is valid and one line for each problem."""
-    from agentroute.planning.graphfile import load_graph
     from agentroute.registry.registry import Registry
 
     settings, _ = load_settings(config)
     registry = Registry(search_order("agents", configured=[Path(p) for p in settings.agents]))
-    problems = [_line(e) for e in registry.problems]
-    graphs = 0
-    for place in search_order("graphs", configured=[Path(p) for p in settings.graphs]):
-        for path in sorted(place.folder.glob("*.yaml")):
-            try:
-                load_graph(path)
-                graphs += 1
-            except AgentRouteError as e:
-                problems.append(_line(e))
-    counts = {"settings": 1, "agents": len(registry), "graphs": graphs}
+    wrong = _settings_problems(settings, registry)
+    places = search_order("graphs", configured=[Path(p) for p in settings.graphs])
+    graphs = check_graphs(registry, places)
+    problems = [*wrong, *(_line(e) for e in registry.problems), *graphs["problems"]]
+    counts = {"settings": int(not wrong), "agents": len(registry), "graphs": graphs["ok"]}
     return {"counts": counts, "problems": problems}
+
+
+def _settings_problems(settings: Settings, registry: Registry) -> list[str]:
+    """Folders, routers, parts and agents that the settings name and that are not there."""
+    from agentroute.errors import UnknownAgentError
+    from agentroute.model.plans import AgentUse
+    from agentroute.orchestrator import Orchestrator
+
+    found = [
+        f"{kind}: there is no folder {folder} (make it, or take it out of the settings)"
+        for kind, folders in (("agents", settings.agents), ("graphs", settings.graphs))
+        for folder in folders
+        if not Path(folder).is_dir()
+    ]
+    try:
+        Orchestrator.from_settings(settings, registry=registry)
+        refiner = AgentUse.of(settings.refine, field="refine").name
+        if refiner not in registry:
+            raise UnknownAgentError(refiner, registry.entries)
+    except AgentRouteError as e:
+        found.append(_line(e))
+    return found
+
+
+def check_graphs(
+    registry: Registry, places: Sequence[Place], names: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """How many graphs can be carried out, and one line for each problem of the others."""
+    from agentroute.adapters.client import endpoint_configured
+    from agentroute.planning.feasible import as_written, problems
+    from agentroute.planning.library import all_graphs, find_graph
+
+    good, bad = all_graphs(places) if not names else ([], [])
+    graphs = [spec for spec, _, _ in good] + [find_graph(n, places) for n in names or ()]
+    lines, ok = [_line(e) for e in bad], 0
+    for spec in graphs:
+        found = problems(as_written(spec), registry, chat_ready=endpoint_configured())
+        lines += [f"graph '{spec.name}': {_line(e)}" for e in found]
+        ok += not found
+    return {"ok": ok, "problems": lines}
 
 
 def _line(e: AgentRouteError) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WHOLE = ("run",)  # columns whose cells are copied: never broken over lines
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Db = Annotated[
     str | None,
@@ -62,7 +64,13 @@ def emit(value: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table of plain text: nothing in a cell is taken as markup, or acts on the terminal."""
+    """A table of plain text: nothing in a cell is taken as markup, or acts on the terminal.
+
+    In a pipe it is a line for each row, whatever its length, with two blanks between columns.
+    """
+    if not sys.stdout.isatty():
+        _plain(title, columns, rows)
+        return
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -72,9 +80,24 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     for c in columns:
         out.add_column(c, justify="right" if c.startswith(">") else "left", overflow="fold")
         out.columns[-1].header = Text(shown(c.lstrip(">")))
+        out.columns[-1].no_wrap = c in WHOLE
     for row in rows:
         out.add_row(*(Text("" if v is None else shown(str(v))) for v in row))
     console().print(out)
+
+
+def _plain(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    cells = [[c.lstrip(">") for c in columns]]
+    cells += [["" if v is None else " ".join(shown(str(v)).split()) for v in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if title:
+        print(shown(title))
+    for row in cells:
+        padded = (
+            x.rjust(w) if c.startswith(">") else x.ljust(w)
+            for x, w, c in zip(row, widths, columns, strict=True)
+        )  # fmt: skip
+        print("  ".join(padded).rstrip())
 
 
 def settings_of(config: Path | None, db: str | None = None) -> Settings:

@@ -166,7 +166,8 @@ def pheromones(config: Path | None, db: str | None, task: str | None) -> dict[st
     )
     router: Any = policy.router
     with Ledger.open(settings.db, read_only=True) as ledger:
-        Learner(router, ledger, weights=settings.feedback_weights.model_dump()).fold()
+        weights = settings.feedback_weights.model_dump()
+        Learner(router, ledger, weights=weights, embedder=embedder).fold()
     shown = router.show(task)
     lines = [f"{shown['folded']} observations folded"]
     for kind, data in shown["kinds"].items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Mapping, Sequence
 
 import typer
 
@@ -64,8 +66,8 @@ def show_plan(plan: Plan) -> None:
     typer.echo(mermaid(plan))
 
 
-def show_run(result: RunResult) -> None:
-    """The answer, what was degraded, who did what, and where the artefacts are."""
+def show_run(result: RunResult, db: str | None = None) -> None:
+    """The answer, what was degraded, who did what, where the artefacts are, and who waits."""
     if result.answer:
         typer.echo(result.answer)
         typer.echo("")
@@ -84,6 +86,16 @@ def show_run(result: RunResult) -> None:
         f"run {result.run_id}: {result.status}, {result.topology}, {u.calls} calls, "
         f"{seconds(u.wall_s)}, {usd(u.cost_usd)} USD"
     )
+    show_waiting(result.run_id, result.waiting, db)
+
+
+def show_waiting(run_id: str, waiting: Mapping[str, Sequence[str]], db: str | None) -> None:
+    """Who waits for a word, and the two commands that give it."""
+    for task, agents in waiting.items():
+        typer.echo(f"waiting for approval: task '{task}' by {', '.join(agents)}")
+        where = f" --db {shlex.quote(db)}" if db else ""
+        for word in ("approve", "reject"):
+            typer.echo(f"  agentroute run --resume {run_id} --{word} {shlex.quote(task)}{where}")
 
 
 def show_choices(result: RunResult) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.progress import Run
-from agentroute.execution.runner import Runner, as_one_task, used_by
+from agentroute.execution.runner import Runner, as_one_task, told, used_by
 from agentroute.model.runs import Verdict
 from agentroute.planning.lead import Order
 from agentroute.registry.registry import Registry
@@ -57,7 +57,7 @@ class Acceptance:
         return first
 
     async def _judge(self, run: Run) -> Judged:
-        run.said = [line for o in run.in_order for line in o.said]
+        run.said = told(run)
         ending = await self._finisher.join(run)
         run.said += ending.said
         scores: tuple[dict[str, Any], ...] = ()

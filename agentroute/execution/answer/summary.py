@@ -31,7 +31,7 @@ def summarise(run: Run, judged: Judged) -> RunResult:
     failed_when = broke(run.plan.fail_when, ending.reply)
     if failed_when:
         run.said.append(failed_when)
-    if ending.reply is None and not run.pending:
+    if ending.reply is None and not run.pending and not run.said:
         run.said.append("there is no answer: no task that it needs has a reply")
     reply = ending.reply
     answer = reply.text if reply else ""
@@ -46,6 +46,7 @@ def summarise(run: Run, judged: Judged) -> RunResult:
         usage=_usage(run),
         artifacts=stamped(run, artifacts, verdict),
         replies={v: o.reply for v, o in run.outcomes.items() if o.reply is not None},
+        waiting={str(q["task_id"]): tuple(q["agents"]) for q in run.pending.values()},
         scores=judged.scores,
         verdict=verdict,
         tasks={

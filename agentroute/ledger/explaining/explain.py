@@ -10,7 +10,9 @@ from agentroute.ledger.explaining.whynot import why_not
 from agentroute.ledger.explaining.words import in_words
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.rows.decode import Row
+from agentroute.model.arrays import F64
 from agentroute.model.decisions import DecisionRecord
+from agentroute.model.objective import Bounds
 from agentroute.model.outcomes import Feedback, Outcome
 
 # Words on an agent, on a decision and on a run, each counted for those who were called.
@@ -51,8 +53,33 @@ def explain(reader: Reader, decision_id: str, *, agent: str | None, cases: int) 
         excluded=_excluded(record),
         came=tuple(_came(row) for row in _about(reader, record)),
         cases=past_cases(reader, record, most=cases),
-        why_not=None if agent is None else why_not(record, agent),
+        why_not=None if agent is None else why_not(record, agent, _bounds(reader, record)),
     )
+
+
+def _bounds(reader: Reader, record: DecisionRecord) -> Bounds:
+    """5th and 95th percentile of log1p cost and latency of the 1,024 calls before; the candidates'
+    own where there are fewer than 20.
+    """
+    rows = reader.fetch(
+        "SELECT cost_usd, latency_s FROM outcomes WHERE seq < ? ORDER BY seq DESC LIMIT 1024",
+        (record.decision.seq,),
+    )
+    if len(rows) >= 20:
+        cost, latency = np.array(rows, dtype=np.float64).T
+    elif record.request is not None:
+        cost, latency = record.request.candidates.cost_usd, record.request.candidates.latency_s
+    else:
+        return Bounds()
+    return Bounds(*_range(cost), *_range(latency))
+
+
+def _range(x: F64) -> tuple[float, float]:
+    known = x[np.isfinite(x)]
+    if not len(known):
+        return 0.0, 0.0
+    lo, hi = np.percentile(np.log1p(known), [5, 95])
+    return float(lo), float(hi)
 
 
 def _standings(reader: Reader, record: DecisionRecord) -> tuple[Standing, ...]:

@@ -11,14 +11,17 @@ from agentroute.ledger.explaining.words import in_words
 from agentroute.model.arrays import F64
 from agentroute.model.candidates import Request
 from agentroute.model.decisions import DecisionRecord
-from agentroute.model.objective import Objective
+from agentroute.model.objective import Bounds, Objective
 from agentroute.model.scores import Scores
 
 _STEPS = np.concatenate([np.linspace(0.0, 2.0, 201), np.geomspace(2.02, 100.0, 100)])
 
 
-def why_not(record: DecisionRecord, agent: str) -> WhyNot:
-    """Why ``agent`` was not the choice of a recorded decision."""
+def why_not(record: DecisionRecord, agent: str, bounds: Bounds) -> WhyNot:
+    """Why ``agent`` was not the choice of a recorded decision.
+
+    ``bounds`` scale cost and latency where the row has none: they did not weigh then.
+    """
     d = record.decision
     if agent in d.chosen:
         return WhyNot(agent=agent, sentence=f"{agent} was chosen")
@@ -40,7 +43,12 @@ def why_not(record: DecisionRecord, agent: str) -> WhyNot:
             sentence=f"{agent} was screened out before it was scored",
             changes=("a wider screening (the setting `screen`)",),
         )
-    return _behind(record, request, scores, i)
+    return _behind(record, _scaled(request, bounds), scores, i)
+
+
+def _scaled(request: Request, bounds: Bounds) -> Request:
+    o = request.objective
+    return request if o.cost or o.latency else replace(request, objective=replace(o, bounds=bounds))
 
 
 def _left_out(record: DecisionRecord, request: Request, agent: str) -> WhyNot:

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from agentroute.errors import LedgerError
+from agentroute.errors import RowUnreadableError
 from agentroute.ledger.rows.decisions import VECTORS
 from agentroute.ledger.rows.pack import unpack
 from agentroute.model.candidates import Candidates, CardSet, Request
@@ -45,13 +45,13 @@ def decode_row(table: str, seq: int, raw: bytes) -> Row:
     """A row from its body.
 
     Raises:
-        LedgerError: the body is not what this table holds.
+        RowUnreadableError: the body is not what this table holds.
     """
     try:
         body = orjson.loads(raw)
         return Row(seq, table, _row_id(table, body), body["at"], _value(table, seq, body))
     except (ValueError, KeyError, TypeError) as e:
-        raise LedgerError(
+        raise RowUnreadableError(
             f"row {seq} of {table} cannot be read: {e}", hint="run: agentroute ledger verify"
         ) from e
 
@@ -67,14 +67,14 @@ def decode_record(
     """The whole record. An erased text reads ``[erased]``; its embedding remains.
 
     Raises:
-        LedgerError: body, arrays and blobs do not fit each other.
+        RowUnreadableError: body, arrays and blobs do not fit each other.
     """
     try:
         body = orjson.loads(raw)
         arrays = unpack(packed) if packed is not None else {}
         return _record(seq, body, arrays, blob, cards)
     except (ValueError, KeyError, TypeError) as e:
-        raise LedgerError(
+        raise RowUnreadableError(
             f"decision {seq} cannot be rebuilt: {e}", hint="run: agentroute ledger verify"
         ) from e
 

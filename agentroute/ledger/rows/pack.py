@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from agentroute.errors import LedgerError
+from agentroute.errors import LedgerError, RowUnreadableError
 from agentroute.ledger.rows.codings import ALIGN, CODINGS, decoded, encoded
 
 MAGIC_1, MAGIC = b"ARPK1\n", b"ARPK2\n"
@@ -64,7 +64,7 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of ``pack``, bit-equal and read-only; dense ones share the memory of ``data``.
 
     Raises:
-        LedgerError: anything in ``data`` that ``pack`` would not have written.
+        RowUnreadableError: anything in ``data`` that ``pack`` would not have written.
     """
     offset = _START + _header_length(data)
     arrays: dict[str, NDArray[Any]] = {}
@@ -78,8 +78,9 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _broken(what: str) -> LedgerError:
-    return LedgerError(f"packed data is broken: {what}", hint="run: agentroute ledger verify")
+def _broken(what: str) -> RowUnreadableError:
+    hint = "run: agentroute ledger verify"
+    return RowUnreadableError(f"packed data is broken: {what}", hint=hint)
 
 
 def _header_length(data: bytes) -> int:

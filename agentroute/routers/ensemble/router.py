@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
@@ -12,7 +12,7 @@ import numpy as np
 
 from agentroute.adapters.structured import add_usage
 from agentroute.choosing.protocol import Router
-from agentroute.errors import ConfigError, NotFittedError, RouterStateError, RoutingError
+from agentroute.errors import ConfigError, NotFittedError, RouterStateError
 from agentroute.model.arrays import F64, Embedder
 from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
@@ -103,12 +103,12 @@ class Ensemble:
         used = [s.usage for s in spoke if s.usage is not None]
         usage = reduce(add_usage, used) if used else None
         why = f"trust: {reason}"
-        return Scores(clipped, bonus, terms, why, min(oos, 1.0), pack(said), usage)
+        return Scores(clipped, bonus, terms, why, min(oos, 1.0), pack(said, self.labels), usage)
 
     async def _ask(self, i: int, request: Request) -> Scores | None:
         """The scores of a member, None from one that was not fitted."""
         try:
-            return await self.members[i].score(for_member(request, i))
+            return await self.members[i].score(for_member(request, i, self.labels))
         except NotFittedError:
             return None
 
@@ -133,7 +133,8 @@ class Ensemble:
             self._teach(take(examples, rest), seed)
             unseen = take(examples, held)
             for request, quality in zip(requests(unseen), unseen.quality, strict=True):
-                self.hedge.learn_all(self.kind(request), self._advice(request), quality)
+                said = self._advice(request, lambda m: not getattr(m, "calls_model", False))
+                self.hedge.learn_all(self.kind(request), said, quality)
             self.members = self._make()
         self._teach(examples, seed)
 
@@ -142,16 +143,20 @@ class Ensemble:
             teach(member, examples, seed=seed)
 
     def update(self, observation: Observation) -> None:
-        """Charge the members by what they had said, then let each of them learn."""
+        """Charge the members by what they had said, then let each of them learn.
+
+        What they said is in the row's evidence. Where a row has none (a retry, or another router's)
+        they are judged by what they would say now, but those that ask a model: these are silent.
+        """
         o = observation
         if o.quality is not None:
             position = _position(o)
             if position is not None:
-                said = self._advice(o.request)
+                said = self._advice(o.request, _asks_nobody)
                 self.hedge.learn(self.kind(o.request), said, position, o.quality, o.propensity)
         for i, member in enumerate(self.members):
             with suppress(NotFittedError):
-                member.update(replace(o, request=for_member(o.request, i)))
+                member.update(replace(o, request=for_member(o.request, i, self.labels)))
 
     def kind(self, request: Request) -> str:
         """The kind of a task: its values of the features ``by`` (of all, where none is named)."""
@@ -183,14 +188,25 @@ class Ensemble:
             self.members[i].load_state_dict(StateDict(kind, version, meta, own))
         self.hedge.load(state.meta["hedge"])
 
-    def _advice(self, request: Request) -> F64:
-        """Means (members, n) as they were at the decision; else as they are now."""
+    def _advice(self, request: Request, speaks: Callable[[Router], bool]) -> F64:
+        """Means (members, n) as they were at the decision; else as they are now.
+
+        NaN for a member that said nothing then, or of whom ``speaks`` says that it does not now.
+        """
         n = len(request.candidates)
-        recorded = unpack(request.recorded, len(self.members), n)
+        recorded = unpack(request.recorded, self.labels, n)
         if recorded is not None:
             return recorded
-        said: Said = [_now(self._ask(i, request)) for i in range(len(self.members))]
+        said: Said = [
+            _now(self._ask(i, request)) if speaks(m) else None for i, m in enumerate(self.members)
+        ]
         return advice(said, n)
+
+
+def _asks_nobody(member: Router) -> bool:
+    """Whether it scores by itself; of an ensemble, whether all of its members do."""
+    inner = getattr(member, "members", ())
+    return member.taxonomy.compute != "generative" and all(map(_asks_nobody, inner))
 
 
 def _labels(names: list[str]) -> list[str]:
@@ -212,13 +228,12 @@ def _position(o: Observation) -> int | None:
 
 
 def _now(coroutine: Coroutine[Any, Any, Scores | None]) -> Scores | None:
-    """The scores of a member that does not wait for anything."""
+    """The scores of a member that does not wait for anything, None from one that does."""
     try:
         coroutine.send(None)
     except StopIteration as done:
         scores: Scores | None = done.value
         return scores
-    coroutine.close()
-    raise RoutingError(
-        "a member of the ensemble waits for a model", hint="fold rows with their evidence"
-    )
+    with suppress(RuntimeError):  # it waits for more while it is closed
+        coroutine.close()
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,8 @@ from agentroute.model.arrays import F32, F64
 class TaskMemory:
     """A ring of M tasks: ``keys`` (M, d) float32, ``quality`` (M, S) float32, NaN where unseen.
 
-    ``abstain`` (M,) marks tasks nobody should answer. The oldest task makes room for a new one.
+    ``abstain`` (M,) marks tasks nobody should answer, ``decisions`` names the decision that each
+    task is of ('' for none). The oldest task makes room for a new one.
     """
 
     def __init__(self, capacity: int, d: int, arms: int) -> None:
@@ -21,8 +24,14 @@ class TaskMemory:
         self.keys: F32 = np.zeros((0, d), np.float32)
         self.quality: F32 = np.zeros((0, arms), np.float32)
         self.abstain: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self.decisions: list[str] = []
+        self._places: dict[str, int] = {}
 
-    def put(self, key: F64) -> int:
+    def place_of(self, decision: str) -> int | None:
+        """Where the task of a decision is, None where it is not (any more)."""
+        return self._places.get(decision)
+
+    def put(self, key: F64, decision: str = "") -> int:
         """Store a task, return its place."""
         place = self.next
         if place >= len(self.keys):
@@ -30,16 +39,34 @@ class TaskMemory:
         self.keys[place] = key
         self.quality[place] = np.nan
         self.abstain[place] = False
+        self._name(place, decision)
         self.size = max(self.size, place + 1)
         self.next = (place + 1) % self.capacity
         return place
 
-    def fill(self, keys: F32, quality: F32, abstain: NDArray[np.bool_]) -> None:
+    def _name(self, place: int, decision: str) -> None:
+        if place < len(self.decisions):
+            self._places.pop(self.decisions[place], None)
+            self.decisions[place] = decision
+        else:
+            self.decisions.append(decision)
+        if decision:
+            self._places[decision] = place
+
+    def fill(
+        self,
+        keys: F32,
+        quality: F32,
+        abstain: NDArray[np.bool_],
+        decisions: Sequence[str] | None = None,
+    ) -> None:
         """Replace everything; the last ``capacity`` tasks stay."""
         tail = slice(-self.capacity, None)
         self.keys, self.quality = keys[tail].copy(), quality[tail].copy()
         self.abstain = abstain[tail].copy()
         self.size = len(self.keys)
+        self.decisions = list(decisions or [""] * len(keys))[tail]
+        self._places = {d: i for i, d in enumerate(self.decisions) if d}
         self.next = self.size % self.capacity
 
     def widen(self, d: int, arms: int) -> None:

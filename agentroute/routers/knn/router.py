@@ -66,7 +66,6 @@ class KNN:
     def _clear(self) -> None:
         self.arms, self.means = ArmIndex(), ArmMeans()
         self.tasks: TaskMemory | None = None
-        self._decision, self._place = "", -1
 
     async def score(self, request: Request) -> Scores:
         """See ``Router.score``. Terms: average, neighbours, cost, latency."""
@@ -84,7 +83,7 @@ class KNN:
         return Scores(total(parts), bonus, terms, out_of_scope=oos)
 
     def update(self, observation: Observation) -> None:
-        """Store the quality beside the task of its decision."""
+        """Store the quality beside the task of its decision, however late it comes."""
         request = observation.request
         self.space.check(request)
         if observation.quality is None:
@@ -95,9 +94,10 @@ class KNN:
         self.context.observe(request.task)
         key = self.context.vector(request.task, request.embedding)
         tasks = self._tasks(len(key))
-        if observation.decision_id != self._decision or not self._decision:
-            self._decision, self._place = observation.decision_id, tasks.put(key)
-        tasks.quality[self._place, row] = observation.quality
+        place = tasks.place_of(observation.decision_id)
+        if place is None:
+            place = tasks.put(key, observation.decision_id)
+        tasks.quality[place, row] = observation.quality
 
     def fit(self, examples: Examples, *, seed: int = 0) -> None:
         """Store all labelled tasks; forgets what was there."""
@@ -123,30 +123,31 @@ class KNN:
             "arms": self.arms.names,
             "space": self.space.meta(),
             "context": self.context.meta(),
-            "decision": self._decision,
-            "place": self._place,
         }
         arrays = {f"mean.{k}": v for k, v in self.means.arrays(len(self.arms)).items()}
         if self.tasks is None:
-            return StateDict(self.name, 1, meta, arrays)
+            return StateDict(self.name, 2, meta, arrays)
         t, s = self.tasks, self.tasks.size
         meta["next"] = t.next
-        stored = {"keys": t.keys[:s].copy(), "quality": t.quality[:s, : len(self.arms)].copy()}
-        return StateDict(self.name, 1, meta, {**arrays, **stored, "abstain": t.abstain[:s].copy()})
+        stored = {
+            "keys": t.keys[:s].copy(), "quality": t.quality[:s, : len(self.arms)].copy(),
+            "abstain": t.abstain[:s].copy(), "decisions": np.array(t.decisions, np.str_),
+        }  # fmt: skip
+        return StateDict(self.name, 2, meta, {**arrays, **stored})
 
     def load_state_dict(self, state: StateDict) -> None:
         """See ``Router.load_state_dict``."""
-        check_kind(state, self.name, 1)
+        check_kind(state, self.name, 2)
         self._clear()
         meta, arrays = state.meta, state.arrays
         self.context.load(meta["context"])
         self.space.load(meta["space"])
         self.arms = ArmIndex(meta["arms"])
         self.means.load({k: arrays[f"mean.{k}"] for k in ("sum", "weight")})
-        self._decision, self._place = meta["decision"], meta["place"]
         if "keys" in arrays:
             tasks = self._tasks(arrays["keys"].shape[1])
-            tasks.fill(arrays["keys"], arrays["quality"], arrays["abstain"])
+            decisions = arrays["decisions"].tolist()
+            tasks.fill(arrays["keys"], arrays["quality"], arrays["abstain"], decisions)
             tasks.next = meta["next"]
 
     def _tasks(self, d: int) -> TaskMemory:

@@ -181,10 +181,13 @@ class ArmBank:
         """Continue from ``arrays()`` of a bank with the same d and k."""
         self.size = len(arrays["n"])
         self._allocate(max(4, self.size))
+        whole = self._whole()
         for name in self.TRUTH:
             getattr(self, name)[: self.size] = arrays[name]
+        whole = self._whole()
         for name in self.MATRICES:
-            setattr(self, name, [self._unpack(row) for row in arrays[name]])
+            rows = [row.take(whole).reshape(self.d, self.d) for row in arrays[name]]
+            setattr(self, name, rows)
         if self.widths:
             self.widths.load(arrays, self.inv)
         self.A0, self.b0 = (np.array(arrays[m], np.float64) for m in ("A0", "b0"))
@@ -224,11 +227,12 @@ class ArmBank:
         for name, value in old.items():
             getattr(self, name)[: self.size] = value
 
-    def _unpack(self, triangle: NDArray[np.generic]) -> F64:
-        full = np.empty((self.d, self.d))
+    def _whole(self) -> NDArray[np.int64]:
+        """(d * d,) where each number of a symmetric matrix stands in its upper triangle."""
+        at = np.zeros((self.d, self.d), np.int64)
         i, j = np.triu_indices(self.d)
-        full[i, j] = full[j, i] = triangle
-        return full
+        at[i, j] = at[j, i] = np.arange(len(i))
+        return at.ravel()
 
     def _forget(self, row: int, gamma: float) -> None:
         for name in ("A", "b", "B", "Z", "c"):

@@ -12,7 +12,7 @@ from agentroute.choosing.prior import CardPrior, cosines, unit_interval
 from agentroute.errors import ConfigError, RouterStateError
 from agentroute.features.threads import one_thread
 from agentroute.features.vectors import AGENT, ContextVector, agent_vectors
-from agentroute.model.arrays import F64, Ints
+from agentroute.model.arrays import F64, Embedder, Ints
 from agentroute.model.candidates import CardSet, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
@@ -24,7 +24,7 @@ from agentroute.routers.linucb.costs import CostHead
 from agentroute.routers.linucb.drift import PageHinkley
 from agentroute.routers.linucb.kin import Kinship, family
 from agentroute.routers.linucb.noise import Noise
-from agentroute.routers.linucb.prototypes import Prototypes
+from agentroute.routers.linucb.priors.prototypes import Prototypes
 from agentroute.routers.linucb.single import only
 from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex
@@ -91,11 +91,12 @@ class LinUCB:
         learn_prior: bool = True,
         inherit: bool = True,
         seed: int = 0,
+        embedder: Embedder | None = None,
     ) -> None:
         _check_numbers(mode, alpha, lam, gamma)
         self.mode, self.alpha, self.radius = mode, alpha, radius
         self.lam, self.gamma, self.inherit = lam, gamma, inherit and mode != "shared"
-        self.prior = Prototypes(CardPrior(slope, centre), fixed=not learn_prior)
+        self.prior = Prototypes(CardPrior(slope, centre), fixed=not learn_prior, embedder=embedder)
         self.context = ContextVector(width, seed=seed, bias=BIAS, fill=True, text=text, alone=ALONE)
         self.drift, self.noise = PageHinkley(drift), Noise()
         self.space, self.arms, self.folded = Space(), ArmIndex(), 0
@@ -128,14 +129,14 @@ class LinUCB:
     def _score(self, request: Request, given: Products | None = None) -> Scores:
         objective, c = request.objective, request.candidates
         x, rows = given.x if given else self._x(request), self.arms.rows(c)
-        prior = self.prior.mean(request, self.arms, given.cosines if given else None)
+        read = self.prior.read(request, self.arms, given.cosines if given else None)
         bank = self.quality or self._new_bank(len(request.embedding))
         wide = self.mode == "disjoint" and bank.entries(len(c)) > WIDE
         learned, w2 = self._predict(bank, x, rows, request, widths=not wide, given=given)
-        raw = prior + learned
+        raw = read.mean + learned
         q = unit_interval(raw)
         share, mean = objective.quality_share, q
-        terms = {"prior": prior, "learned": learned, "clip": q - raw}
+        terms = {"prior": read.mean, "learned": learned, "clip": q - raw}
         if objective.cost or objective.latency:
             more = self._charges(request, x, rows)
             terms = {name: share * term for name, term in terms.items()} | more
@@ -147,8 +148,9 @@ class LinUCB:
         else:
             w2 = w2 + doubt
         busy = np.count_nonzero(c.inflight)
-        width = np.sqrt(w2 / (1.0 + c.inflight * w2) if busy else w2)
-        return Scores(mean, factor * width, terms, "prior + learned")
+        bonus = factor * np.sqrt(w2 / (1.0 + c.inflight * w2) if busy else w2)
+        oos = self.prior.out_of_scope(request, read, rows, q)
+        return Scores(mean, bonus, terms, "prior + learned", out_of_scope=oos)
 
     def alpha_t(self, d: int) -> float:
         """The factor of the width: ``alpha`` times the noise, or times beta_t with ``radius``.
@@ -210,7 +212,7 @@ class LinUCB:
     def _learn_quality(self, bank: ArmBank, row: int, x: F64, one: Request, o: Observation) -> None:
         assert o.quality is not None
         z = self._z(one)
-        r = o.quality - self.prior.own_mean(one, row)
+        r = o.quality - float(self.prior.own(one, row).mean[0])
         p = bank.predict(x, z, np.array([row]))
         e = r - float(p.own[row] + (0.0 if p.shared is None else p.shared[0]))
         self.noise.add(e, o.weight)
@@ -295,11 +297,11 @@ class LinUCB:
         if self.costs is not None:
             parts["costs"] = self.costs.arrays(len(self.arms))
         arrays = {f"{p}.{k}": v for p, part in parts.items() for k, v in part.items()}
-        return StateDict(self.name, 4, meta, arrays)
+        return StateDict(self.name, 5, meta, arrays)
 
     def load_state_dict(self, state: StateDict) -> None:
         """See ``Router.load_state_dict``."""
-        check_kind(state, self.name, 4)
+        check_kind(state, self.name, 5)
         meta = state.meta
         if meta["settings"] != self._settings():
             raise RouterStateError(

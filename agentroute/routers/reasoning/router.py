@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from agentroute.adapters.client import ChatClient, endpoint_configured
-from agentroute.adapters.structured import Answer, ask_json, decode
+from agentroute.adapters.structured import Answer, ask_json, read_json
 from agentroute.choosing.sets import CAP, DELTA, TAU_IN, agent_set
 from agentroute.errors import AgentRouteError, ConfigError
 from agentroute.features.text import Embedder
@@ -23,7 +23,7 @@ from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.model.state import StateDict
 from agentroute.routers.parts.terms import total
-from agentroute.routers.reasoning.prompt import ModelChoice, messages, read, shape
+from agentroute.routers.reasoning.prompt import ModelChoice, messages, shape
 from agentroute.routers.reasoning.reasoner import OfflineReasoner, Opinion
 
 TAU_SCOPE = 0.2
@@ -103,9 +103,8 @@ class ReasoningRouter:
         record = await self._record(request, opinion)
         if "reply" not in record:
             return self._by_evidence(request, opinion, record)
-        choice = read(
-            decode(record["reply"]), record["shown"], cap=self.max_agents, reason=record["reason"]
-        )
+        form = shape(record["shown"], cap=self.max_agents, reason=record["reason"])
+        choice = read_json(record["reply"], form.parse)
         return self._by_model(request, opinion, choice, record)
 
     def choose_set(self, scores: Scores) -> NDArray[np.int64]:
@@ -138,6 +137,12 @@ class ReasoningRouter:
         """Positions of the ``max_cards`` best candidates by evidence, best first."""
         return np.argsort(-opinion.quality, kind="stable")[: self.max_cards]
 
+    @property
+    def calls_model(self) -> bool:
+        """Whether a request without a record is answered by a model: wanted, and there is one."""
+        there = endpoint_configured(self.client.env) or self.client.base_url is not None
+        return self.use_model and there
+
     # -- the model ---------------------------------------------------------------------------
 
     async def _record(self, request: Request, opinion: Opinion) -> dict[str, Any]:
@@ -146,7 +151,7 @@ class ReasoningRouter:
             return read_evidence(request.recorded)
         if not self.use_model:
             return {"offline": "no model wanted"}
-        if not endpoint_configured(self.client.env) and self.client.base_url is None:
+        if not self.calls_model:
             return {"offline": "no chat endpoint is configured"}
         if request.budget_usd is not None and request.budget_usd <= 0:
             return {"offline": "nothing is left of the budget for the model"}

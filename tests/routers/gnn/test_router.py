@@ -189,3 +189,17 @@ async def test_survives_the_store_of_learned_state(fitted, tmp_path):
     copy.load_state_dict(store.load("gnn").state)
     r = request(asking("galaxy"), cardset())
     np.testing.assert_array_equal((await copy.score(r)).mean, (await fitted.score(r)).mean)
+
+
+async def test_a_new_agent_is_scored_with_the_trust_in_new_agents(fitted):
+    """Without any, nothing but its card speaks for it; the proven ones keep their scores."""
+    r = request(asking("galaxy"), cardset(extra=[card("galaxy", "second galaxy agent")]))
+    state = fitted.state_dict()
+    about = state.meta["fitted"]
+    about = {**about, "trust": [about["trust"][0], 0.0]}
+    none = StateDict(state.kind, state.version, {**state.meta, "fitted": about}, state.arrays)
+    other = GNNRouter(EMBEDDER)
+    other.load_state_dict(none)
+    before, after = (await fitted.score(r)).mean, (await other.score(r)).mean
+    assert abs(before[4] - after[4]) > 0.01
+    np.testing.assert_allclose(before[:4], after[:4])

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.choosing.prior import CardPrior, serving_cosines, unit_interval
+from agentroute.choosing.prior import CardPrior, serving_cosines, squashed
 from agentroute.features.vectors import silent
-from agentroute.model.arrays import F32, F64
+from agentroute.model.arrays import F32, F64, Embedder
 from agentroute.model.candidates import CardSet, Request
-from agentroute.routers.linucb.facets import Facets
-from agentroute.routers.linucb.lexicon import Lexicon
+from agentroute.routers.linucb.priors.facets import Facets
+from agentroute.routers.linucb.priors.lexicon import Lexicon
+from agentroute.routers.linucb.priors.sayings import CardWords, Examples
+from agentroute.routers.linucb.priors.scope import Scope
 from agentroute.routers.parts.index import ArmIndex
 
 CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4
 NOTHING = 1e-6  # a cosine that says nothing: of an empty card, or rounding of 0
 DOUBT, FAILURE = 1.0, 0.1
+WORDS, SHARE = 0.3, 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What card and successes say of n candidates: expected quality ``mean`` and ``fit`` (n,).
+
+    ``fit`` = cos' + ``SHARE`` times the share of words is how near the prompt is to them, whatever
+    their quality, None where the prompt says nothing; ``words`` is as of ``Lexicon``, or None.
+    """
+
+    mean: F64
+    fit: F64 | None = None
+    words: F64 | None = None
 
 
 class Prototypes:
-    """m = clip(prior quality + delta + s (cos(e, p_a) - centre) + t words, 0, 1).
+    """m = squashed(prior quality + delta + s (cos(e, p_a) - centre) + t words), in (0, 1).
 
     p_a = 2 card + P_a.
     Rocchio's rule (1971): ``P`` (S, e) float64 sums, for each arm, w max(0, 2 r - 1) e over its
@@ -38,7 +56,10 @@ class Prototypes:
     the tasks it is for, since each of its tries elsewhere fails and narrows its ridge.
     """
 
-    def __init__(self, prior: CardPrior, *, fixed: bool = False) -> None:
+    def __init__(
+        self, prior: CardPrior, *, fixed: bool = False, embedder: Embedder | None = None
+    ) -> None:
+        self.examples, self.scope = Examples(embedder), Scope()
         self.prior, self.fixed = prior, fixed or not prior.slope
         self.P: F64 = np.zeros((1, 0))
         self.facets, self.lexicon, self.proof = Facets(), Lexicon(), np.zeros(1)
@@ -49,47 +70,73 @@ class Prototypes:
 
     # -- serving -----------------------------------------------------------------------------
 
-    def mean(self, request: Request, arms: ArmIndex, cosines: F64 | None = None) -> F64:
-        """(n,) expected quality by card, prototype and similarity, in [0, 1].
+    def read(self, request: Request, arms: ArmIndex, cosines: F64 | None = None) -> Reading:
+        """Expected quality in (0, 1) by card, prototype and similarity, and how near it all is.
 
         ``cosines`` (N,) of the text with ``serving(cards)``, where somebody has them already.
         """
         if self.fixed or silent(request.embedding):
-            return self.prior.mean(request)
+            return Reading(self.prior.mean(request))
         c, e = request.candidates, request.embedding
         if cosines is None:
             cos = serving_cosines(self.serving(c.cards, arms), c.rows, e)
         else:
             cos = cosines.take(c.rows)
+        cos += self.examples.lift(request, cos)
         cos += self.facets.lift(cos, arms.rows(c), e)
-        return self._quality(c.prior, cos, self.lexicon.cosines(request, arms) if self.t else None)
+        shares = CardWords.of(c.cards).shares(request.task.prompt, c.rows)
+        words = self.lexicon.cosines(request, arms) if self.t else None
+        return Reading(self._quality(c.prior, shares, cos, words), cos + SHARE * shares, words)
 
-    def own_mean(self, one: Request, row: int) -> float:
-        """The same for a request's only candidate, arm ``row``, in float64 (what is learned from).
+    def own(self, one: Request, row: int) -> Reading:
+        """The same of a request's only candidate, arm ``row``, in float64: what is learned from.
 
-        It reads no cache, so it depends on folded rows alone.
+        It reads no cache of what was learned, so it depends on folded rows alone.
         """
         if self.fixed or silent(one.embedding):
-            return float(self.prior.mean(one)[0])
+            return Reading(self.prior.mean(one))
         words = np.array([self.lexicon.own(one, row)]) if self.t else None
-        cos = np.array([self._cosine(one, row)])
-        return float(self._quality(one.candidates.prior, cos, words)[0])
+        cos, shares = np.array([self._cosine(one, row)]), self._shares(one)
+        mean = self._quality(one.candidates.prior, shares, cos, words)
+        return Reading(mean, cos + SHARE * shares)
+
+    def out_of_scope(
+        self, request: Request, read: Reading, rows: NDArray[np.int64], quality: F64
+    ) -> float:
+        """See ``Scope.out_of_scope``; 0 where the prompt says nothing."""
+        if read.fit is None:
+            return 0.0
+        proof = self.proven(rows)
+        return self.scope.out_of_scope(request, read.fit, read.words, quality, proof)
+
+    def proven(self, rows: NDArray[np.int64]) -> F64:
+        """(n,) counted successes of the arms ``rows`` (n,)."""
+        return self.proof.take(rows, mode="clip")
 
     def doubt(self, request: Request, rows: NDArray[np.int64]) -> F64:
         """(n,) variance of the prototypes of the arms ``rows`` (n,), as a squared width."""
         if self.fixed or silent(request.embedding):
             return np.zeros(len(rows))
-        return DOUBT / (1.0 + self.proof.take(rows, mode="clip"))
+        return DOUBT / (1.0 + self.proven(rows))
 
-    def _quality(self, prior: F64, cos: F64, words: F64 | None) -> F64:
+    def _quality(self, prior: F64, shares: F64, cos: F64, words: F64 | None) -> F64:
         shift = self.slope * cos
         shift += self.delta - self.slope * self.prior.centre
         if words is not None:
             shift += self.t * words
+        shift += self._weight() * shares
         known = np.abs(cos) > NOTHING
         if not known.all():
             shift *= known
-        return unit_interval(prior + shift)
+        return squashed(prior + shift)
+
+    def _weight(self) -> float:
+        """Of the words of cards: it fades as rows come in, which say what words are worth."""
+        return float(WORDS * START / self.G[0, 0])
+
+    def _shares(self, one: Request) -> F64:
+        c = one.candidates
+        return CardWords.of(c.cards).shares(one.task.prompt, c.rows)
 
     # -- learning ----------------------------------------------------------------------------
 
@@ -99,15 +146,17 @@ class Prototypes:
             return
         self._reach(row, len(one.embedding))
         self.lexicon.read(one, row, weight)
-        cos = self._cosine(one, row)
+        cos, shares = self._cosine(one, row), float(self._shares(one)[0])
         if abs(cos) > NOTHING:
             u = np.array([1.0, cos - self.prior.centre, self.lexicon.own(one, row)])
             self.G += weight * np.outer(u, u)
-            self.g += weight * (quality - float(one.candidates.prior[0])) * u
+            said = float(one.candidates.prior[0]) + self._weight() * shares
+            self.g += weight * (quality - said) * u
             self._calibrate()
         good = max(0.0, 2.0 * quality - 1.0)
         self.proof[row] += weight * (good + FAILURE * (1.0 - good))
         if weight * good > 0.0:
+            self.scope.fold(cos + SHARE * shares, weight * good)
             self.P[row] += weight * good * one.embedding
             self.facets.fold(row, one.embedding.astype(np.float64), weight * good)
             self.lexicon.fold(one, row, weight * good)
@@ -126,12 +175,14 @@ class Prototypes:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything, for a state."""
         own = {name: getattr(self, name).copy() for name in ("P", "G", "g", "proof")}
+        own["successes"] = self.scope.sums.copy()
         return own | self.facets.arrays() | self.lexicon.arrays()
 
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Continue from ``arrays``."""
         for name in ("P", "G", "g", "proof"):
             setattr(self, name, np.array(arrays[name], np.float64))
+        self.scope.sums = np.array(arrays["successes"], np.float64)
         self.facets.load(arrays)
         self.lexicon.load(arrays)
         self._serving.clear()
@@ -161,6 +212,7 @@ class Prototypes:
         if row < len(self.P) and self.P.shape[1]:
             p = p + self.P[row]
         cos = float(_unit(p)[0] @ e)
+        cos += float(self.examples.lift(one, np.array([cos]))[0])
         return cos + self.facets.own_lift(cos, row, e)
 
     def serving(self, cards: CardSet, arms: ArmIndex) -> F32:

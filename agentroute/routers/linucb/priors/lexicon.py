@@ -187,6 +187,11 @@ def _columns_of(cards: CardSet) -> tuple[CardColumns, F32]:
     return c, matrix
 
 
+def card_presence(cards: CardSet) -> NDArray[np.bool_]:
+    """(D, N): which columns each card of a set has."""
+    return _of_set(cards)[1] > 0.0
+
+
 def text_columns(text: str) -> Ints:
     """The distinct columns, ascending, of a text's words and pairs of neighbours."""
     return _columns(text[:CHARS])

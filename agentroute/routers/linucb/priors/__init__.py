@@ -1,0 +1,1 @@
+"""What is expected of an agent before its own parameters: card, words, examples, successes."""
