@@ -30,6 +30,7 @@ slow: $(VENV)/.dev    ## claims over ten seeds
 bench: $(VENV)/.dev   ## timing ratios against peers and limits, and their tests
 	@$(THREADS) $(BIN)/python -m pytest -m bench $(ARGS)
 	@$(BIN)/agentroute bench routing
+	@$(BIN)/agentroute bench topology
 
 soak: $(VENV)/.dev    ## long kill and load tests
 	@$(THREADS) $(BIN)/python -m pytest -m soak $(ARGS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentroute.choosing.protocol import FittableRouter, Router
+    from agentroute.choosing.state import StateDict
     from agentroute.errors import AgentRouteError
     from agentroute.execution.found import RouteFound
     from agentroute.ledger import Ledger
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from agentroute.model.plans import Plan, Topology
     from agentroute.model.runs import RunResult
     from agentroute.model.scores import Scores, Taxonomy
-    from agentroute.model.state import StateDict
     from agentroute.model.tasks import Message, Task, TaskGraph
     from agentroute.orchestrator import Orchestrator
     from agentroute.registry.registry import Registry
@@ -52,7 +52,7 @@ _HOME = {
     "RunResult": "model.runs",
     "Scores": "model.scores",
     "Skill": "model.cards",
-    "StateDict": "model.state",
+    "StateDict": "choosing.state",
     "Task": "model.tasks",
     "TaskGraph": "model.tasks",
     "Taxonomy": "model.scores",

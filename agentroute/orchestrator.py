@@ -16,10 +16,10 @@ from agentroute.config.paths import database_file, search_order
 from agentroute.config.plugins import is_object
 from agentroute.config.settings import ObjectiveSettings, Settings, load_settings, settings_of
 from agentroute.errors import UsageError
-from agentroute.execution.answer.output import keep_artifacts, typed
+from agentroute.execution.answer.output import keep_artifacts, misfit, typed
 from agentroute.execution.found import RouteFound
 from agentroute.learning.policies import Learned
-from agentroute.learning.teaching import believed, feedback_row, standing_row, taught_by
+from agentroute.learning.teaching import feedback_row
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
 from agentroute.model.decisions import Decision
@@ -67,7 +67,8 @@ class Orchestrator(OwnCalls):
         exploration: float = 0.05,
         depth: Spec | Depth = "one",
         refine: Spec | Callable[..., Any] = "refiner",
-        planner: Spec | Split = "one",
+        planner: Spec | Split = "default",
+        credit: Spec = "equal",
         budget_usd: float | None = None,
         deadline_s: float = 300.0,
         max_concurrency: int = 8,
@@ -79,7 +80,7 @@ class Orchestrator(OwnCalls):
         o = objective or Objective()
         given = {
             "router": router, "depth": depth, "refine": refine, "planner": planner,
-            "embedder": embedder,
+            "embedder": embedder, "credit": credit,
         }  # fmt: skip
         settings = settings_of(
             db=ledger, exploration=exploration, seed=seed, out=str(out), state=str(state),
@@ -144,6 +145,7 @@ class Orchestrator(OwnCalls):
         *,
         inputs: Mapping[str, Any] | None = None,
         router: Spec | Router | None = None,
+        refine: Spec | Callable[..., Any] | None = None,
         seed: int | None = None,
         budget_usd: float | None = None,
         verify: bool = True,
@@ -157,8 +159,11 @@ class Orchestrator(OwnCalls):
         """Carry out a graph (name, path or value), a task, several tasks, or words.
 
         Every choice is committed to the ledger before it is acted on. Agents' failures end in
-        ``status`` and ``degraded``. ``resume`` goes on with a run of an earlier process,
-        ``answers`` are approvals by task; ``output_type`` checks the answer's data.
+        ``status`` and ``degraded``. ``router`` and ``refine`` stand over the graph's and the
+        settings'. ``resume`` goes on with a run of an earlier process,
+        ``answers`` are approvals by task; ``output_type`` is the type of the
+        answer's data or JSON: whoever gave one that does not fit is asked once more, with the
+        fault.
 
         Raises:
             GraphError, TaskGraphError, UsageError, PlanError: the work cannot be planned.
@@ -169,7 +174,9 @@ class Orchestrator(OwnCalls):
         if resume:
             plan = session.recorded_plan(resume)
         else:
-            plan = await session.planned(_given(work), inputs=inputs)
+            plan = await session.planned(
+                _given(work), inputs=inputs, budget_usd=budget_usd, refine=refine
+            )
         run_id = resume or run_id or uuid7()
         rules = session.rules(plan, router=router, seed=seed)
         result = await session.running.run(
@@ -181,6 +188,7 @@ class Orchestrator(OwnCalls):
             stream=stream,
             verify=verify,
             approvals=answers,
+            misfit=None if output_type is None else misfit(output_type),
         )
         await session.policies.catch_up()
         rows = tuple(self.ledger.decisions(run_id))
@@ -296,26 +304,12 @@ class Orchestrator(OwnCalls):
             UsageError: the score is not in [0, 1], the agent took no part, or the key is taken.
             UnknownRunError, UnknownDecisionError, UnknownAgentError: nothing of that name.
         """
-        row = feedback_row(
-            self.ledger, target_id, score=score, source=source, agent=agent, method=method,
-            idempotency_key=idempotency_key, registered=self.registry,
+        return await self._session.say(
+            feedback_row(
+                self.ledger, target_id, score=score, source=source, agent=agent, method=method,
+                idempotency_key=idempotency_key, registered=self.registry,
+            )
         )  # fmt: skip
-        ticket = self.ledger.append(row)
-        seq = await ticket
-        if ticket.duplicate:
-            row = standing_row(self.ledger, target_id, idempotency_key or "")
-        policy = self._session.policies.get(self._session.parts.router, trusted=True)
-        await self._session.policies.catch_up()
-        taught = taught_by(self.ledger, seq, self.settings.feedback_weights.model_dump())
-        refused = self._session.policies.refused(policy, seq)
-        return {
-            **row.model_dump(mode="json"),
-            "seq": seq,
-            "duplicate": ticket.duplicate,
-            "learned": taught.learned and not ticket.duplicate and not refused,
-            "reason": "known already" if ticket.duplicate else refused or taught.reason,
-            "believes": await believed(policy, taught.observations),
-        }
 
     async def settle(self) -> int:
         """Wait for what runs beside, fold to the ledger's head; its seq. See ``learned``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from agentroute.adapters.kinds import adapter_of
 from agentroute.choosing.catalog import own_router
 from agentroute.choosing.depth import Depth, make_depth
 from agentroute.choosing.protocol import Router
+from agentroute.config.paths import Place
 from agentroute.config.plugins import PartKind, is_object
 from agentroute.config.settings import Settings
 from agentroute.errors import ConfigError
@@ -18,7 +19,10 @@ from agentroute.features.text import embedder_of, make_embedder
 from agentroute.model.arrays import Embedder
 from agentroute.model.cards import NAME, CapabilityCard, Skill
 from agentroute.model.plans import AgentUse, Spec
+from agentroute.planning.feasible import refiner_problem
 from agentroute.planning.planner import Planner, make_planner
+from agentroute.planning.planners.around import Around
+from agentroute.refining.credit import Credit, make_credit
 from agentroute.registry.registry import Registry
 
 REFINERS = PartKind("refiner", "refine", "agentroute.refiners")
@@ -26,13 +30,14 @@ REFINERS = PartKind("refiner", "refine", "agentroute.refiners")
 
 @dataclass(frozen=True)
 class Parts:
-    """What chooses, how many, who joins, who splits, and what sees text."""
+    """What chooses, how many, who joins, who splits, what sees text, and how credit is given."""
 
     router: Spec | Router
     depth: Depth
     refine: AgentUse
     planner: Planner
     embedder: Embedder
+    credit: Credit
 
 
 def written(part: object) -> str | dict[str, Any]:
@@ -48,10 +53,15 @@ def written(part: object) -> str | dict[str, Any]:
 
 
 def make_parts(
-    settings: Settings, registry: Registry, objects: Mapping[str, object] | None = None
+    settings: Settings,
+    registry: Registry,
+    objects: Mapping[str, object] | None = None,
+    *,
+    graphs: Callable[[], Sequence[Place]] = list,
 ) -> Parts:
     """The parts by the settings; ``objects``, by the settings' key, stand over what is named.
 
+    ``graphs()`` are the folders of graphs of the moment, for a planner.
     A refiner that is a function becomes an agent of the registry, under its own name.
 
     Raises:
@@ -59,13 +69,16 @@ def make_parts(
         MissingExtraError: a part needs a library that is not installed.
     """
     own = dict(objects or {})
+    embedder = _embedder(own.get("embedder"), settings)
+    around = Around(lambda: registry.cardset(embedder).cards, graphs, embedder)
     router = own_router(own["router"]) if "router" in own else settings.router
     return Parts(
         router=router,
         depth=make_depth(own.get("depth", settings.depth), trusted=True),  # type: ignore[arg-type]
-        refine=_refiner(own.get("refine"), settings.refine, registry),
-        planner=make_planner(own.get("planner", settings.planner), trusted=True),
-        embedder=_embedder(own.get("embedder"), settings),
+        refine=refiner_of(own.get("refine", settings.refine), registry),
+        planner=make_planner(own.get("planner", settings.planner), trusted=True, around=around),
+        embedder=embedder,
+        credit=make_credit(settings.credit),
     )
 
 
@@ -73,11 +86,18 @@ def _embedder(given: Any, settings: Settings) -> Embedder:
     return embedder_of(settings) if given is None else make_embedder(given)
 
 
-def _refiner(given: object, spec: Spec, registry: Registry) -> AgentUse:
-    if given is not None:
-        return AgentUse(name=_joins(given, written(given), registry))
+def refiner_of(spec: object, registry: Registry) -> AgentUse:
+    """The refiner of a spec, or of a function, which becomes an agent.
+
+    Raises:
+        ConfigError: a parameter that it does not have, or no function that can join.
+    """
+    if is_object(spec):
+        return AgentUse(name=_joins(spec, written(spec), registry))
     use = AgentUse.of(spec, field="refine")
     if use.name in registry:
+        if problem := refiner_problem(use, registry):
+            raise problem
         return use
     if ":" in use.name or use.name in REFINERS.installed():
         found = REFINERS.find(use.name, trusted=True)

@@ -14,22 +14,27 @@ from agentroute.choosing.protocol import Router
 from agentroute.config.paths import Place, search_order
 from agentroute.config.settings import Settings
 from agentroute.errors import ExecutionError, UnknownRunError
+from agentroute.execution.answer.crediting import credited
 from agentroute.execution.calls.owncalls import OwnCalls
 from agentroute.execution.decider import Decider, Rules
 from agentroute.execution.dryrun import dry_runs
 from agentroute.execution.found import RouteFound
 from agentroute.execution.progress import RunLimits
+from agentroute.learning.aggregators import load_winners
 from agentroute.learning.own import OwnRouters
 from agentroute.learning.policies import Policies
 from agentroute.learning.state import StateStore
 from agentroute.learning.taking_up import take_up
+from agentroute.learning.teaching import believed, standing_row, taught_by
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
+from agentroute.model.outcomes import Feedback
 from agentroute.model.plans import Plan, Spec
 from agentroute.model.tasks import Task
-from agentroute.parts import make_parts
-from agentroute.planning.feasible import problems
+from agentroute.parts import make_parts, refiner_of
+from agentroute.planning.feasible import problems, refiner_problem
 from agentroute.planning.graphfile import plan_of_text
+from agentroute.planning.planner import Planner
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
@@ -51,7 +56,7 @@ class Session:
         self, registry: Registry, settings: Settings, objects: Mapping[str, object] | None = None
     ) -> None:
         self.registry, self.settings = registry, settings
-        self.parts = make_parts(settings, registry, objects)
+        self.parts = make_parts(settings, registry, objects, graphs=lambda: self.graph_places)
         self.embedder = self.parts.embedder
         self._ledger: Ledger | None = None
         self._own_routers = OwnRouters()
@@ -106,6 +111,26 @@ class Session:
             await self._executor.drain()
         await self.policies.catch_up()
         return self.ledger.head()[0]
+
+    async def say(self, row: Feedback) -> dict[str, Any]:
+        """Commit feedback, learn from it, and tell what became of it."""
+        row = await asyncio.to_thread(credited, self.ledger, row, self.parts.credit)
+        ticket = self.ledger.append(row)
+        seq = await ticket
+        if ticket.duplicate:
+            row = standing_row(self.ledger, row.target_id, row.idempotency_key or "")
+        policy = self.policies.get(self.parts.router, trusted=True)
+        await self.policies.catch_up()
+        taught = taught_by(self.ledger, seq, self.settings.feedback_weights.model_dump())
+        refused = self.policies.refused(policy, seq)
+        return {
+            **row.model_dump(mode="json"),
+            "seq": seq,
+            "duplicate": ticket.duplicate,
+            "learned": taught.learned and not ticket.duplicate and not refused,
+            "reason": "known already" if ticket.duplicate else refused or taught.reason,
+            "believes": await believed(policy, taught.observations),
+        }
 
     async def refresh(self) -> None:
         """See which agents there are; a remote embedder reads new cards in a thread."""
@@ -228,6 +253,8 @@ class Session:
             ledger,
             self.rules,
             refine=self.parts.refine,
+            credit=self.parts.credit,
+            winners=lambda: load_winners(Path(s.state)),
             accept_at=s.accept_at,
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",
@@ -248,16 +275,36 @@ class Session:
             GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
             ConfigError, UnknownAgentError: it names a router, agent or part that is not there.
         """
-        made = plan_of(work, inputs or {}, self.graph_places, self.parts.planner)
+        return self._plan(work, inputs, self.parts.planner)
+
+    def _plan(self, work: Work, inputs: Mapping[str, Any] | None, planner: Planner) -> Plan:
+        made = plan_of(work, inputs or {}, self.graph_places, planner)
         for problem in problems(made, self.registry, chat_ready=endpoint_configured()):
             raise problem
         return made
 
-    async def planned(self, work: Work, *, inputs: Mapping[str, Any] | None = None) -> Plan:
-        """``plan``, in a thread where a planner of the user's own may take its time."""
-        if self.parts.planner.is_default or not isinstance(work, str):
+    async def planned(
+        self, work: Work, *, inputs: Mapping[str, Any] | None = None,
+        budget_usd: float | None = None, refine: object = None,
+    ) -> Plan:  # fmt: skip
+        """``plan``, in a thread where a planner may take its time; without its model where the
+        run's budget is nothing. ``refine`` stands over what the graph says of who joins.
+        """
+        use = None if refine is None else refiner_of(refine, self.registry)
+        if use is not None and (problem := refiner_problem(use, self.registry)):
+            raise problem
+        made = await self._planned(work, inputs, budget_usd)
+        return made if use is None else made.model_copy(update={"refine": use})
+
+    async def _planned(
+        self, work: Work, inputs: Mapping[str, Any] | None, budget_usd: float | None
+    ) -> Plan:
+        planner = self.parts.planner
+        if planner.is_quick or not isinstance(work, str):
             return self.plan(work, inputs=inputs)
-        return await asyncio.to_thread(self.plan, work, inputs=inputs)
+        if self.bounds(budget_usd).usd == 0:
+            planner = planner.sparing()
+        return await asyncio.to_thread(self._plan, work, inputs, planner)
 
     def recorded_plan(self, run_id: str) -> Plan:
         """The plan that a run was started with.

@@ -28,13 +28,18 @@ def agent(call: AgentCall) -> AgentReply:
     title = str(call.params.get("title") or "Report")
     subject = str(call.params.get("subject") or "")
     sections = [
-        {"id": t, "title": heading(t), "lead": lead(r.text, r.data), "blocks": drawn(r.data)}
+        {
+            "id": t,
+            "title": heading(t, r.data),
+            "lead": lead(r.text, r.data),
+            "blocks": drawn(r.data),
+        }
         for t, r in call.inputs.items()
     ]
     missing = [heading(t) for t in missing_inputs(call)]
     page = template().render(
         title=title, subject=Path(subject).name or subject, sections=sections, missing=missing,
-        made_from=[f"{heading(t)}: {r.text}" for t, r in call.inputs.items() if r.text],
+        made_from=[f"{heading(t, r.data)}: {r.text}" for t, r in call.inputs.items() if r.text],
     )  # fmt: skip
     record = {
         "title": title, "subject": subject, "missing": missing,
@@ -73,8 +78,10 @@ def summary(call: AgentCall, title: str, missing: list[str]) -> str:
     return "\n".join(lines)
 
 
-def heading(task_id: str) -> str:
-    """A task's id as a heading."""
+def heading(task_id: str, data: Any = None) -> str:
+    """The title of a step's data, else the task's id as a heading."""
+    if isinstance(data, dict) and isinstance(title := data.get("title"), str) and title.strip():
+        return title[:200]
     return task_id.replace("_", " ").replace("-", " ").capitalize()
 
 

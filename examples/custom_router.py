@@ -9,11 +9,11 @@ import tempfile
 import numpy as np
 
 from agentroute import AgentCall, Orchestrator, Registry, Task
+from agentroute.choosing.state import StateDict
 from agentroute.errors import RouterStateError
 from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 
 
 class RunningMean:

@@ -298,12 +298,12 @@ def test_an_installed_distribution_names_one(monkeypatch, tmp_path, registry, im
     def more(group):
         return [*real(group=group), *([point] if point.group == group else [])]
 
-    monkeypatch.setattr(plugins, "entry_points", more)
+    monkeypatch.setattr(plugins, "points_of", more)
     settings = Settings(**{field: "mine"}, db=f"sqlite:///{tmp_path}/a.db")
     found = parts_of(Orchestrator.from_settings(settings, registry=registry))
     assert found[field] == WANTED.get(field, "mine")
     taken = EntryPoint("fixed", f"{importable}:Two", "agentroute.depths")
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [taken, *real(group=group)])
+    monkeypatch.setattr(plugins, "points_of", lambda group: [taken, *real(group=group)])
     with pytest.raises(ConfigError, match="names the depth policy 'fixed', which ships"):
         Orchestrator.from_settings(Settings(depth="two"), registry=registry)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from agentroute import Orchestrator, Registry, Task
+from agentroute.choosing.state import StateDict
 from agentroute.cli.app import run as cli
 from agentroute.errors import NestedLoopError, NoCandidateError, UnknownDecisionError, UsageError
 from agentroute.learning.fold import observations
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 
 
 @pytest.fixture

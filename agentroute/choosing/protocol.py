@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from agentroute.choosing.state import StateDict
 from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 
 
 @runtime_checkable

@@ -18,8 +18,8 @@ from agentroute.cli.parts.common import (
     settings_of,
     shut_out,
     table,
-    usd,
 )
+from agentroute.inspector.money import usd
 
 if TYPE_CHECKING:
     from agentroute.errors import CardError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from agentroute.cli.parts import evaloptions as o
-from agentroute.cli.parts.common import Json, router_spec
+from agentroute.cli.parts.common import Json, spec_of
 
 PLACE = 80  # where it stands in the help
 
@@ -48,7 +48,7 @@ def evaluate_command(
     from agentroute.evaluation.runner import EvalSpec
     from agentroute.model.objective import Objective
 
-    routers = tuple(map(router_spec, router or ["default"]))
+    routers = tuple(map(spec_of, router or ["default"]))
     if ledger is not None:
         parts.off_policy(ledger, routers, embedder, as_json=as_json)
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, router_spec
+from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, spec_of
 
 pheromone_app = typer.Typer(help="The trails of the pheromone router.", no_args_is_help=True)
 
@@ -52,7 +52,7 @@ def train(
     from agentroute.cli.parts.training import lessons
     from agentroute.cli.parts.training import train as fit
 
-    spec = router_spec(router)
+    spec = spec_of(router)
     taught = lessons(data, ledger, config)
     report = fit(spec, taught, name, config, seed=seed, ablate=ablate, quiet=as_json)
     if as_json:

@@ -10,7 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from agentroute.bench.goals import Goal
-from agentroute.cli.parts.common import Json, emit, table
+from agentroute.cli.parts.common import (
+    AgentsDir,
+    ConfigFile,
+    Db,
+    Json,
+    emit,
+    open_ledger,
+    orchestrator_of,
+    run_async,
+    spec_of,
+    table,
+)
 
 bench_app = typer.Typer(
     help="Speed and drift, as ratios measured in one run.", no_args_is_help=True
@@ -66,6 +77,14 @@ def orchestration(as_json: Json = False) -> None:
     show("orchestration", goals(bench_orchestration), as_json=as_json)
 
 
+@bench_app.command("topology")
+def topology(as_json: Json = False) -> None:
+    """The analysis of a task graph beside networkx, up to 100,000 tasks."""
+    from agentroute.bench.topology import analysis_goals
+
+    show("topology", goals(analysis_goals), as_json=as_json)
+
+
 @bench_app.command("ledger")
 def ledger(as_json: Json = False) -> None:
     """A row, beside raw SQLite, SQLModel and LangGraph; opening by the length. Four minutes."""
@@ -84,7 +103,7 @@ def recruiting(
     as_json: Json = False,
 ) -> None:
     """Recruiting at random, fixed or for the task; aggregating at random, by the best, by vote."""
-    from agentroute.bench.recruiting import recruiting_ablation
+    from agentroute.bench.teams.recruiting import recruiting_ablation
 
     rows = recruiting_ablation(data, k=k, holdout=holdout, cuts=cuts)
     if as_json:
@@ -97,6 +116,128 @@ def recruiting(
     ]  # fmt: skip
     columns = ("experts", "aggregator", ">right x 100", ">95 % interval")
     table(f"{data.name}: teams of {k}, {cuts} cuts", columns, cells)
+
+
+@bench_app.command("aggregators")
+def aggregators(
+    items: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="ITEMS", help="JSON Lines, or an outcome table; else the ledger's scores."
+        ),
+    ] = None,
+    agent: Annotated[
+        list[str] | None, typer.Option("--agent", help="An agent that joins; repeat for more.")
+    ] = None,
+    keep: Annotated[bool, typer.Option(help="Store who won, for 'refine: learned'.")] = True,
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Who believes the one right answer of three, by kind of task; the winner is kept."""
+    from agentroute.bench.teams.aggregators import (
+        items_of,
+        rank_aggregators,
+        read_items,
+        winners_of,
+    )
+    from agentroute.learning.aggregators import keep_winners
+
+    orc = orchestrator_of(config, db, agents)
+    if items is not None and items.is_dir():
+        from agentroute.bench.teams.fusion import table_items
+
+        found = table_items(items)
+    elif items is not None:
+        found = read_items(items)
+    else:
+        with open_ledger(config, db) as ledger:
+            found = items_of(ledger)
+    ranks = run_async(rank_aggregators(found, agents=agent or (), registry=orc.registry))
+    stored = keep_winners(Path(orc.settings.state), winners_of(ranks)) if keep else None
+    if as_json:
+        emit({"ranks": [asdict(r) for r in ranks], "stored": stored and str(stored)})
+        return
+    rows = [
+        (r.kind or "all", " ".join(map(str, (r.use.name, *r.use.params.values()))),
+         f"{100 * r.accuracy:.1f}", r.items, f"{r.cost_usd:.6f}")
+        for r in ranks
+    ]  # fmt: skip
+    table("one right, two wrong (guessing: 33.3)",
+          ["kind", "aggregator", ">right x 100", ">items", ">usd"], rows)  # fmt: skip
+    typer.echo(f"winners in {stored}; 'refine: learned' uses them" if stored else "nothing stored")
+
+
+@bench_app.command("fusion")
+def fusion(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="An outcome table.")],
+    router: Annotated[str, typer.Option("--router", help="Who says what to expect.")] = "knn",
+    holdout: Annotated[float, typer.Option("--holdout", min=0.01, max=0.99)] = 0.3,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the figures here, as JSON.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The vote of the best k agents for k = 1 to all, weighed in three ways; each agent alone."""
+    import orjson
+
+    from agentroute.bench.teams.fusion import fusion as sweep_of
+
+    found = sweep_of(data, router=router, holdout=holdout)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(orjson.dumps(asdict(found), option=orjson.OPT_INDENT_2))
+    if as_json:
+        emit(asdict(found))
+        return
+    cells = [(r.k, r.weights, f"{100 * r.low:.1f}", f"{100 * r.high:.1f}") for r in found.sweep]
+    columns = (">k", "weights", ">wrong ones alike", ">no two alike")
+    table(f"{data.name}: right x 100 on {found.rows} held out rows", columns, cells)
+    alone = sorted(found.agents.items(), key=lambda x: -x[1])
+    table("", ("agent", ">right x 100"), [(a, f"{100 * x:.1f}") for a, x in alone])
+
+
+@bench_app.command("planners")
+def planners(
+    data: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines: task, nodes, edges.")],
+    planner: Annotated[
+        list[str] | None, typer.Option("--planner", help="Repeat for more.", metavar="SPEC")
+    ] = None,
+    by_source: Annotated[bool, typer.Option("--by-source", help="A row a source too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How near split words come to task graphs that people wrote down."""
+    from agentroute.evaluation.splitting import agreements, read_references
+    from agentroute.features.text import make_embedder
+    from agentroute.planning.planner import make_planner
+
+    references = read_references(data)
+    rows = [
+        row
+        for spec in planner or ["one", "offline"]
+        for row in agreements(
+            spec, make_planner(spec_of(spec, "--planner"), trusted=True), references,
+            make_embedder(),
+        )
+        if by_source or row.source == "all"
+    ]  # fmt: skip
+    if as_json:
+        emit([asdict(r) for r in rows])
+        return
+    cells = [
+        (r.planner, r.source, r.graphs, f"{100 * r.split:.0f}", _share(r.node_f1, r.node_f1_ci),
+         _share(r.edge_f1, r.edge_f1_ci), _share(r.shape, r.shape_ci))
+        for r in rows
+    ]  # fmt: skip
+    columns = ("planner", "source", ">graphs", ">% split", ">node F1", ">edge F1", ">same shape")
+    table(f"{data.name} (x 100, 95 % interval)", columns, cells)
+
+
+def _share(mean: float, ci: tuple[float, float]) -> str:
+    if mean != mean:
+        return "-"
+    return f"{100 * mean:.1f} ({100 * ci[0]:.1f} to {100 * ci[1]:.1f})"
 
 
 @bench_app.command("drift")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger, seconds, table, usd
+from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger, seconds, table
+from agentroute.inspector.money import usd
 
 if TYPE_CHECKING:
     from agentroute.ledger import Ledger

@@ -15,11 +15,13 @@ from agentroute.cli.parts.common import (
     Json,
     emit,
     orchestrator_of,
-    router_spec,
     run_async,
+    spec_of,
 )
+from agentroute.inspector.money import usd
 
 if TYPE_CHECKING:
+    from agentroute.model.runs import RunResult
     from agentroute.orchestrator import Orchestrator
 
 WorkArgument = Annotated[
@@ -34,6 +36,19 @@ RouterName = Annotated[
         "--router", help="Which router decides: a name, or '{name: gnn, state: S}'.", metavar="SPEC"
     ),
 ]
+RefinerName = Annotated[
+    str | None,
+    typer.Option(
+        "--refine", help="Who joins: an agent, 'primary', 'learned', or a mapping.", metavar="SPEC"
+    ),
+]
+PlannerName = Annotated[
+    str | None,
+    typer.Option(
+        "--planner", metavar="SPEC",
+        help="Who splits words into tasks: one, offline, library, chat, or '{name: chat, ...}'.",
+    ),
+]  # fmt: skip
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
 
 
@@ -147,7 +162,9 @@ def outcome(
         return
     known = "known already" if said.duplicate else "learned" if said.learned else "stored"
     what = (
-        f"failed ({said.error})" if said.error else f"${said.cost_usd:.4g}, {said.latency_s:.3g} s"
+        f"failed ({said.error})"
+        if said.error
+        else f"{usd(said.cost_usd)} USD, {said.latency_s:.3g} s"
     )
     typer.echo(f"{said.agent}: {what}, {known}")
 
@@ -155,6 +172,7 @@ def outcome(
 def plan(
     work: WorkArgument,
     inputs: Inputs = None,
+    planner: PlannerName = None,
     config: ConfigFile = None,
     agents: AgentsDir = None,
     graphs: GraphsDir = None,
@@ -163,7 +181,9 @@ def plan(
     """The tasks of a graph and the shape they will be run in; runs nothing."""
     from agentroute.cli.parts.views import show_plan
 
-    orc = orchestrator_of(config, None, agents, graphs=_folders(graphs))
+    orc = orchestrator_of(
+        config, None, agents, graphs=_folders(graphs), planner=_spec(planner, "--planner")
+    )
     made = orc.plan(work, inputs=parse_inputs(inputs))
     if as_json:
         emit(made.model_dump(mode="json"))
@@ -178,6 +198,8 @@ def run(
         Path | None, typer.Option("--out", help="Where artefacts are kept.", metavar="DIR")
     ] = None,
     router: RouterName = None,
+    refine: RefinerName = None,
+    planner: PlannerName = None,
     seed: Seed = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="USD.")] = None,
@@ -202,8 +224,8 @@ def run(
     if (work is None) == (resume is None):
         raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
     orc = orchestrator_of(
-        config, db, agents, router=_spec(router), seed=seed, out=str(out) if out else None,
-        graphs=_folders(graphs),
+        config, db, agents, router=_spec(router), planner=_spec(planner, "--planner"), seed=seed,
+        out=str(out) if out else None, graphs=_folders(graphs),
     )  # fmt: skip
     answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
 
@@ -212,6 +234,7 @@ def run(
             return await orc.run(
                 work,
                 inputs=parse_inputs(inputs),
+                refine=_spec(refine, "--refine"),
                 verify=not no_verify,
                 budget_usd=budget,
                 resume=resume and find_run(orc.ledger, resume),
@@ -225,10 +248,14 @@ def run(
         emit(result)
     else:
         show_run(result, db)
+    if _fell_short(result):
+        raise typer.Exit(1)
+
+
+def _fell_short(result: RunResult) -> bool:
     low = result.verdict is not None and not result.verdict.accepted
     nobody = result.status == "abstained" and not result.usage.calls
-    if result.status in ("failed", "waiting") or nobody or low or result.goal_missed:
-        raise typer.Exit(1)
+    return result.status in ("failed", "waiting") or nobody or low or bool(result.goal_missed)
 
 
 def feedback(
@@ -266,6 +293,9 @@ def feedback(
         return
     done = "learned" if row["learned"] else f"stored, not learned: {NOT_LEARNED[row['reason']]}"
     typer.echo(f"{row['target']} {row['target_id']}: {row['score']} as row {row['seq']}, {done}")
+    for parts in row["shares"].values():
+        for name, part in parts.items():
+            typer.echo(f"  {name}: {part:.3f} of it, by {row['credit']}")
     for name, mean in row["believes"].items():
         typer.echo(f"  {name}: the router now expects {mean:.3f} here")
 
@@ -283,8 +313,8 @@ def parse_inputs(given: list[str] | None) -> dict[str, str]:
     return out
 
 
-def _spec(router: str | None) -> Any:
-    return None if router is None else router_spec(router)
+def _spec(text: str | None, option: str = "--router") -> Any:
+    return None if text is None else spec_of(text, option)
 
 
 def _folders(graphs: list[Path] | None) -> tuple[str, ...] | None:

@@ -5,13 +5,37 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from pathlib import Path
 from typing import Any
 
 from agentroute.errors import AgentRouteError, ConfigError, did_you_mean
 from agentroute.model.record import Part
+
+
+def points_of(group: str) -> EntryPoints:
+    """The entry points of a group; distributions are read again once one comes or goes.
+
+    A look at them all takes milliseconds, and an orchestrator asks for half a dozen groups.
+    """
+    folders = tuple((p, _changed(p)) for p in sys.path)
+    return _selecting(folders)(group=group)
+
+
+@lru_cache(maxsize=1)
+def _selecting(folders: tuple[tuple[str, int], ...]) -> Callable[..., EntryPoints]:
+    return entry_points().select
+
+
+def _changed(folder: str) -> int:
+    try:
+        return Path(folder or ".").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +73,7 @@ class PartKind:
             ConfigError: two distributions name one part, or one takes the name of what ships.
         """
         found: dict[str, EntryPoint] = {}
-        for point in entry_points(group=self.group):
+        for point in points_of(self.group):
             other = found.setdefault(point.name, point)
             if other.value != point.value:
                 raise ConfigError(

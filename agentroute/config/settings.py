@@ -85,10 +85,14 @@ class Settings(Part):
     """Who joins the answers: an agent's name, or a mapping."""
     accept_at: float = Field(0.5, ge=0, le=1)
     """A verified answer below this is tried once more, then handed over as degraded; 0: never."""
-    planner: Written = "one"
-    """Who splits words into tasks: ``one`` task, or your own as ``module:NAME``."""
+    planner: Written = "default"
+    """Who splits words into tasks: ``default``, ``one``, ``offline``, ``library``, ``chat``, or
+    your own as ``module:NAME``."""
     feedback_weights: FeedbackWeights = FeedbackWeights()
     """How much a word of each kind of source weighs in learning."""
+    credit: Written = "equal"
+    """How a score of several is parted: equal, task_weight, last_hop, discounted, leave_one_out,
+    shapley."""
     objective: ObjectiveSettings = ObjectiveSettings()
     """Weights of quality, cost and latency."""
     budget: BudgetSettings = BudgetSettings()

@@ -19,7 +19,8 @@ def charts(
     """What there is to draw, in order.
 
     Each chart has ``kind``, ``title``, ``x``, ``y``. ``bars``: ``bars`` of ``name, value, lo, hi,
-    ours``. ``lines`` and ``points``: ``series`` of ``name, x, y`` (``points`` also ``labels``).
+    ours``. ``lines`` and ``points``: ``series`` of ``name, x, y`` (``points`` also ``labels``);
+    ``baseline`` marks those that are no router.
     """
     out = [_scores(result)]
     streamed = {n: r.curve for n, r in result.routers.items() if r.curve is not None}
@@ -27,8 +28,11 @@ def charts(
         out.append(_lines("Mean quality while learning", "tasks", "quality", _means(streamed)))
         out += [_regret(name, c) for name, c in streamed.items()]
     if curve is not None:
-        named = {**curve["routers"], **{f"({b})": v for b, v in curve["baselines"].items()}}
-        series = [{"name": n, "x": curve["at"], "y": v} for n, v in named.items()]
+        series = [{"name": n, "x": curve["at"], "y": v} for n, v in curve["routers"].items()]
+        series += [
+            {"name": f"({b})", "x": curve["at"], "y": v, "baseline": True}
+            for b, v in curve["baselines"].items()
+        ]
         out.append(_lines("Score by rows learned from", "train rows", "score", series))
     return out + [_pareto(s) for s in sweeps]
 
@@ -55,7 +59,8 @@ def _lines(title: str, x: str, y: str, series: list[Chart]) -> Chart:
 
 
 def _pareto(sweep: Sweep) -> Chart:
-    series = [_cloud(sweep.router, sweep.curve), _cloud("single arms", sweep.arms)]
+    series = [_cloud(sweep.router, sweep.curve)]
+    series.append(_cloud("single arms", sweep.arms) | {"baseline": True})
     title = (
         f"Quality against cost, {sweep.router}: hypervolume {sweep.hypervolume:.3f} "
         f"(single arms {sweep.arms_hypervolume:.3f})"

@@ -10,7 +10,8 @@ from typing import Any
 from agentroute.choosing.depth.protocol import AskMore
 from agentroute.errors import NoCandidateError, RoutingError
 from agentroute.execution.answer.deepening import Gathered, next_step, stepwise
-from agentroute.execution.answer.teams import DEFAULT_REFINER, join_team
+from agentroute.execution.answer.refiners import Refiners
+from agentroute.execution.answer.teams import join_team
 from agentroute.execution.calls.asking import Asking
 from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.decider import Ask, Decider, Ruling
@@ -23,7 +24,6 @@ from agentroute.model.decisions import Decision
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Outcome
-from agentroute.model.plans import AgentUse
 from agentroute.registry.registry import Registry
 
 
@@ -38,10 +38,11 @@ class Attempts:
     """Runs one task to its end. Agents' failures come back as outcomes, never as exceptions."""
 
     def __init__(
-        self, decider: Decider, caller: Caller, registry: Registry, refine: AgentUse | None = None
-    ) -> None:
+        self, decider: Decider, caller: Caller, registry: Registry,
+        refiners: Refiners | None = None,
+    ) -> None:  # fmt: skip
         self._decider, self._registry = decider, registry
-        self._refine = refine or DEFAULT_REFINER
+        self.refiners = refiners or Refiners(registry)
         self._ask = Asking(caller, registry, decider.ledger)
         self.beside: set[asyncio.Task[None]] = set()
 
@@ -121,11 +122,8 @@ class Attempts:
         reply, agents = rounds.kept(step)
         said += [f"task '{work.task.id}': {s}" for s in (getattr(step, "short", ""),) if s]
         assert rounds.last is not None
-        if reply is None:
-            out = await self._won(run, work, rounds.last, rounds.replies, failed, said)
-        else:
-            won = {agents[0]: reply}
-            out = await self._won(run, work, rounds.last, won, failed, said)
+        won = rounds.replies if reply is None else {agents[0]: reply}
+        out = await self._won(run, work, rounds.last, won, failed, said, rounds.expected)
         out = replace(out, agents=agents, tried=tuple(rounds.asked))
         return replace(out, replies=dict(rounds.replies))
 
@@ -194,7 +192,7 @@ class Attempts:
             agent = move.only or ""
             decision = await self._decider.record(
                 run.history, work.kind, (agent,), task_id=work.about, attempt=attempt,
-                policy=move.policy, reason=move.reason,
+                policy=move.policy, reason=move.reason, context=_context(work),
             )  # fmt: skip
             return Ruling(decision)
         ask = Ask(
@@ -278,13 +276,14 @@ class Attempts:
 
     async def _won(
         self, run: Run, work: Assignment, decision: Decision, good: dict[str, AgentReply],
-        failed: list[list[Called]], said: list[str],
+        failed: list[list[Called]], said: list[str], expected: dict[str, float] | None = None,
     ) -> TaskOutcome:  # fmt: skip
         reply = next(iter(good.values()))
         if len(good) > 1:
-            use = run.plan.refine or self._refine
-            there = use if use.name in self._registry else None
-            reply, more = await join_team(self, run, work, decision, good, there)
+            record = self._decider.ledger.record(decision.id)
+            reply, more = await join_team(
+                self, run, work, record, good, self.refiners, expected
+            )
             said = [*said, *more]
         if (
             failed
@@ -318,6 +317,14 @@ def _first(work: Assignment) -> Move:
         return Move(reason=work.reason)
     policy = "pinned" if work.kind == "route" else "named"
     return Move(work.agent, policy, work.reason or f"{policy} by the graph or the settings")
+
+
+def _context(work: Assignment) -> dict[str, Any]:
+    """What a join was made with, so that it can be made again from what is recorded."""
+    if work.kind != "refine":
+        return {}
+    told = {k: v for k, v in work.task.params.items() if k != "prompts"}
+    return {"inputs": list(work.inputs), "params": told}
 
 
 _PASSING = ("circuit breaker is open", "expected cost exceeds the budget left")

@@ -29,7 +29,8 @@ from agentroute.model.candidates import CardSet, Request
 from agentroute.model.decisions import Decision, DecisionRecord, Kind
 from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.objective import Objective
-from agentroute.model.outcomes import EMBEDDERS, ROUTERS, Outcome
+from agentroute.model.outcomes import EMBEDDERS, PLANNERS, ROUTERS, Outcome
+from agentroute.model.plans import Plan
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
@@ -205,6 +206,27 @@ class Decider:
         )  # fmt: skip
         record = DecisionRecord(decision, context=dict(context or {}))
         return await self._commit(record, history, wait=wait)
+
+    async def planned(self, history: History, plan: Plan, sha: str) -> float:
+        """The row of a plan: which planner made it and why. A rule chose it: propensity 1.
+
+        ``sha`` names the plan's text. What its model calls used is an outcome of the row; returns
+        the dollars. The row is only enqueued: the commit of the topology's row covers it.
+        """
+        how = plan.planning
+        n = len(plan.tasks)
+        chosen, reason = (plan.name,), f"{n} task{'s' * (n != 1)}"
+        context: dict[str, Any] = {"plan": sha}
+        if how is not None:
+            chosen, reason = (how.by,), f"{reason}; {how.why}"
+            context["candidates"] = list(how.considered)
+        decision = await self.record(
+            history, "plan", chosen, policy=plan.planner or "graph", reason=reason,
+            context=context, wait=False,
+        )  # fmt: skip
+        if how is None or not (how.usage.tokens or how.usage.cost_usd):
+            return 0.0
+        return self._booked(decision.id, f"{PLANNERS}{plan.planner}", how.usage, history)
 
     def _eligible(self, ask: Ask) -> Eligible:
         who = eligible(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agentroute.errors import UnknownAgentError
-from agentroute.execution.answer.teams import DEFAULT_REFINER
+from agentroute.execution.answer.crediting import credited
+from agentroute.execution.answer.refiners import DEFAULT_REFINER, NOTES, citing, routing_of
 from agentroute.execution.attempts import Attempts, Waiting
 from agentroute.execution.judging import sheet
 from agentroute.execution.progress import Assignment, Run
@@ -20,12 +20,14 @@ from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentReply
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Feedback
-from agentroute.model.plans import AgentUse, FailWhen
+from agentroute.model.plans import AgentUse
 from agentroute.model.runs import RunStatus
 from agentroute.model.tasks import Task
+from agentroute.refining.credit import Credit
 from agentroute.refining.joining import by_item, join
 from agentroute.registry.registry import Registry
 
+BY_ROUTING = ("routing", "log_odds")
 _ITEM = re.compile(r"(.+)\[\d+\]")
 
 
@@ -51,25 +53,28 @@ class Finisher:
         attempts: Attempts,
         registry: Registry,
         ledger: Ledger,
-        *,
-        refine: AgentUse = DEFAULT_REFINER,
+        credit: Credit | None = None,
     ) -> None:
         self._attempts, self._registry, self._ledger = attempts, registry, ledger
-        self._refine = refine
+        self._credit = credit or Credit()
+        self._refiners = attempts.refiners
 
     async def join(self, run: Run) -> Ending:
         """The answer: a single terminal reply passes through, several go to the refiner.
 
-        Items of one ``foreach`` are listed in order, unless the graph or the settings name another
-        refiner: they answer different questions. Where there is no ``refiner``, its rules join.
+        A refiner that the graph itself names gets a single reply too, unless it joined the team
+        that made it. Items of one ``foreach`` are listed in order, unless the graph or the settings
+        name another refiner: they answer different questions. Where there is no ``refiner``, its
+        rules join. What the parts cite is cited.
         """
         ends = terminal(run)
         replies = {v: o.reply for v, o in ends.items() if o.reply is not None}
         if not replies:
             return Ending(None)
-        if len(ends) == 1:
+        use, why = self._refiners.of(run, [run.graph[v] for v in ends if v in run.graph])
+        alone = len(ends) == 1
+        if alone and not self._also_one(run, next(iter(ends.values())), use):
             return Ending(next(iter(replies.values())))
-        use = run.plan.refine or self._refine
         brief = self._brief(run, ends)
         if run.plan.refine is None and use == DEFAULT_REFINER:
             joined = _listed_by_item(replies, brief)
@@ -77,15 +82,43 @@ class Finisher:
                 joined = join(replies, prompts=brief["prompts"]), "no agent is called 'refiner'"
             if joined is not None:
                 return await self._ruled(run, *joined)
-        if use.name not in self._registry:
+        if not self._refiners.there(use):
             words = f"no agent is called '{use.name}': the replies are listed, not joined"
             return Ending(listed(replies), (words,))
-        out = await self._special(run, "refine", use, replies, brief)
+        if self._refiners.is_primary(use):
+            use, why = use.model_copy(update={"name": _writer(run, ends)}), "the primary writes"
+            brief["notes"] = NOTES
+        if use.params.get("weights") in BY_ROUTING:
+            brief["routing"] = self._routing(run, ends)
+        out = await self._special(run, "refine", use, replies, brief, why)
         said = out.said
         if out.reply is None:
             return Ending(listed(replies), (*said, "the replies are listed, not joined"))
         run.emit("refine.finished", agent=use.name)
-        return Ending(out.reply, said)
+        return Ending(citing(out.reply, replies), said)
+
+    def _also_one(self, run: Run, end: TaskOutcome, use: AgentUse) -> bool:
+        """Whether a single terminal reply goes to the refiner: the graph says so."""
+        named = run.plan.refine is not None and use.name in self._registry
+        return named and len(end.agents) == 1 and end.status == "ok"
+
+    def _routing(self, run: Run, ends: Mapping[str, TaskOutcome]) -> dict[str, float]:
+        """Of each terminal task: the mean expected utility of all who worked towards it.
+
+        So a chain of tasks is weighed as in Symphony (arXiv 2508.20019) a plan is.
+        """
+        worth: dict[str, list[float]] = {}
+        for v, o in run.outcomes.items():
+            if o.decision_id:
+                known = routing_of(self._ledger.record(o.decision_id))
+                worth[v] = [known[a] for a in o.agents if a in known]
+        out = {}
+        for v in ends:
+            chain = [v, *(run.graph.ancestors(v) if v in run.graph else ())]
+            found = [x for u in chain for x in worth.get(u, ())]
+            if found:
+                out[v] = round(sum(found) / len(found), 4)
+        return out
 
     async def _ruled(self, run: Run, reply: AgentReply, why: str) -> Ending:
         """Joined by rule, without a call: the row says so."""
@@ -110,13 +143,20 @@ class Finisher:
         kind: Any,
         use: AgentUse,
         inputs: dict[str, AgentReply],
-        params: Mapping[str, Any],
+        params: dict[str, Any],
+        why: str = "",
     ) -> TaskOutcome:
         goal = run.plan.description or run.plan.tasks[0].prompt[:2_000]
-        task = Task(id=kind, prompt=f"{goal}", params={**params, **use.params})
-        first = _first_attempt(run, kind, use.name)
+        notes = params.pop("notes", "")
+        prompt = f"{notes}\n{goal}" if notes else goal
+        task = Task(id=kind, prompt=prompt, params={**params, **use.params})
+        first = first_attempt(run, kind, use.name)
+        reason = f"named by the graph or the settings; {why}" if why else ""
         out = await self._attempts(
-            run, Assignment(task=task, inputs=inputs, kind=kind, agent=use.name, attempt=first)
+            run,
+            Assignment(
+                task=task, inputs=inputs, kind=kind, agent=use.name, attempt=first, reason=reason
+            ),
         )
         if isinstance(out, Waiting):
             return TaskOutcome(kind, "failed", said=(f"the {kind} agent waits for approval",))
@@ -140,6 +180,8 @@ class Finisher:
             out = await self._special(run, "verify", use, given, told)
             run.said += out.said
             if out.reply is not None:
+                if self._credit.name != "equal":
+                    await run.recorded()  # credit is found from what is recorded
                 data = blind.scores(out.reply.data) if blind else out.reply.data
                 rows += self._scores(run, use.name, out, data)
             run.emit("verify.finished", agent=use.name, scores=len(rows))
@@ -183,19 +225,18 @@ class Finisher:
         if agent is not None and agent not in outcome.tried:
             raise ValueError(f"'{agent}' did not do task '{task_id}'")
         target = self._decision_of(run, str(task_id), agent, decision.id)
-        self._ledger.append(
-            Feedback(
-                id=uuid7(),
-                target="decision",
-                target_id=target,
-                agent=agent,
-                score=float(row["score"]),
-                source=f"verifier:{verifier}",
-                method=str(row.get("method", ""))[:500],
-                derived_from=out.decision_id,
-                idempotency_key=f"{target}:{verifier}:{agent or ''}",
-            )
+        said = Feedback(
+            id=uuid7(),
+            target="decision",
+            target_id=target,
+            agent=agent,
+            score=float(row["score"]),
+            source=f"verifier:{verifier}",
+            method=str(row.get("method", ""))[:500],
+            derived_from=out.decision_id,
+            idempotency_key=f"{target}:{verifier}:{agent or ''}",
         )
+        self._ledger.append(credited(self._ledger, said, self._credit))
         of = {} if agent is None else {"agent": agent}
         whose = {"task_id": str(task_id), "verifier": verifier, "decision_id": target}
         return {**row, **whose, **of}
@@ -210,6 +251,13 @@ class Finisher:
         return max(rows, key=lambda d: d.attempt).id if rows else last
 
 
+def _writer(run: Run, ends: Mapping[str, TaskOutcome]) -> str:
+    """Who did the heaviest of the tasks that have an answer, the first of equals."""
+    there = [v for v, o in ends.items() if o.reply is not None]
+    v = max(there, key=lambda v: run.graph[v].weight if v in run.graph else 0.0)
+    return ends[v].agents[0]
+
+
 def _listed_by_item(
     replies: Mapping[str, AgentReply], brief: Mapping[str, Any]
 ) -> tuple[AgentReply, str] | None:
@@ -222,7 +270,7 @@ def _listed_by_item(
     return reply, f"each item of '{names.pop()}' is a question of its own"
 
 
-def _first_attempt(run: Run, kind: Any, agent: str) -> int:
+def first_attempt(run: Run, kind: Any, agent: str) -> int:
     """Where this use of the agent begins: at its row of an earlier life, else after the last.
 
     A use begins with a row of policy ``named``; retries and fallbacks follow it. This life's n-th
@@ -268,32 +316,3 @@ def status_of(run: Run, ending: Ending, failed_when: str) -> RunStatus:
     if all(o.status == "abstained" for o in ends):
         return "abstained"
     return "degraded" if run.said else "completed"
-
-
-def broke(rule: FailWhen | None, reply: AgentReply | None) -> str:
-    """Why ``fail_when`` says that the run failed; '' where it does not."""
-    if rule is None or reply is None:
-        return ""
-    x = _number_at(reply.data, rule.field)
-    if x is None:
-        return f"fail_when: the answer's data has no number '{rule.field}'"
-    tests = (
-        ("above", rule.above, operator.gt),
-        ("at least", rule.at_least, operator.ge),
-        ("below", rule.below, operator.lt),
-        ("at most", rule.at_most, operator.le),
-    )
-    for word, bound, holds in tests:
-        if bound is not None and holds(x, bound):
-            return f"{rule.field} is {x:g}, {word} {bound:g}"
-    return ""
-
-
-def _number_at(data: Any, field: str) -> float | None:
-    for part in field.split("."):
-        if not isinstance(data, Mapping) or part not in data:
-            return None
-        data = data[part]
-    if isinstance(data, list):
-        return float(len(data))
-    return float(data) if isinstance(data, (int, float)) else None

@@ -6,6 +6,7 @@ import logging
 import time
 import zlib
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from agentroute.model.tasks import Task, TaskGraph
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 100
+Misfit = Callable[[AgentReply], str]  # what an answer lacks to be what was asked for, '' nothing
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Run:
     calls: dict[str, tuple[int, float]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     verify: bool = True
+    misfit: Misfit | None = None
     accept_at: float = 0.5
     uses: Counter[tuple[str, str]] = field(default_factory=Counter)
     purses: dict[str, Budget] = field(default_factory=dict)

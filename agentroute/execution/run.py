@@ -11,8 +11,8 @@ from typing import Any
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.acceptance import Acceptance, Judged
 from agentroute.execution.answer.output import named, writable
+from agentroute.execution.answer.refiners import Refiners, Winners
 from agentroute.execution.answer.summary import summarise
-from agentroute.execution.answer.teams import DEFAULT_REFINER
 from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Caller, ChatFactory
@@ -22,7 +22,7 @@ from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.history import History, answer
 from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.host import HostGraphs
-from agentroute.execution.progress import Run, RunLimits
+from agentroute.execution.progress import Misfit, Run, RunLimits
 from agentroute.execution.runner import Runner
 from agentroute.ledger import Ledger
 from agentroute.model.events import Emit, Note
@@ -30,6 +30,8 @@ from agentroute.model.ids import uuid7
 from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.runs import RunResult
 from agentroute.planning.mermaid import mermaid
+from agentroute.refining.credit import Credit
+from agentroute.refining.naming import WORDS
 from agentroute.registry.registry import Registry
 
 
@@ -37,8 +39,9 @@ class Executor:
     """Carries plans out. ``aclose`` (or ``close``, without a loop) ends its processes.
 
     ``make_rules(plan)`` says how a run chooses where nobody else says it; ``refine`` is the refiner
-    for plans that name none, ``accept_at`` what is asked of verified answers where a plan does not
-    say; ``workroot`` is where calls get their folders.
+    for plans that name none, ``winners()`` who won as aggregator, ``credit`` how a
+    team's verified score is parted, ``accept_at`` what is asked of
+    verified answers where a plan does not say; ``workroot`` is where calls get their folders.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class Executor:
         pool: WorkerPool | None = None,
         chat: ChatFactory | None = None,
         refine: AgentUse | None = None,
+        winners: Winners | None = None,
+        credit: Credit | None = None,
         accept_at: float = 0.5,
         bounds: RunLimits | None = None,
         workroot: Path | None = None,
@@ -60,10 +65,12 @@ class Executor:
         self._make_rules, self._bounds = make_rules, bounds or RunLimits()
         self._workroot, self._accept_at = workroot, accept_at
         self.pool = pool or WorkerPool()
-        self._attempts = Attempts(decider, Caller(registry, self.pool, chat=chat), registry, refine)
+        refiners = Refiners(registry, refine, winners)
+        caller = Caller(registry, self.pool, chat=chat)
+        self._attempts = Attempts(decider, caller, registry, refiners)
         self.runner = Runner(self._attempts)
-        finisher = Finisher(self._attempts, registry, ledger, refine=refine or DEFAULT_REFINER)
-        self._acceptance = Acceptance(self.runner, finisher, registry)
+        finisher = Finisher(self._attempts, registry, ledger, credit)
+        self._acceptance = Acceptance(self.runner, finisher, registry, self._attempts)
         self._home_loop = HomeLoop()
         self._graphs = HostGraphs(self, decider, self._home_loop, planner)
 
@@ -78,10 +85,12 @@ class Executor:
         stream: bool = False,
         verify: bool = True,
         approvals: Mapping[str, bool] | None = None,
+        misfit: Misfit | None = None,
     ) -> RunResult:
         """Carry out ``plan``; with the ``run_id`` of an earlier life, go on where it ended.
 
-        ``approvals`` maps a waiting task to yes or no. Agents' failures end in the result's
+        ``approvals`` maps a waiting task to yes or no. An answer of which ``misfit`` says what is
+        wrong with it is asked for once more. Agents' failures end in the result's
         ``status`` and ``degraded``.
 
         Raises:
@@ -95,7 +104,7 @@ class Executor:
         lease = await asyncio.to_thread(self._ledger.take_lease, run_id)
         try:
             run = self.begin(plan, run_id, rules, bounds)
-            run.stream, run.verify = stream, verify
+            run.stream, run.verify, run.misfit = stream, verify, misfit
             if emit is not None:
                 run.listeners.append(emit)
             answer(self._ledger, run.history, approvals or {})
@@ -116,7 +125,7 @@ class Executor:
         """
         named = [u.name for u in (plan.refine, *plan.verifiers) if u is not None]
         for name in (*named, *(t.agent for t in plan.tasks if t.agent)):
-            if name not in self._registry:
+            if name not in self._registry and name not in WORDS:
                 raise UnknownAgentError(name)
         history, bounds = History.load(self._ledger, run_id), bounds or self._bounds
         spent, made = history.spent_usd, len(history.all_outcomes)
@@ -145,10 +154,7 @@ class Executor:
             sha = self._ledger.put_text(plan.model_dump_json())
             data = {"name": plan.name, "topology": c.topology.value, "plan": sha}
             self._note(run, "run.started", data)
-            await self._decider.record(
-                run.history, "plan", (plan.name,), policy=plan.planner or "graph", wait=False,
-                reason=f"{len(plan.tasks)} tasks", context={"plan": sha},
-            )  # fmt: skip
+            run.budget.spend(await self._decider.planned(run.history, plan, sha))
             await self._decider.record(
                 run.history, "topology", (c.topology.value,), policy="adaptorch",
                 reason=c.reason, context=c.model_dump(mode="json"),

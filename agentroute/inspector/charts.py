@@ -6,13 +6,15 @@ Colours come from CSS variables of the page, so that a chart follows light and d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 
 from markupsafe import Markup
 
 W, H = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 130, 14, 34
+NODE_LETTERS = 18  # of 13 px, inside a node of 150
+GREY = 7  # the colour of baselines
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -23,15 +25,20 @@ def sparkline(values: Sequence[float], lo: float = 0.0, hi: float = 1.0) -> str:
     return "".join(BLOCKS[s] for s in steps)
 
 
-def colour(i: int) -> str:
-    """The i-th series colour."""
-    return f"var(--c{i % 8})"
+def colour(i: int, *, line: bool = False) -> str:
+    """The class of the i-th colour, of a surface or of a line: a page's policy may forbid styles.
+
+    The eighth is the grey of baselines, which no series comes to by counting.
+    """
+    n = i if i == GREY else i % GREY
+    return f"s{n}" if line else f"f{n}"
 
 
 def svg(body: str, title: str, width: int = W, height: int = H) -> Markup:
-    """A picture with its words for who cannot see it."""
+    """A picture with its words for who cannot see it; a wide one keeps its size and scrolls."""
+    wide = f' class="wide" width="{width}" height="{height}"' if width > W else ""
     return Markup(
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
+        f'<svg{wide} viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{body}</svg>"
     )
 
@@ -41,6 +48,12 @@ def text(x: float, y: float, words: str, anchor: str = "start", extra: str = "")
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {extra}>{escape(str(words))}</text>'
     )
+
+
+def colours(names: Iterable[str], baselines: Collection[str] = ()) -> dict[str, int]:
+    """A colour's number for each name: the baselines' grey, or the next of the others."""
+    rest = iter(range(10**6))
+    return {name: GREY if name in baselines else next(rest) for name in names}
 
 
 def _number(v: float) -> str:
@@ -96,21 +109,25 @@ def lines(
     title: str,
     xlabel: str = "",
     ylabel: str = "",
+    baselines: Collection[str] = (),
 ) -> Markup:
-    """One line a name: ``name -> (x, y)``; named at its right end."""
+    """One line a name: ``name -> (x, y)``; named at its right end. Baselines are grey."""
     xs = [v for x, _ in series.values() for v in x]
     ys = [v for _, y in series.values() for v in y]
     if not xs:
         return Markup("")
     xr, yr = (min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1), _range(ys)
     body, ends = [_axes(xr, yr, xlabel, ylabel)], []
-    for i, (name, (x, y)) in enumerate(series.items()):
+    number = colours(series, baselines)
+    for name, (x, y) in series.items():
+        i = number[name]
         points = [(_px(a, xr), _py(b, yr)) for a, b in zip(x, y, strict=True)]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-        body.append(f'<polyline class="line" style="stroke:{colour(i)}" points="{path}"/>')
+        dash = " dash" if name in baselines else ""
+        body.append(f'<polyline class="line {colour(i, line=True)}{dash}" points="{path}"/>')
         ends.append((points[-1][1] + 4, name, i))
     for at, name, i in _spread(ends):
-        body.append(text(W - RIGHT + 6, at, name[:20], "start", f'style="fill:{colour(i)}"'))
+        body.append(text(W - RIGHT + 6, at, shortened(name, 20), "start", f'class="{colour(i)}"'))
     return svg("".join(body), title)
 
 
@@ -129,29 +146,31 @@ def scatter(
     xlabel: str,
     ylabel: str,
     joined: Sequence[str] = (),
+    baselines: Collection[str] = (),
 ) -> Markup:
-    """Points ``(x, y, label)`` by group; the groups in ``joined`` are connected in order."""
+    """Points ``(x, y, label)`` by group; those in ``joined`` are connected, baselines are grey."""
     points = [p for g in groups.values() for p in g]
     if not points:
         return Markup("")
     xr, yr = _range([p[0] for p in points]), _range([p[1] for p in points])
     body = [_axes(xr, yr, xlabel, ylabel)]
-    for i, (name, group) in enumerate(groups.items()):
+    number = colours(groups, baselines)
+    for row, (name, group) in enumerate(groups.items()):
+        i = number[name]
         at = [(_px(x, xr), _py(y, yr)) for x, y, _ in group]
         if name in joined:
             path = " ".join(f"{a:.1f},{b:.1f}" for a, b in at)
-            body.append(f'<polyline class="line" style="stroke:{colour(i)}" points="{path}"/>')
+            body.append(f'<polyline class="line {colour(i, line=True)}" points="{path}"/>')
         for (a, b), (x, y, label) in zip(at, group, strict=True):
             tip = escape(f"{label}: {_number(x)}, {_number(y)}")
             body.append(
-                f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" style="fill:{colour(i)}">'
+                f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" class="{colour(i)}">'
                 f"<title>{tip}</title></circle>"
             )
             if name not in joined:
-                body.append(text(a + 6, b + 4, label[:22], "start", 'class="dim"'))
-        body.append(
-            text(W - RIGHT + 6, TOP + 12 + 14 * i, name[:20], "start", f'style="fill:{colour(i)}"')
-        )
+                body.append(text(a + 6, b + 4, shortened(label, 22), "start", 'class="dim"'))
+        y = TOP + 12 + 14 * row
+        body.append(text(W - RIGHT + 6, y, shortened(name, 20), "start", f'class="{colour(i)}"'))
     return svg("".join(body), title)
 
 
@@ -172,12 +191,11 @@ def bars(
     body = []
     for i, (name, value, ci) in enumerate(rows):
         y = 6 + i * step
-        c = colour(0 if name in marked else 7)
+        c = colour(0 if name in marked else GREY)
         w = max(0.0, value / hi * width)
-        body.append(text(left - 8, y + 15, name[:28], "end"))
+        body.append(text(left - 8, y + 15, shortened(name, 28), "end"))
         body.append(
-            f'<rect x="{left}" y="{y + 3}" width="{w:.1f}" height="{step - 8}" rx="2" '
-            f'style="fill:{c}"/>'
+            f'<rect x="{left}" y="{y + 3}" width="{w:.1f}" height="{step - 8}" rx="2" class="{c}"/>'
         )
         end = left + w
         if ci is not None:
@@ -196,8 +214,12 @@ def dag(
     title: str,
     notes: Mapping[str, str] | None = None,
     marked: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
 ) -> Markup:
-    """A task graph, one column a topological generation; long generations are cut and said."""
+    """A task graph, one column a topological generation; long generations are cut and said.
+
+    ``links`` are addresses by node.
+    """
     most, cell_w, cell_h = 12, 178, 54
     notes = notes or {}
     place: dict[str, tuple[float, float]] = {}
@@ -222,11 +244,27 @@ def dag(
                 f'{ex:.0f},{ey:.0f}"/>'
             )
     for node, (x, y) in place.items():
-        extra = " hot" if node in marked else ""
-        body.append(
-            f'<rect class="node{extra}" x="{x:.0f}" y="{y:.0f}" width="150" height="40" rx="6"/>'
-        )
-        body.append(text(x + 8, y + 17, node[:22]))
-        body.append(text(x + 8, y + 32, notes.get(node, "")[:24], "start", 'class="dim"'))
+        drawn = _node(node, notes.get(node, ""), x, y, hot=node in marked)
+        body.append(linked(drawn, (links or {}).get(node, "")))
     width = max(W, len(generations) * cell_w)
     return svg("".join(body), title, width, int(height))
+
+
+def shortened(words: str, letters: int) -> str:
+    """``words``, cut with a mark where they are longer; the whole stands in the node's title."""
+    return words if len(words) <= letters else words[: letters - 1] + "\u2026"
+
+
+def _node(name: str, note: str, x: float, y: float, *, hot: bool) -> str:
+    extra = " hot" if hot else ""
+    return (
+        f'<rect class="node{extra}" x="{x:.0f}" y="{y:.0f}" width="150" height="40" rx="6">'
+        f"<title>{escape(name)}: {escape(note)}</title></rect>"
+        + text(x + 8, y + 17, shortened(name, NODE_LETTERS))
+        + text(x + 8, y + 32, shortened(note, NODE_LETTERS), "start", 'class="dim"')
+    )
+
+
+def linked(drawn: str, href: str) -> str:
+    """A part of a picture as a link, where there is an address."""
+    return f'<a href="{escape(href)}">{drawn}</a>' if href else drawn

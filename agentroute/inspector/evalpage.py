@@ -39,11 +39,15 @@ def draw(chart: Mapping[str, Any]) -> Markup:
         return bars(rows, title=chart["title"], marked=ours)
     words = {"title": chart["title"], "xlabel": chart["x"], "ylabel": chart["y"]}
     if chart["kind"] == "lines":
-        return lines({s["name"]: (s["x"], s["y"]) for s in chart["series"]}, **words)
+        grey = {s["name"] for s in chart["series"] if s.get("baseline")}
+        return lines(
+            {s["name"]: (s["x"], s["y"]) for s in chart["series"]}, baselines=grey, **words
+        )
+    grey = {s["name"] for s in chart["series"] if s.get("baseline")}
     groups = {
         s["name"]: list(zip(s["x"], s["y"], s["labels"], strict=True)) for s in chart["series"]
     }
-    return scatter(groups, joined=[n for n in groups if n != "arms"], **words)
+    return scatter(groups, joined=[n for n in groups if n not in grey], baselines=grey, **words)
 
 
 def curve_charts(result: EvalResult) -> Markup:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from agentroute.inspector.charts import dag
+from agentroute.inspector.links import NOWHERE, Links
+from agentroute.inspector.money import usd
 from agentroute.inspector.page import Section, render
 from agentroute.inspector.timeline import Bar, timeline
+from agentroute.inspector.tree import tree
 from agentroute.ledger import Ledger
 from agentroute.ledger.explaining.explanation import Explanation
 from agentroute.ledger.rows.decode import Row
 from agentroute.model.decisions import Decision
 from agentroute.model.events import Note
-from agentroute.model.outcomes import Feedback, Outcome
+from agentroute.model.outcomes import Outcome
 from agentroute.model.plans import Plan
+
+if TYPE_CHECKING:
+    from agentroute.ledger.queries import RunSummary
 
 EXPLAINED = 20
 
@@ -25,25 +32,46 @@ def run_page(ledger: Ledger, run_id: str, *, made_by: str = "") -> str:
         UnknownRunError: there is none.
     """
     run, rows = ledger.run(run_id), ledger.run_rows(run_id)
-    decisions = [r.value for r in rows if isinstance(r.value, Decision)]
-    finished = _note(rows, "run.finished")
+    sections = [*run_sections(ledger, run, rows), *_why(ledger, _decisions(rows))]
+    seq, digest = ledger.head()
+    footer = f"Run {run_id}. Ledger {ledger.path.name}, head {seq}:{digest[:16]}. {made_by}"
+    return render(run_title(run), sections, lead=run_lead(run), footer=footer)
+
+
+def run_title(run: RunSummary) -> str:
+    """A run by the name of its graph."""
+    return f"Run {run.about.get('name') or ''}".strip()
+
+
+def run_lead(run: RunSummary) -> str:
+    """What a run came to, in one line."""
+    score = "not scored" if run.score is None else f"score {run.score:.2f}"
+    return (
+        f"{run.status}, {score}; started {run.started_at[:19].replace('T', ' ')} UTC, "
+        f"{run.calls} calls, {run.failed} failed, {usd(run.cost_usd)} USD, {run.tokens:,} tokens"
+    )
+
+
+def run_sections(
+    ledger: Ledger, run: RunSummary, rows: list[Row], *, links: Links = NOWHERE, task: str = ""
+) -> list[Section]:
+    """What is wrong, the answer, the task graph, the calls over time and every choice.
+
+    ``task`` is selected in all of them.
+    """
+    decisions, finished = _decisions(rows), _note(rows, "run.finished")
     sections = [
         *_warned(finished),
         _answer(ledger, finished),
-        _tasks(ledger, rows, decisions),
-        _calls(rows, decisions, run.started_at),
-        _choices(rows, decisions),
-        *_why(ledger, decisions),
+        _tasks(ledger, rows, decisions, links, task),
+        _calls(rows, decisions, run.started_at, links, task),
+        tree(rows, links, selected=task),
     ]
-    score = "not scored" if run.score is None else f"score {run.score:.2f}"
-    lead = (
-        f"{run.status}, {score}; started {run.started_at[:19].replace('T', ' ')} UTC, "
-        f"{run.calls} calls, {run.failed} failed, {run.cost_usd:.4g} USD, {run.tokens:,} tokens"
-    )
-    title = f"Run {run.about.get('name') or ''}".strip()
-    seq, digest = ledger.head()
-    footer = f"Run {run_id}. Ledger {ledger.path.name}, head {seq}:{digest[:16]}. {made_by}"
-    return render(title, [s for s in sections if s is not None], lead=lead, footer=footer)
+    return [s for s in sections if s is not None]
+
+
+def _decisions(rows: list[Row]) -> list[Decision]:
+    return [r.value for r in rows if isinstance(r.value, Decision)]
 
 
 def _note(rows: list[Row], kind: str) -> Note | None:
@@ -59,7 +87,7 @@ def _warned(finished: Note | None) -> list[Section]:
     status = str(finished.data.get("status", ""))
     if status == "completed" and not said:
         return []
-    return [Section(f"This result is {status}", notes=said)]
+    return [Section(f"This result is {status}", notes=list(said))]
 
 
 def _answer(ledger: Ledger, finished: Note | None) -> Section | None:
@@ -70,19 +98,38 @@ def _answer(ledger: Ledger, finished: Note | None) -> Section | None:
     return Section("Answer", pre="[erased]" if words is None else words)
 
 
-def _tasks(ledger: Ledger, rows: list[Row], decisions: list[Decision]) -> Section | None:
-    started = _note(rows, "run.started")
-    text = ledger.text(started.data["plan"]) if started else None
-    if text is None:
+def _tasks(
+    ledger: Ledger, rows: list[Row], decisions: list[Decision], links: Links, task: str
+) -> Section | None:
+    plan = plan_of(ledger, _note(rows, "run.started"))
+    if plan is None:
         return None
-    plan = Plan.model_validate_json(text)
-    who = {d.task_id: ", ".join(d.chosen) or "nobody" for d in decisions if d.kind == "route"}
+    routes = [d for d in decisions if d.kind == "route"]
+    who = {d.task_id: ", ".join(d.chosen) or "nobody" for d in routes}
     edges = [(a, b) for a, b, _ in plan.graph().edges]
-    chart = dag(plan.choice.stats.generations, edges, title="The tasks and who did them", notes=who)
-    return Section("Tasks", f"{plan.topology}: {plan.choice.reason}", chart)
+    chart = dag(
+        plan.choice.stats.generations,
+        edges,
+        title="The tasks and who did them",
+        notes=who,
+        marked=[task],
+        links={d.task_id: links.decision(d.id) for d in routes},
+    )
+    return Section("Tasks", f"{plan.topology}: {plan.choice.reason}", chart, anchor="tasks")
 
 
-def _calls(rows: list[Row], decisions: list[Decision], started_at: str) -> Section | None:
+def plan_of(ledger: Ledger, started: Note | None) -> Plan | None:
+    """The plan that a run's first note names; None where there is none, or it was erased."""
+    text = ledger.text(str(started.data.get("plan", ""))) if started else None
+    try:
+        return None if text is None else Plan.model_validate_json(text)
+    except ValueError:  # of another release, or no plan
+        return None
+
+
+def _calls(
+    rows: list[Row], decisions: list[Decision], started_at: str, links: Links, task: str
+) -> Section | None:
     zero = datetime.fromisoformat(started_at).timestamp()
     tasks = {d.id: d.task_id or d.kind for d in decisions}
     bars = []
@@ -92,38 +139,14 @@ def _calls(rows: list[Row], decisions: list[Decision], started_at: str) -> Secti
             end = datetime.fromisoformat(row.at).timestamp() - zero
             label = f"{tasks.get(o.decision_id, '')} · {o.agent}"
             note = "failed" if o.error else f"{o.latency_s:.3g} s"
-            bars.append(Bar(label, end - o.latency_s, end, bool(o.error), note))
+            hot = bool(task) and tasks.get(o.decision_id) == task
+            href = links.decision(o.decision_id)
+            bars.append(Bar(label, end - o.latency_s, end, bool(o.error), note, href, hot))
     if not bars:
         return None
     cut = f"The first 60 of {len(bars)} calls." if len(bars) > 60 else ""
-    return Section("Calls over time", cut, timeline(bars, title="Each call from start to end"))
-
-
-def _choices(rows: list[Row], decisions: list[Decision]) -> Section:
-    outcomes: dict[str, list[Outcome]] = {}
-    said: dict[str, list[Feedback]] = {}
-    for row in rows:
-        if isinstance(row.value, Outcome):
-            outcomes.setdefault(row.value.decision_id, []).append(row.value)
-        elif isinstance(row.value, Feedback):
-            said.setdefault(row.value.target_id, []).append(row.value)
-    table = []
-    for d in decisions:
-        calls, words = outcomes.get(d.id, []), said.get(d.id, [])
-        table.append(
-            (
-                d.kind,
-                d.task_id,
-                ", ".join(d.chosen) or "nobody",
-                f"{d.propensity:.3f}",
-                f"{sum(f.score for f in words) / len(words):.2f}" if words else "",
-                f"{sum(o.latency_s for o in calls):.3g}" if calls else "",
-                f"{sum(o.cost_usd for o in calls):.3g}" if calls else "",
-                next((o.error for o in calls if o.error), None) or d.reason,
-            )
-        )
-    columns = ("kind", "task", "chosen", ">chance", ">score", ">s", ">USD", "why")
-    return Section("Every choice", columns=columns, rows=table)
+    chart = timeline(bars, title="Each call from start to end")
+    return Section("Calls over time", cut, chart, anchor="calls")
 
 
 def _why(ledger: Ledger, decisions: list[Decision]) -> list[Section]:
@@ -158,5 +181,5 @@ def _explained(e: Explanation) -> Section:
         columns=("agent", ">chance", ">expected", ">unknown", *(f">{t}" for t in terms), ">calls"),
         rows=rows,
         marked=chosen,
-        notes=left,
+        notes=list(left),
     )

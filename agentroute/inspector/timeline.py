@@ -8,7 +8,7 @@ from html import escape
 
 from markupsafe import Markup
 
-from agentroute.inspector.charts import W, colour, svg, text, ticks
+from agentroute.inspector.charts import W, colour, linked, shortened, svg, text, ticks
 
 LEFT, RIGHT, STEP, MOST = 190, 96, 22, 60
 
@@ -22,6 +22,8 @@ class Bar:
     end_s: float
     failed: bool = False
     note: str = ""
+    href: str = ""
+    hot: bool = False
 
 
 def timeline(calls: Sequence[Bar], *, title: str) -> Markup:
@@ -36,13 +38,14 @@ def timeline(calls: Sequence[Bar], *, title: str) -> Markup:
         y = 6 + i * STEP
         x = LEFT + max(b.start_s, 0.0) / end * width
         w = max(1.5, (b.end_s - max(b.start_s, 0.0)) / end * width)
-        fill = colour(1 if b.failed else 0)
+        fill = colour(1 if b.failed else 0) + (" hot" if b.hot else "")
         tip = escape(f"{b.label}: {b.end_s - b.start_s:.3g} s{', failed' if b.failed else ''}")
-        body.append(text(LEFT - 8, y + 14, b.label[:28], "end"))
-        body.append(
+        body.append(text(LEFT - 8, y + 14, shortened(b.label, 28), "end"))
+        drawn = (
             f'<rect x="{x:.1f}" y="{y + 3}" width="{w:.1f}" height="{STEP - 8}" rx="2" '
-            f'style="fill:{fill}"><title>{tip}</title></rect>'
+            f'class="{fill}"><title>{tip}</title></rect>'
         )
+        body.append(linked(drawn, b.href))
         body.append(
             text(min(x + w + 6, W - RIGHT + 8), y + 14, b.note[:16], "start", 'class="dim"')
         )

@@ -13,7 +13,6 @@ from time import perf_counter
 
 from agentroute.choosing.protocol import Router
 from agentroute.errors import RouterStateError
-from agentroute.learning.credit import Credit, equal
 from agentroute.learning.observe import TTL_S, Folding, observations
 from agentroute.learning.respace import Respace
 from agentroute.learning.snapshots import Snapshots
@@ -53,7 +52,6 @@ class Learner:
         *,
         base: str = "",
         ttl_s: float = TTL_S,
-        credit: Credit = equal,
         weights: Mapping[str, float] = WEIGHTS,
         embedder: Embedder | None = None,
         snapshots: Snapshots | None = None,
@@ -61,7 +59,7 @@ class Learner:
         self.router, self.ledger, self.base = router, ledger, base
         self.learns = bool(getattr(router, "learns", True))
         self.folded = 0
-        self._folding = Folding(ledger, ttl_s=ttl_s, credit=credit, weights=weights)
+        self._folding = Folding(ledger, ttl_s=ttl_s, weights=weights)
         self._respace = Respace(embedder) if embedder is not None else None
         self._snapshots, self._saved, self._opened = snapshots, 0, False
         self._lock, self._holds = threading.RLock(), 0

@@ -9,7 +9,8 @@ steps, live or years later, gives the same observations (a property test holds i
   folds once, quality only, with the weight of its kind. Later ones of that kind are *duplicate*.
   So a user's word counts after a verifier's, and nobody counts twice.
 - Feedback on a decision without an agent is the joint score of its k members: weight 1/k each.
-  Feedback on a run goes to its route decisions by a credit rule (default: equal weights).
+  Feedback on a run goes to its route decisions in equal parts. Where the row itself says whose
+  part is how large (``shares``), that is what counts; a part of 0 or less teaches nothing.
   A member that failed has its 0 already and gets nothing of a joint score.
 - Feedback that came more than ``ttl_s`` after the decision, by the rows' own times, is *expired*.
 - What is not about a candidate of a route decision (a planner's model call, say) is *unknown*.
@@ -28,7 +29,6 @@ from functools import lru_cache
 import numpy as np
 
 from agentroute.errors import RowUnreadableError, UnknownDecisionError
-from agentroute.learning.credit import Credit, equal
 from agentroute.learning.sources import WEIGHTS, kind_of
 from agentroute.ledger import Ledger, Row
 from agentroute.model.candidates import Request
@@ -38,12 +38,13 @@ from agentroute.model.scores import Scores
 
 TTL_S = 30 * 86_400.0
 LAST_SKIPPED = 16
+LEAST = 1e-9  # of a part that teaches something; what is below is rounding
 _TAUGHT = ("outcomes", "feedback")
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One agent's part in a score. ``method``: own, joint (of k), or run (by a credit rule)."""
+    """One agent's part in a score. ``method``: own, joint (of k), or run."""
 
     record: DecisionRecord
     agent: str
@@ -64,10 +65,9 @@ class Folding:
         ledger: Ledger,
         *,
         ttl_s: float = TTL_S,
-        credit: Credit = equal,
         weights: Mapping[str, float] = WEIGHTS,
     ) -> None:
-        self.ledger, self.ttl_s, self.credit = ledger, ttl_s, credit
+        self.ledger, self.ttl_s = ledger, ttl_s
         self.weights = {**WEIGHTS, **weights}
         self.counts: Counter[str] = Counter()
         self.skipped: dict[int, str] = {}
@@ -146,14 +146,25 @@ class Folding:
         )
 
     def _shares(self, row: Row, f: Feedback) -> list[Share]:
+        if f.shares:
+            return self._as_written(f)
         if f.target == "decision":
             return self._of_decision(row, f, self._record(f.target_id), 1.0, "joint")
         decisions = self.ledger.decisions(f.target_id)
         records = [self._record(d.id) for d in decisions if d.seq < row.seq and d.kind == "route"]
         about = [r for r in records if self._of_decision(row, f, r, 1.0, "run")]
-        weights = self.credit(about)
-        pairs = zip(about, weights.tolist(), strict=True)
-        return [s for r, w in pairs for s in self._of_decision(row, f, r, w, "run")]
+        return [s for r in about for s in self._of_decision(row, f, r, 1.0 / len(about), "run")]
+
+    def _as_written(self, f: Feedback) -> list[Share]:
+        """The parts that the row itself has."""
+        method = "run" if f.target == "run" else "joint"
+        records = {d: self._record(d) for d in f.shares}
+        return [
+            Share(records[d], agent, min(part, 1.0), method)
+            for d, parts in f.shares.items()
+            for agent, part in parts.items()
+            if part > LEAST and _knows(records[d], agent)
+        ]
 
     def _of_decision(
         self, row: Row, f: Feedback, record: DecisionRecord, weight: float, method: str
@@ -196,6 +207,8 @@ class Folding:
             return False
         if _age_s(earlier, d) > self.ttl_s:
             return False
+        if f.shares:
+            return f.shares.get(d.id, {}).get(agent, 0.0) > LEAST
         return f.agent == agent if f.agent is not None else agent in _credited(d, before)
 
 
@@ -205,11 +218,10 @@ def observations(
     upto: int | None = None,
     *,
     ttl_s: float = TTL_S,
-    credit: Credit = equal,
     weights: Mapping[str, float] = WEIGHTS,
 ) -> Iterator[Observation]:
     """What the rows with ``after_seq < seq <= upto`` teach, in order of ``seq``."""
-    folding = Folding(ledger, ttl_s=ttl_s, credit=credit, weights=weights)
+    folding = Folding(ledger, ttl_s=ttl_s, weights=weights)
     for _, observed in folding.steps(after_seq, upto):
         yield from observed
 

@@ -11,9 +11,9 @@ import numpy as np
 import orjson
 
 from agentroute.choosing.protocol import Router
+from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError
 from agentroute.model.ids import sha256
-from agentroute.model.state import StateDict
 
 T = TypeVar("T")
 

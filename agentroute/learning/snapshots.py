@@ -20,11 +20,11 @@ import orjson
 
 from agentroute.choosing.catalog import DEFAULT, POLICY
 from agentroute.choosing.protocol import Router
+from agentroute.choosing.state import StateDict
 from agentroute.errors import LedgerError, RouterStateError
 from agentroute.learning.state import Snapshot, StateStore
 from agentroute.ledger import Ledger
 from agentroute.model.ids import sha256
-from agentroute.model.state import StateDict
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from agentroute.choosing.state import StateDict
 from agentroute.errors import RouterStateError
 from agentroute.model.ids import sha256
-from agentroute.model.state import StateDict
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from agentroute.ledger import Ledger
 from agentroute.model.cards import Limits
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
-from agentroute.model.outcomes import EMBEDDERS, ROUTERS, Outcome
+from agentroute.model.outcomes import EMBEDDERS, PLANNERS, ROUTERS, Outcome
 from agentroute.registry.registry import Registry
 
 RESET = "agent.reset"
@@ -29,7 +29,7 @@ def take_up(registry: Registry, ledger: Ledger) -> None:
         if (
             row.seq <= known
             or not isinstance(o, Outcome)
-            or o.agent.startswith((ROUTERS, EMBEDDERS))
+            or o.agent.startswith((ROUTERS, EMBEDDERS, PLANNERS))
         ):
             continue
         limits = registry[o.agent].card.limits if o.agent in registry else Limits()

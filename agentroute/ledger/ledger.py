@@ -164,6 +164,12 @@ class Ledger:
         """What a run came to; ``UnknownRunError`` if there is none."""
         return queries.run(self._reader, run_id)
 
+    def summaries(self, first: dict[str, int]) -> list[RunSummary]:
+        """What some runs came to; ``first`` is each id's first ``seq``, its page's order."""
+        from agentroute.ledger import queries
+
+        return queries.summaries(self._reader, first)
+
     def run_rows(self, run_id: str) -> list[Row]:
         """Everything about a run with times, in order of ``seq``."""
         return queries.run_rows(self._reader, run_id)
@@ -191,16 +197,23 @@ class Ledger:
         return sorted([*outcomes, *feedback], key=lambda row: row.seq)
 
     def explain(
-        self, decision_id: str, *, why_not: str | None = None, cases: int = 5
+        self,
+        decision_id: str,
+        *,
+        why_not: str | None = None,
+        cases: int = 5,
+        look_back: int | None = None,
     ) -> Explanation:
         """Why a decision was taken, and why not ``why_not``, from the rows alone.
+
+        What was known of each agent before is counted over ``look_back`` rows; None: over all.
 
         Raises:
             UnknownDecisionError: there is none of that id.
         """
         from agentroute.ledger.explaining.explain import explain
 
-        return explain(self._reader, decision_id, agent=why_not, cases=cases)
+        return explain(self._reader, decision_id, agent=why_not, cases=cases, look_back=look_back)
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a read-only SQL query; whatever would write is refused by SQLite.

@@ -83,6 +83,12 @@ def run(reader: Reader, run_id: str) -> RunSummary:
         return _summaries(con, {run_id: start[0] or first})[0]
 
 
+def summaries(reader: Reader, first: dict[str, int]) -> list[RunSummary]:
+    """What some runs came to, in the order given; ``first`` is each id's first ``seq``."""
+    with snapshot(reader) as con:
+        return _summaries(con, first) if first else []
+
+
 def run_rows(reader: Reader, run_id: str) -> list[Row]:
     """Everything about a run in order of ``seq``: decisions, outcomes, feedback and events."""
     with snapshot(reader) as con:
@@ -104,7 +110,9 @@ _OF_A_RUN = {
 
 # -- pages --------------------------------------------------------------------------------------
 
-_START = "SELECT min(seq) FROM events WHERE run_id = ? AND type = 'run.started'"
+# "+" keeps a condition from choosing the index: of two that begin with an equality SQLite may take
+# the one over types, and read every run's start to find one.
+_START = "SELECT min(seq) FROM events WHERE run_id = ? AND +type = 'run.started'"
 _FIRST_ROW = (
     "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM decisions WHERE run_id = ?1"
     " UNION ALL SELECT min(seq) FROM events WHERE run_id = ?1)"
@@ -112,7 +120,7 @@ _FIRST_ROW = (
 # By the index over (type, seq): a page costs what it shows, however long the ledger is.
 _STARTED = (
     "SELECT run_id, seq FROM events AS e WHERE type = 'run.started' AND seq < ? AND NOT EXISTS ("
-    " SELECT 1 FROM events AS f WHERE f.run_id = e.run_id AND f.seq < e.seq AND f.type = e.type)"
+    " SELECT 1 FROM events AS f WHERE f.run_id = e.run_id AND f.seq < e.seq AND +f.type = e.type)"
     " ORDER BY seq DESC LIMIT ?"
 )
 # Runs that somebody wrote down without a start, among the rows of the page.
@@ -120,7 +128,7 @@ _UNSTARTED = (
     "SELECT DISTINCT run_id FROM (SELECT run_id FROM decisions WHERE seq >= ?1 AND seq < ?2"
     " UNION ALL SELECT run_id FROM events WHERE seq >= ?1 AND seq < ?2 AND run_id != '') AS r"
     " WHERE NOT EXISTS (SELECT 1 FROM events AS s"
-    "  WHERE s.run_id = r.run_id AND s.type = 'run.started')"
+    "  WHERE s.run_id = r.run_id AND +s.type = 'run.started')"
 )
 
 
@@ -222,7 +230,7 @@ def _notes(
     con: sqlite3.Connection, ids: list[str], kind: str
 ) -> dict[str, tuple[str, dict[str, Any]]]:
     """Time and data of the last event of a type, by run."""
-    sql = f"SELECT run_id, at, body FROM events WHERE type = '{kind}' AND run_id IN ({{}})"
+    sql = f"SELECT run_id, at, body FROM events WHERE +type = '{kind}' AND run_id IN ({{}})"
     rows = _among(sql + " ORDER BY seq", con, ids)
     return {run_id: (at, orjson.loads(body)["data"]) for run_id, at, body in rows}
 

@@ -11,6 +11,7 @@ from agentroute.model.candidates import Request
 from agentroute.model.record import Part
 
 EMBEDDERS = "embedder:"  # in front of an embedder's id: an outcome of what it used
+PLANNERS = "planner:"  # in front of a planner's name: an outcome of its own model calls
 ROUTERS = "router:"  # in front of a policy's name: an outcome of its own model calls
 
 
@@ -82,5 +83,9 @@ class Feedback(Part):
     """How it was found."""
     derived_from: str | None = None
     """Id of the feedback on a run that this one was made from."""
+    credit: str = Field("", max_length=500)
+    """By which rule the score of several was parted; '' for one agent's own, and in old rows."""
+    shares: dict[str, dict[str, float]] = {}
+    """Decision id to agent to its part of the score; parts add up to 1. {} where they are equal."""
     idempotency_key: str | None = None
     """A repeated call with the same key adds no row."""

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from agentroute.errors import ConfigError
+from agentroute.model.calls import Usage
 from agentroute.model.record import Part
 from agentroute.model.tasks import Task, TaskGraph
 
@@ -33,12 +34,14 @@ class TopologyStats(Part):
     """|V|, the number of tasks."""
     edges: int
     """|E|, the number of dependencies."""
+    implied: int = 0
+    """How many of the edges longer paths imply; of more than 200 tasks nobody looks."""
     omega: int
     """The largest antichain; of more than 200 tasks the largest layer, a lower bound."""
     delta: float
     """The heaviest path, in the tasks' weights."""
     gamma: float
-    """Mean coupling of the edges, in [0, 1]; 0 without edges."""
+    """Mean coupling of the edges that no longer path implies, in [0, 1]; 0 without edges."""
     r: float
     """omega / |V|."""
     generations: tuple[tuple[str, ...], ...]
@@ -110,6 +113,19 @@ class FailWhen(Part):
     """Failed when the number is this or less."""
 
 
+class Planning(Part):
+    """How words became tasks: who split them, why, and what that took."""
+
+    by: str
+    """The planner that made the tasks; it may stand in for the one that was asked for."""
+    why: str = ""
+    """The reason in words."""
+    considered: tuple[str, ...] = ()
+    """The planners that could have made them."""
+    usage: Usage = Usage()
+    """What its model calls used, those that did not help included."""
+
+
 class Plan(Part):
     """A graph of tasks with the shape it will be run in; data only, JSON round trip.
 
@@ -144,7 +160,9 @@ class Plan(Part):
     fail_when: FailWhen | None = None
     """When an answer counts as a failed run."""
     planner: str = ""
-    """Who split the words into tasks; '' where nobody had to."""
+    """Who was to split the words into tasks; '' where nobody had to."""
+    planning: Planning | None = None
+    """How the words became tasks, where a planner that ships says so."""
 
     @property
     def topology(self) -> Topology:

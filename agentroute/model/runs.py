@@ -89,7 +89,11 @@ class RunResult(Part):
     topology: str
     """The shape it was run in."""
     answer: str
-    """The text; one that was not accepted starts with the verdict's words and an empty line."""
+    """The text; one that was not accepted starts with the verdict's words and an empty line.
+
+    Where everybody who was asked failed, it is a refusal: who was asked and why not. '' where
+    nobody was asked.
+    """
     data: Any = None
     """The answer as JSON, where the last agent gave any."""
     degraded: tuple[str, ...] = ()

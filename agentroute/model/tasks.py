@@ -71,6 +71,11 @@ class Task(Part):
             raise ValueError("the prompt is empty")
         return value
 
+    @property
+    def kind(self) -> str:
+        """What kind of task it is by its features, as ``a=1&b=2``; '' where it has none."""
+        return "&".join(f"{k}={v}" for k, v in sorted(self.features.items()))
+
 
 class TaskGraph:
     """Tasks in a valid directed acyclic graph; building it checks everything once.
@@ -81,7 +86,7 @@ class TaskGraph:
         CycleError: names the cycle.
     """
 
-    __slots__ = ("_by_id", "order", "tasks")
+    __slots__ = ("_by_id", "couplings", "inputs", "order", "tasks", "weights")
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tuple(tasks)
@@ -96,8 +101,21 @@ class TaskGraph:
                 if parent not in self._by_id:
                     raise UnknownDependencyError(t.id, parent, self._by_id)
         self.order = self._topological_order()
+        place = {v: i for i, v in enumerate(self.order)}
+        sorted_tasks = [self._by_id[v] for v in self.order]
+        self.inputs: tuple[tuple[int, ...], ...] = tuple(
+            [tuple([place[p] for p in t.depends_on]) for t in sorted_tasks]
+        )
+        """Of each task, in ``order``, the places in ``order`` of what it depends on."""
+        self.couplings: tuple[float, ...] = tuple(
+            [c for t in sorted_tasks for c in t.depends_on.values()]
+        )
+        """Of each dependency, task after task in ``order``, its coupling."""
+        self.weights: tuple[float, ...] = tuple([t.weight for t in sorted_tasks])
+        """Of each task, in ``order``, its weight."""
 
     def _topological_order(self) -> tuple[str, ...]:
+        """Kahn's, first in first out: so it is also the order of the topological generations."""
         waiting = {t.id: len(t.depends_on) for t in self.tasks}
         children: dict[str, list[str]] = {t.id: [] for t in self.tasks}
         for t in self.tasks:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from agentroute.choosing.catalog import known_routers
 from agentroute.choosing.depth import make_depth
+from agentroute.config.paths import bundled
 from agentroute.errors import (
     AgentRouteError,
     ConfigError,
@@ -15,12 +16,13 @@ from agentroute.errors import (
 )
 from agentroute.model.calls import INPUTS
 from agentroute.model.cards import CapabilityCard
-from agentroute.model.plans import Plan
+from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.graphfile import GraphSpec
 from agentroute.planning.inputs import references
 from agentroute.planning.shapes import shape_of
 from agentroute.planning.topology import choose_topology
+from agentroute.refining.naming import WORDS, rules_problem
 from agentroute.registry.eligibility import RESERVED
 from agentroute.registry.needs import required
 from agentroute.registry.registry import Registry
@@ -66,10 +68,21 @@ def _unknown_parts(plan: Plan) -> Iterator[AgentRouteError]:
 
 def _unknown_agents(plan: Plan, registry: Registry) -> Iterator[AgentRouteError]:
     pinned = [t.agent for t in plan.tasks if t.agent and not any(references(t.agent))]
-    uses = [u.name for u in (plan.refine, *plan.verifiers) if u is not None]
-    for name in dict.fromkeys([*pinned, *uses]):
+    for name in dict.fromkeys([*pinned, *(u.name for u in plan.verifiers)]):
         if name not in registry:
             yield UnknownAgentError(name, registry.entries)
+    if plan.refine is not None and (problem := refiner_problem(plan.refine, registry)):
+        yield problem
+
+
+def refiner_problem(use: AgentUse, registry: Registry) -> AgentRouteError | None:
+    """What is wrong with who is to join: nobody of that name, or rules that are not there."""
+    if use.name not in registry:
+        known = use.name in WORDS
+        return None if known else UnknownAgentError(use.name, [*registry.entries, *WORDS])
+    path = registry[use.name].path
+    shipped = path is not None and path.parent.resolve() == bundled("agents").resolve()
+    return rules_problem(use.params) if shipped and use.name == "refiner" else None
 
 
 def _without_inputs(

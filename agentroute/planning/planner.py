@@ -1,4 +1,4 @@
-"""Who splits words into tasks: one task by default, or any function from a text to a plan."""
+"""Who splits words into tasks: rules by default, or any function from a text to a plan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from agentroute.errors import AgentRouteError, ConfigError, PlanError
 from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.graphfile import plan_of_text
+from agentroute.planning.planners.around import Around
 from agentroute.planning.topology import choose_topology
 
 Planned = Plan | TaskGraph | Task | Sequence[Task]
@@ -29,9 +30,14 @@ class Planner:
     split: Split
 
     @property
-    def is_default(self) -> bool:
-        """Whether it makes one task of any words: nothing that takes time."""
-        return self.split is plan_of_text
+    def is_quick(self) -> bool:
+        """Whether it goes by rules: nothing that takes time."""
+        return self.split is plan_of_text or bool(getattr(self.split, "quick", False))
+
+    def sparing(self) -> Planner:
+        """The same without its model, where it can do without: nothing is left to pay one."""
+        frugal = getattr(self.split, "sparing", None)
+        return self if frugal is None else replace(self, split=frugal)
 
     def __call__(self, text: str) -> Plan:
         """The plan of a text. An ``async`` function is awaited in a loop of its own.
@@ -54,16 +60,30 @@ class Planner:
                 f"the planner '{self.name}' gave a {type(made).__name__}",
                 hint="a Plan, a TaskGraph, a Task or a list of Task",
             )
-        return plan if self.is_default else plan.model_copy(update={"planner": self.name})
+        return (
+            plan if self.split is plan_of_text else plan.model_copy(update={"planner": self.name})
+        )
 
 
-PLANNERS = PartKind("planner", "planner", "agentroute.planners", own={"one": plan_of_text})
+PLANNERS = PartKind(
+    "planner", "planner", "agentroute.planners",
+    own={
+        "one": plan_of_text,
+        "default": "agentroute.planning.planners.default:DefaultPlanner",
+        "offline": "agentroute.planning.planners.offline:OfflinePlanner",
+        "library": "agentroute.planning.planners.library:LibraryPlanner",
+        "chat": "agentroute.planning.planners.chat:ChatPlanner",
+    },
+)  # fmt: skip
 
 
-def make_planner(spec: object = "one", *, trusted: bool = False) -> Planner:
+def make_planner(
+    spec: object = "default", *, trusted: bool = False, around: Around | None = None
+) -> Planner:
     """The planner of a name, of a mapping with parameters, or of a function.
 
-    A class is made with the parameters and its object called; a function is called with them.
+    A class is made with the parameters and its object called; a function is called with them. A
+    class with a parameter ``around`` is told of the cards, graphs and embedder there are.
     Only a ``trusted`` spec, from the user's own settings or Python, may name ``module:NAME``.
 
     Raises:
@@ -75,7 +95,8 @@ def make_planner(spec: object = "one", *, trusted: bool = False) -> Planner:
     use = AgentUse.of(spec, field="planner")
     found = PLANNERS.find(use.name, trusted=trusted)
     if isinstance(found, type):
-        found = PLANNERS.make(use.name, found, use.params)
+        offered = {"around": around or Around()}
+        found = PLANNERS.make(use.name, found, use.params, offered=offered)
     elif use.params:
         found = partial(found, **use.params)
     return Planner(use.name, _callable(found, use.name))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from agentroute.model.arrays import F32
-from agentroute.refining.extract import canonical
+from agentroute.refining.extract import canonical, normal
 
 
 def modal_share(answers: Sequence[str], *, key: Callable[[str], str] = canonical) -> float:
@@ -53,6 +53,16 @@ def consistency(outputs: F32, inputs: F32 | None = None) -> float:
         return float(np.clip(_unit(inputs) @ x[0], 0.0, 1.0).mean())
     cosine = np.clip(x @ x.T, 0.0, 1.0)
     return float((cosine.sum() - np.trace(cosine)) / (k * (k - 1)))
+
+
+def word_vectors(texts: Sequence[str]) -> F32:
+    """(k, v) how often each of the v words that occur stands in each of k texts, in any case."""
+    counts = [Counter(normal(t).split()) for t in texts]
+    column = {w: j for j, w in enumerate(dict.fromkeys(w for c in counts for w in c))}
+    out = np.zeros((len(texts), max(1, len(column))), np.float32)
+    for i, c in enumerate(counts):
+        out[i, [column[w] for w in c]] = list(c.values())
+    return out
 
 
 def _unit(x: F32) -> F32:

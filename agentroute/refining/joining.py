@@ -1,4 +1,4 @@
-"""Several replies as one answer: pass one through, vote, merge, list, or refuse. No model."""
+"""Several replies as one answer: pass one through, pick, merge, list, or refuse. No model."""
 
 from __future__ import annotations
 
@@ -9,28 +9,34 @@ from agentroute.errors import UsageError
 from agentroute.model.calls import AgentReply
 from agentroute.refining.extract import normal
 from agentroute.refining.merging import merge
+from agentroute.refining.picking import PICKERS
 from agentroute.refining.refusal import refuse, says_nothing
-from agentroute.refining.voting import weighted_vote
+from agentroute.refining.weighing import weigh
 
 SHORT = 120
-STRATEGIES = ("auto", "vote", "merge", "list")
+STRATEGIES = ("auto", *PICKERS, "merge", "list")
 
 
 def join(
     replies: Mapping[str, AgentReply],
     *,
     strategy: str = "auto",
-    weights: Mapping[str, float] | None = None,
+    weights: str | Mapping[str, float] = "confidence",
+    routing: Mapping[str, float] | None = None,
     prompts: Mapping[str, str] | None = None,
+    top: int | None = None,
 ) -> AgentReply:
     """The one answer that ``replies``, by task or agent, come to.
 
     Whoever says nothing is left out; one that is left passes through; none is a refusal. ``auto``
     votes on short answers to one question, lists short answers to different ones, and merges long
-    texts. ``prompts`` says what each was asked; without it, all were asked the same.
+    texts; ``best``, ``median`` and ``central`` pick one answer by weight, by number, by likeness.
+    ``weights`` and ``routing`` are those of ``weigh``; with ``top`` only the so many that weigh
+    most are heard, the first of equals. ``prompts`` says what each was asked; without it, all were
+    asked the same.
 
     Raises:
-        UsageError: an unknown strategy.
+        UsageError: an unknown strategy, or unknown weights.
     """
     if strategy not in STRATEGIES:
         raise UsageError(f"unknown strategy '{strategy}'", hint=", ".join(STRATEGIES))
@@ -40,38 +46,22 @@ def join(
     }  # fmt: skip
     if not speaking:
         return refuse({who: r.text or "said nothing" for who, r in replies.items()}, abstained=True)
+    if top is not None and top < len(speaking):
+        w = weigh(speaking, weights, routing)
+        heard = sorted(speaking, key=lambda who: -w[who])[:top]
+        speaking = {who: r for who, r in speaking.items() if who in heard}
     if len(speaking) == 1:
         return next(iter(speaking.values()))
     asked = {who: (prompts or {}).get(who, "") for who in speaking}
     brief = all(len(r.text) <= SHORT and not r.artifacts for r in speaking.values())
     one_question = len({normal(q) for q in asked.values()}) == 1
-    if strategy == "vote" or (strategy == "auto" and brief and one_question):
-        return voted(speaking, weights or {})
+    if strategy == "auto" and brief and one_question:
+        strategy = "vote"
+    if strategy in PICKERS:
+        return PICKERS[strategy](speaking, weigh(speaking, weights, routing))
     if strategy == "list" or (strategy == "auto" and brief):
         return by_item(speaking, asked)
     return merge(speaking).reply
-
-
-def voted(replies: Mapping[str, AgentReply], weights: Mapping[str, float]) -> AgentReply:
-    """The reply that won; weights default to each reply's own confidence; the split is said."""
-    w = {
-        who: weights.get(who, 0.5 if r.confidence is None else r.confidence)
-        for who, r in replies.items()
-    }
-    vote = weighted_vote({who: r.text for who, r in replies.items()}, w)
-    best = replies[next(who for who in vote.supporters if replies[who].text == vote.winner)]
-    split = "" if vote.unanimous else (
-        f"\n({vote.share:.0%} of the weight; others said: {', '.join(list(vote.tally)[1:])})"
-    )  # fmt: skip
-    data: dict[str, Any] = {"answer": vote.winner, "share": vote.share}
-    data |= {"supporters": list(vote.supporters), "tally": vote.tally}
-    return AgentReply(
-        text=vote.winner + split,
-        data=data,
-        artifacts=best.artifacts,
-        citations=best.citations,
-        confidence=min(vote.share, 1.0),
-    )
 
 
 def by_item(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from agentroute.choosing.state import StateDict
 from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.parts.binding import check_kind
 from agentroute.routers.parts.index import ArmIndex, ArmMeans
 from agentroute.routers.parts.lessons import mean_label

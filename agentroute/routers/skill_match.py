@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from agentroute.choosing.prior import CardPrior, cosines
+from agentroute.choosing.state import StateDict
 from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.parts.binding import check_kind
 from agentroute.routers.parts.terms import total
 

@@ -18,12 +18,12 @@ from dataclasses import replace
 import numpy as np
 
 from agentroute.choosing.protocol import BatchRouter, FittableRouter, Router
+from agentroute.choosing.state import StateDict
 from agentroute.errors import RouterStateError
 from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores
-from agentroute.model.state import StateDict
 from agentroute.testing.rules import run_rules
 from agentroute.testing.world import World
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from agentroute.bench.recruiting import (
+from agentroute.bench.teams.recruiting import (
     AGGREGATORS,
     RECRUITERS,
     _joined,

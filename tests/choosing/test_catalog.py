@@ -63,7 +63,7 @@ def named(monkeypatch, *points):
     """What is installed, and more: pairs of a name and a value."""
     more = [EntryPoint(name, value, catalog.GROUP) for name, value in points]
     there = list(entry_points(group=catalog.GROUP))
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [*there, *more])
+    monkeypatch.setattr(plugins, "points_of", lambda group: [*there, *more])
 
 
 def test_installed_plugins_are_found(monkeypatch):
@@ -82,7 +82,7 @@ def test_two_distributions_that_name_one_router_are_refused(monkeypatch):
 
 
 def test_an_installation_without_its_routers_says_so(monkeypatch):
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [])
+    monkeypatch.setattr(plugins, "points_of", lambda group: [])
     with pytest.raises(ConfigError, match="without its routers"):
         catalog.known_routers()
 

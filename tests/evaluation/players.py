@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from agentroute.choosing.state import StateDict
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 
 
 class Recorder:

@@ -12,7 +12,7 @@ from agentroute.choosing.decide import Choice
 from agentroute.choosing.depth import make_depth
 from agentroute.choosing.depth.protocol import Answer, AskMore, Seen
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
+from agentroute.choosing.state import StateDict
 from agentroute.refining.agreement import sigma
 
 ONE = "tasks: [{id: t, prompt: what is 20 + 3, skills: [s]}]\n"

@@ -10,16 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentroute.errors import ConfigError, LedgerError, RouterStateError, UnknownRunError
+from agentroute.choosing.state import StateDict
+from agentroute.errors import LedgerError, RouterStateError, UnknownRunError
 from agentroute.learning import Learner, observations
-from agentroute.learning.credit import by_task_weight, make_credit
 from agentroute.ledger import Ledger
 from agentroute.model.candidates import Request
 from agentroute.model.decisions import DecisionRecord
 from agentroute.model.events import Note
 from agentroute.model.outcomes import Feedback, Outcome
 from agentroute.model.scores import Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.baselines import Cheapest, Uniform
 from agentroute.routers.ensemble.router import Ensemble
 from agentroute.routers.linucb.router import LinUCB
@@ -187,22 +186,19 @@ def test_late_feedback_is_expired_by_the_rows_own_times(ledger):
     assert learner.version() == "@5"
 
 
-def test_credit_rules(ledger):
-    tasks = [
-        record(i, cards=CARDS).request.task.model_copy(update={"weight": w})
-        for i, w in enumerate((1, 3))
+def test_parts_that_the_row_has_are_what_is_learned(ledger, team):
+    d0, d1, _ = (r.decision for r in team)
+    parts = {d0.id: {d0.chosen[0]: 0.75}, d1.id: dict(zip(d1.chosen, (0.25, -0.1), strict=True))}
+    head = ledger.head()[0]
+    said = fb(0, "r1", 0.8).model_copy(update={"credit": "shapley", "shares": parts})
+    ledger.append(said).wait(5)
+    ledger.append(fb(1, d1.id, 0.4)).wait(5)
+    assert told(ledger, head) == [
+        (d0.id, d0.chosen[0], 0.8, None, None, 0.75),
+        (d1.id, d1.chosen[0], 0.8, None, None, 0.25),
+        (d1.id, d1.chosen[1], 0.4, None, None, 0.5),  # nothing was learned of it before
     ]
-    recs = [record(i, cards=CARDS, task=t) for i, t in enumerate(tasks)]
-    assert by_task_weight(recs).tolist() == [0.25, 0.75]
-    for r in recs:
-        ledger.append(r)
-    ledger.append(fb(0, "r1")).wait(5)
-    assert [o.weight for o in observations(ledger, credit=make_credit("task_weight"))] == [
-        0.25,
-        0.75,
-    ]
-    with pytest.raises(ConfigError, match="no credit rule"):
-        make_credit("magic")
+    assert ledger.feedback(d1.run_id)[0].credit == "shapley"
 
 
 class Picky(Counting):

@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
+from agentroute.choosing.state import StateDict
 from agentroute.errors import RouterStateError
 from agentroute.learning import StateStore
-from agentroute.model.state import StateDict
 
 
 def state(seed=0, n=5):
@@ -121,7 +121,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from agentroute.learning import StateStore
-from agentroute.model.state import StateDict
+from agentroute.choosing.state import StateDict
 store, i = StateStore(Path(sys.argv[1])), 0
 while True:
     i += 1

@@ -5,9 +5,9 @@ import sqlite3
 import numpy as np
 import pytest
 
+from agentroute.choosing.state import StateDict
 from agentroute.learning import state as state_module
 from agentroute.learning.state import StateStore, write_synced
-from agentroute.model.state import StateDict
 
 
 def test_a_long_text_that_was_erased_is_in_no_page_of_the_file(ledger):

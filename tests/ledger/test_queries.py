@@ -145,3 +145,24 @@ def test_runs_are_listed_without_an_orm(tmp_path):
         "assert not {'sqlalchemy', 'sqlmodel'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_query_of_a_page_reads_every_runs_start(ledger):
+    """Of two indexes that begin with an equality SQLite may take the worse one."""
+    from agentroute.inspector.web import listing
+    from agentroute.ledger import queries
+
+    asked = {
+        queries._START: ("r",),
+        queries._STARTED: (9, 50),
+        queries._UNSTARTED: (1, 9),
+        queries._FIRST_ROW: ("r",),
+        listing._STARTED: (9, 1, 50),
+        listing._ALONE: (9, 1),
+        listing._EARLIER: ("r", 9),
+        listing._FINISHED.format("?"): ("r",),
+    }
+    for sql, values in asked.items():
+        steps = [row[3] for row in ledger.query(f"EXPLAIN QUERY PLAN {sql}", values)]
+        whole = [s for s in steps if s.endswith("events_type (type=?)") or s == "SCAN events"]
+        assert not whole, sql

@@ -7,10 +7,12 @@ from itertools import combinations, product
 import networkx as nx
 import pytest
 
+from agentroute.bench.topology import analysis_us
 from agentroute.errors import CycleError, TaskGraphError, UnknownDependencyError
 from agentroute.model.plans import Topology
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.topology import Thresholds, choose_topology, measure
+from agentroute.planning.width import implied_edges
 
 
 def graph_of(n, edges, c=0.3, weights=None):
@@ -81,7 +83,7 @@ def test_layers_underestimate_width_where_the_paper_notes_it():
     assert wrong == 125
 
 
-def test_gamma_is_the_mean_over_edges():
+def test_gamma_is_the_mean_over_edges_that_no_longer_path_implies():
     g = TaskGraph(
         [
             Task(id="a", prompt="x"),
@@ -89,7 +91,24 @@ def test_gamma_is_the_mean_over_edges():
             Task(id="c", prompt="x", depends_on={"a": 0.3, "b": 0.7}),
         ]
     )
-    assert measure(g).gamma == pytest.approx(2.0 / 3)
+    s = measure(g)  # a -> c is implied by a -> b -> c
+    assert (s.edges, s.implied, s.gamma) == (3, 1, pytest.approx(0.85))
+
+
+def test_the_reduction_is_that_of_networkx_on_all_small_dags():
+    for n, edges in all_dags(5):
+        g = nx.DiGraph()
+        g.add_nodes_from(range(n))
+        g.add_edges_from(edges)
+        kept = {(f"t{a}", f"t{b}") for a, b in nx.transitive_reduction(g).edges}
+        graph = graph_of(n, edges)
+        assert {(a, b) for a, b, _ in graph.edges} - set(implied_edges(graph)) == kept
+
+
+def test_above_200_tasks_nobody_looks_for_implied_edges():
+    edges = [(v, v + 1) for v in range(200)] + [(0, 2)]
+    assert measure(graph_of(201, edges)).implied == 0
+    assert measure(graph_of(200, [e for e in edges if 200 not in e])).implied == 1
 
 
 def fan(n, c):
@@ -162,3 +181,9 @@ def test_what_is_no_dag_is_refused_by_name(tasks, error, word):
 def test_coupling_outside_zero_one_is_refused(c):
     with pytest.raises(ValueError, match="depends_on"):
         Task(id="b", prompt="x", depends_on={"a": c})
+
+
+@pytest.mark.checklist("AO4")
+def test_measuring_takes_time_linear_in_tasks_and_edges():
+    speeds = [us for _, us, _ in analysis_us((1_000, 10_000, 40_000), seconds=0.1)]
+    assert max(speeds) < 4 * min(speeds)  # 40 times the work a (V+E) would be quadratic

@@ -17,8 +17,8 @@ from agentroute.cli.parts.common import (
     seconds,
     settings_of,
     table,
-    usd,
 )
+from agentroute.inspector.money import usd
 
 if TYPE_CHECKING:
     from agentroute.evaluation.statistics.groups import Group

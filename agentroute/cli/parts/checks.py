@@ -45,9 +45,9 @@ def check_everything(config: Path | None) -> dict[str, Any]:
 
 def _settings_problems(settings: Settings, registry: Registry) -> list[str]:
     """Folders, routers, parts and agents that the settings name and that are not there."""
-    from agentroute.errors import UnknownAgentError
     from agentroute.model.plans import AgentUse
     from agentroute.orchestrator import Orchestrator
+    from agentroute.planning.feasible import refiner_problem
 
     found = [
         f"{kind}: there is no folder {folder} (make it, or take it out of the settings)"
@@ -57,9 +57,8 @@ def _settings_problems(settings: Settings, registry: Registry) -> list[str]:
     ]
     try:
         Orchestrator.from_settings(settings, registry=registry)
-        refiner = AgentUse.of(settings.refine, field="refine").name
-        if refiner not in registry:
-            raise UnknownAgentError(refiner, registry.entries)
+        if problem := refiner_problem(AgentUse.of(settings.refine, field="refine"), registry):
+            raise problem
     except AgentRouteError as e:
         found.append(_line(e))
     return found

@@ -168,8 +168,8 @@ def graph_places(settings: Settings, given: Sequence[Path] | None) -> list[Place
     return search_order("graphs", given=given or (), configured=configured)
 
 
-def router_spec(text: str) -> Spec:
-    """What ``--router`` was given: a name, or a mapping in braces as in YAML.
+def spec_of(text: str, option: str = "--router") -> Spec:
+    """What an option that names a part was given: a name, or a mapping in braces as in YAML.
 
     Raises:
         ConfigError: braces that are not a mapping.
@@ -179,9 +179,9 @@ def router_spec(text: str) -> Spec:
 
     if not text.lstrip().startswith("{"):
         return text
-    data = parse_yaml(text, "--router").data
+    data = parse_yaml(text, option).data
     if not isinstance(data, dict):
-        raise ConfigError("braces hold a mapping", field="--router", hint="'{name: knn, k: 5}'")
+        raise ConfigError("braces hold a mapping", field=option, hint="'{name: knn, k: 5}'")
     return dict(data)
 
 
@@ -208,11 +208,6 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
     return asyncio.run(work)
-
-
-def usd(x: float) -> str:
-    """Money, with as many places as it needs."""
-    return "0" if x == 0 else f"{x:.2f}" if x >= 1 else f"{x:.2g}"
 
 
 def seconds(x: float) -> str:

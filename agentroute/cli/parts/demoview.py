@@ -7,13 +7,14 @@ from typing import Any
 
 import typer
 
-from agentroute.cli.parts.common import seconds, table, usd
+from agentroute.cli.parts.common import seconds, table
 from agentroute.cli.parts.progress import plain
 from agentroute.cli.parts.terminal import raw
 from agentroute.cli.parts.views import show_choices, show_route
 from agentroute.demo.story import REPEATS, Contest, Learning, picks
 from agentroute.evaluation.results import EvalResult
 from agentroute.inspector.charts import sparkline
+from agentroute.inspector.money import usd
 from agentroute.model.runs import RunResult
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from agentroute.cli.parts.common import emit, table, usd
+from agentroute.cli.parts.common import emit, table
+from agentroute.inspector.money import usd
 
 if TYPE_CHECKING:
     from agentroute.evaluation.runner import EvalSpec

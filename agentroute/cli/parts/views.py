@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import typer
 
-from agentroute.cli.parts.common import seconds, table, usd
+from agentroute.cli.parts.common import seconds, table
 from agentroute.execution.found import RouteFound
+from agentroute.inspector.money import usd
 from agentroute.model.plans import Plan
 from agentroute.model.runs import RunResult
 
@@ -52,6 +53,8 @@ def show_plan(plan: Plan) -> None:
 
     choice, s = plan.choice, plan.choice.stats
     typer.echo(f"{plan.name}: {choice.topology} ({choice.reason})")
+    if (how := plan.planning) is not None:
+        typer.echo(f"planned by {how.by}: {how.why}")
     typer.echo(
         f"{s.nodes} tasks, {s.edges} edges, width {s.omega}, depth {s.delta:g}, "
         f"coupling {s.gamma:.2f}, width/tasks {s.r:.2f}"
@@ -73,7 +76,7 @@ def show_run(result: RunResult, db: str | None = None) -> None:
         typer.echo("")
     show_choices(result)
     for words in result.degraded:
-        if words not in result.goal_missed and not result.answer.startswith(words):
+        if words not in result.goal_missed and words not in result.answer:
             typer.echo(f"degraded: {words}")
     for words in result.goal_missed:
         typer.echo(f"goal missed: {words}")

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Literal
 
-import numpy as np
-
 from agentroute.evaluation.metrics import expected_calibration_error
+from agentroute.evaluation.statistics.calibration import expected_and_got
 from agentroute.evaluation.statistics.reading import (
     Choice,
     calls_of,
@@ -92,19 +91,14 @@ def _explores(choices: Sequence[Choice]) -> Finding:
 
 
 def _calibrated(choices: Sequence[Choice], quality: Sequence[float | None]) -> Finding:
-    pairs = [
-        (c.expected, q)
-        for c, q in zip(choices, quality, strict=True)
-        if c.expected is not None and q is not None
-    ]
-    if len(pairs) < JUDGED:
-        words = f"{len(pairs)} judged choices with a score; {JUDGED} are needed"
+    expected, got = expected_and_got(choices, quality)
+    if len(got) < JUDGED:
+        words = f"{len(got)} judged choices with a score; {JUDGED} are needed"
         return Finding(what="calibration", state="ok", detail=words)
-    expected, got = np.array(pairs).T
-    error = expected_calibration_error(np.clip(expected, 0.0, 1.0), got)
+    error = expected_calibration_error(expected, got)
     words = (
         f"expected {expected.mean():.2f}, got {got.mean():.2f}; "
-        f"calibration error {error:.2f} over {len(pairs)} judged choices"
+        f"calibration error {error:.2f} over {len(got)} judged choices"
     )
     return Finding(what="calibration", state="note" if error > OFF else "ok", detail=words)
 

@@ -37,13 +37,15 @@ async def learning_helps(
     embedder: Embedder,
     states: StateStore | None = None,
     seed: int = 0,
+    after_seq: int = 0,
 ) -> Helps | str:
     """Off-policy: what the router would have got had it learned nothing; why not, where it cannot
     be said. A router that starts from a state, one of ``states``, has learned that.
+    Only decisions after row ``after_seq`` count.
     """
     policy, _ = start_policy(router, embedder=embedder, states=states, seed=seed, trusted=True)
     try:
-        found = await from_ledger(ledger, policy)
+        found = await from_ledger(ledger, policy, after_seq=after_seq)
         off = estimate(found.rows)
     except OverlapError as e:
         return f"{e}"

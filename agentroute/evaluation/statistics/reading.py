@@ -24,6 +24,8 @@ class Choice:
 
     id: str
     """The decision."""
+    seq: int
+    """Its row."""
     run_id: str
     """Its run."""
     at: str
@@ -74,11 +76,11 @@ def learned(words: list[tuple[str, float]], weights: Mapping[str, float] = WEIGH
 def choices_of(ledger: Ledger, last: int) -> Iterator[Choice]:
     """The latest ``last`` route decisions with a request, the latest first."""
     sql = (
-        "SELECT id, run_id, at, body, packed FROM decisions "
+        "SELECT id, seq, run_id, at, body, packed FROM decisions "
         "WHERE kind = 'route' AND packed IS NOT NULL ORDER BY seq DESC LIMIT ?"
     )
     names: dict[str, list[str]] = {}
-    for decision_id, run_id, at, raw, packed in ledger.query(sql, (last,)):
+    for decision_id, seq, run_id, at, raw, packed in ledger.query(sql, (last,)):
         body, arrays = orjson.loads(raw), unpack(packed)
         blob = body["cardset"]["blob"]
         if blob not in names:
@@ -86,6 +88,7 @@ def choices_of(ledger: Ledger, last: int) -> Iterator[Choice]:
         candidates = tuple(names[blob][i] for i in arrays["rows"])
         yield Choice(
             id=decision_id,
+            seq=seq,
             run_id=run_id,
             at=at,
             skills=tuple(body["task"].get("skills", ())),
@@ -127,8 +130,11 @@ def graphs_of(ledger: Ledger) -> dict[str, str]:
 def calls_of(ledger: Ledger, choices: list[Choice]) -> dict[tuple[str, str], Call]:
     """(decision, agent) to its call."""
     wanted = {c.id for c in choices}
-    sql = "SELECT decision_id, agent, cost_usd, latency_s, failed FROM outcomes WHERE NOT shadow"
-    rows = ledger.query(sql)
+    sql = (
+        "SELECT decision_id, agent, cost_usd, latency_s, failed FROM outcomes "
+        "WHERE NOT shadow AND seq > ?"
+    )
+    rows = ledger.query(sql, (_first(choices),))
     return {(d, a): (cost, s, failed) for d, a, cost, s, failed in rows if d in wanted}
 
 
@@ -136,8 +142,13 @@ def words_on(ledger: Ledger, choices: list[Choice]) -> dict[str, Words]:
     """Decision or run to what was said of it."""
     wanted = {c.id for c in choices} | {c.run_id for c in choices}
     out: dict[str, Words] = defaultdict(list)
-    sql = "SELECT target_id, agent, source, score FROM feedback ORDER BY seq"
-    for target, agent, source, score in ledger.query(sql):
+    sql = "SELECT target_id, agent, source, score FROM feedback WHERE seq > ? ORDER BY seq"
+    for target, agent, source, score in ledger.query(sql, (_first(choices),)):
         if target in wanted:
             out[target].append((agent, source, score))
     return out
+
+
+def _first(choices: list[Choice]) -> int:
+    """The first of their rows: whatever came of them comes after it."""
+    return min((c.seq for c in choices), default=0)

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agentroute.execution.answer.refit import fitted
+from agentroute.execution.attempts import Attempts
 from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.progress import Run
 from agentroute.execution.runner import Runner, as_one_task, told, used_by
@@ -35,8 +37,11 @@ class Judged:
 class Acceptance:
     """Ends a run: join, verify and, once, give what was scored low to others."""
 
-    def __init__(self, runner: Runner, finisher: Finisher, registry: Registry) -> None:
+    def __init__(
+        self, runner: Runner, finisher: Finisher, registry: Registry, attempts: Attempts
+    ) -> None:
         self._runner, self._finisher, self._registry = runner, finisher, registry
+        self._attempts = attempts
 
     async def close(self, run: Run) -> Judged:
         """The answer that the run is to give; ``run.outcomes`` are those that it was made of."""
@@ -59,6 +64,7 @@ class Acceptance:
     async def _judge(self, run: Run) -> Judged:
         run.said = told(run)
         ending = await self._finisher.join(run)
+        ending = await fitted(run, ending, self._attempts, self._registry)
         run.said += ending.said
         scores: tuple[dict[str, Any], ...] = ()
         if run.verify and ending.reply is not None:

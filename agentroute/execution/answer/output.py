@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
+from agentroute.adapters.structured import read_json
 from agentroute.errors import AgentFailedError, ConfigError, UsageError
 from agentroute.execution.answer.stamping import is_stamped
-from agentroute.model.calls import Artifact
+from agentroute.model.calls import AgentReply, Artifact
 from agentroute.model.plans import Plan
 from agentroute.model.runs import RunResult
 from agentroute.toolbox.handover import copy_file
@@ -66,21 +71,52 @@ def typed(result: RunResult, output_type: type[BaseModel] | None) -> RunResult:
     Raises:
         AgentFailedError: the answer does not fit the type; the run is in the ledger all the same.
     """
-    if output_type is None or result.status == "failed":
+    if output_type is None or result.status in ("failed", "waiting"):
         return result
+    words = f"{result.verdict.words}\n\n" if result.verdict else ""
     try:
-        if result.data is not None:
-            output = output_type.model_validate(result.data)
-        else:
-            words = f"{result.verdict.words}\n\n" if result.verdict else ""
-            output = output_type.model_validate_json(result.answer.removeprefix(words))
-    except ValidationError as e:
+        output = _read(output_type, result.answer.removeprefix(words), result.data)
+    except ValueError as e:
         raise AgentFailedError(
-            f"the answer of run {result.run_id} is not a {output_type.__name__}: "
-            f"{e.errors()[0]['msg']}",
+            f"the answer of run {result.run_id} is not a {output_type.__name__}: {e}",
             hint="the run is in the ledger; its answer is there as text",
         ) from None
     return result.model_copy(update={"output": output})
+
+
+def misfit(output_type: type[BaseModel]) -> Callable[[AgentReply], str]:
+    """What a reply lacks to be of that type, for whoever is asked again; '' where it is one."""
+
+    def words(reply: AgentReply) -> str:
+        try:
+            _read(output_type, reply.text, reply.data)
+        except ValueError as e:
+            schema = orjson.dumps(output_type.model_json_schema(), option=orjson.OPT_SORT_KEYS)
+            return f"{e}. Answer again, with one JSON object of this schema: {schema.decode()}"
+        return ""
+
+    return words
+
+
+def _read(output_type: type[BaseModel], text: str, data: Any) -> BaseModel:
+    """The data as that type, else the one JSON object in the text.
+
+    Raises:
+        ValueError: what is wrong, in one line; of the data where there is any.
+    """
+    try:
+        if data is None:
+            return read_json(text, output_type.model_validate)
+        try:
+            return output_type.model_validate(data)
+        except ValidationError:
+            with suppress(ValueError):
+                return read_json(text, output_type.model_validate)
+            raise
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
 
 
 def writable(folder: Path) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 
 from agentroute.execution.answer.acceptance import Judged
+from agentroute.execution.answer.goal import broke
 from agentroute.execution.answer.stamping import stamped
-from agentroute.execution.ending import Ending, broke, status_of, terminal
+from agentroute.execution.ending import Ending, status_of, terminal
 from agentroute.execution.progress import Run
 from agentroute.model.calls import Artifact
 from agentroute.model.runs import RunResult, RunUsage, TaskEnd
+from agentroute.refining.refusal import refuse
+
+REASON = 500  # characters of why a step failed that a refusal repeats
 
 
 def summarise(run: Run, judged: Judged) -> RunResult:
@@ -34,7 +38,7 @@ def summarise(run: Run, judged: Judged) -> RunResult:
     if ending.reply is None and not run.pending and not run.said:
         run.said.append("there is no answer: no task that it needs has a reply")
     reply = ending.reply
-    answer = reply.text if reply else ""
+    answer = reply.text if reply else _refusal(run)
     return RunResult(
         run_id=run.run_id,
         status=status_of(run, ending, failed_when),
@@ -55,6 +59,21 @@ def summarise(run: Run, judged: Judged) -> RunResult:
         },
         goal_missed=(failed_when,) if failed_when else (),
     )
+
+
+def _refusal(run: Run) -> str:
+    """In place of an answer: who was asked, and why not.
+
+    '' where nobody was asked, or somebody waits.
+    """
+    asked = any(o.tried for o in run.outcomes.values())
+    if run.pending or not asked:
+        return ""
+    ends = terminal(run)
+    why = {v: "; ".join(o.said)[:REASON] or o.status for v, o in ends.items()}
+    if len(ends) == 1:
+        why = {", ".join(o.tried) or v: why[v] for v, o in ends.items()}
+    return refuse(why).text
 
 
 def _artifacts(run: Run, ending: Ending) -> tuple[Artifact, ...]:

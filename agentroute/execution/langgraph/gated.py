@@ -13,7 +13,7 @@ import contextvars
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 RESERVED = frozenset({"outcomes", "__start__", "__end__", "branch"})
@@ -75,31 +75,34 @@ def node_name(shape: Wiring, v: str) -> str:
     return f"t{shape.nodes.index(v)}" if bad else v
 
 
-def _subtask(v: str, parents: tuple[str, ...]) -> Callable[[Outcomes], Awaitable[Outcomes]]:
-    async def subtask(state: Outcomes) -> Outcomes:
-        running = RUNNING.get()
-        gates = running.gates
-        try:
-            if v in running.done:
-                return {}
-            for p in parents:
-                await gates.gate(p).wait()
-            if any(p not in running.done for p in parents):
-                return {}  # an input waits for a human
-            async with gates.semaphore:
-                out = await running.work(v)
-            return {} if out is None else {"outcomes": {v: out}}
-        finally:
-            gates.open(v)  # always: a closed gate is a deadlock
-
-    return subtask
+async def _subtask(v: str, parents: tuple[str, ...], state: Outcomes) -> Outcomes:
+    running = RUNNING.get()
+    gates = running.gates
+    try:
+        if v in running.done:
+            return {}
+        for p in parents:
+            await gates.gate(p).wait()
+        if any(p not in running.done for p in parents):
+            return {}  # an input waits for a human
+        async with gates.semaphore:
+            out = await running.work(v)
+        return {} if out is None else {"outcomes": {v: out}}
+    finally:
+        gates.open(v)  # always: a closed gate is a deadlock
 
 
-class Compiled(NamedTuple):
-    """``inner`` runs; ``drawn`` is its twin for pictures, never run."""
+class Compiled:
+    """``inner`` runs; ``drawn`` is its twin for pictures, never run and compiled when asked for."""
 
-    inner: Any
-    drawn: Any
+    def __init__(self, builder: Any) -> None:
+        self._builder = builder
+        self.inner = builder.compile(checkpointer=False)
+
+    @cached_property
+    def drawn(self) -> Any:
+        """The graph that LangGraph draws inside its host."""
+        return self._builder.compile()
 
 
 @lru_cache(maxsize=256)
@@ -117,11 +120,13 @@ def gated(shape: Wiring) -> Compiled:
     builder: Any = StateGraph(Outcomes)
     for v in shape.nodes:
         after_v = tuple(name[c] for c in children[v]) or None
-        builder.add_node(name[v], _subtask(v, tuple(parents[v])), destinations=after_v)
+        # A partial: LangGraph reads the byte code of every plain function it is given.
+        node = partial(_subtask, v, tuple(parents[v]))
+        builder.add_node(name[v], node, destinations=after_v)
     sends = [Send(name[v], {}) for v in shape.nodes]
     roots = [name[v] for v in shape.nodes if not parents[v]]
     builder.add_conditional_edges(START, lambda _: sends, roots)
-    return Compiled(builder.compile(checkpointer=False), builder.compile())
+    return Compiled(builder)
 
 
 async def run_gated(shape: Wiring, running: Running) -> None:

@@ -17,27 +17,38 @@ from agentroute.model.outcomes import Feedback, Outcome
 
 # Words on an agent, on a decision and on a run, each counted for those who were called.
 _JUDGED = """
-SELECT agent, count(*) FROM feedback WHERE seq < ?1 AND agent IS NOT NULL GROUP BY agent
+SELECT agent, count(*) FROM feedback WHERE seq < ?1 AND seq >= ?2 AND agent IS NOT NULL
+GROUP BY agent
 UNION ALL
 SELECT o.agent, count(*) FROM feedback f JOIN outcomes o ON o.decision_id = f.target_id
-WHERE f.seq < ?1 AND f.agent IS NULL AND NOT o.shadow GROUP BY o.agent
+WHERE f.seq < ?1 AND f.seq >= ?2 AND f.agent IS NULL AND NOT o.shadow GROUP BY o.agent
 UNION ALL
 SELECT o.agent, count(*) FROM feedback f
 JOIN decisions d ON d.run_id = f.target_id AND d.kind = 'route' AND d.seq < f.seq
 JOIN outcomes o ON o.decision_id = d.id
-WHERE f.seq < ?1 AND f.agent IS NULL AND NOT o.shadow GROUP BY o.agent
+WHERE f.seq < ?1 AND f.seq >= ?2 AND f.agent IS NULL AND NOT o.shadow GROUP BY o.agent
 """
 
 
-def explain(reader: Reader, decision_id: str, *, agent: str | None, cases: int) -> Explanation:
+def explain(
+    reader: Reader,
+    decision_id: str,
+    *,
+    agent: str | None,
+    cases: int,
+    look_back: int | None = None,
+) -> Explanation:
     """Why a decision was taken; with ``agent``, also why not that one.
+
+    Calls and words of before are counted over ``look_back`` rows; None: over all.
 
     Raises:
         UnknownDecisionError: there is none of that id.
     """
     record = reader.record(decision_id)
     d, request = record.decision, record.request
-    standings = _standings(reader, record)
+    after = 0 if look_back is None else max(0, d.seq - look_back)
+    standings = _standings(reader, record, after)
     rival = next((s.agent for s in standings if s.agent not in d.chosen and s.mean is not None), "")
     terms = _terms(standings, d.chosen[0] if d.chosen else "", rival)
     explored = _explored(record)
@@ -82,12 +93,12 @@ def _range(x: F64) -> tuple[float, float]:
     return float(lo), float(hi)
 
 
-def _standings(reader: Reader, record: DecisionRecord) -> tuple[Standing, ...]:
+def _standings(reader: Reader, record: DecisionRecord, after: int) -> tuple[Standing, ...]:
     request, scores = record.request, record.scores
     if request is None or scores is None:
         return ()
     p = record.propensities
-    calls, judged = _experience(reader, record.decision.seq)
+    calls, judged = _experience(reader, record.decision.seq, after)
     rows = []
     for i, name in enumerate(map(str, request.candidates.names)):
         finite = bool(np.isfinite(scores.mean[i]))
@@ -105,12 +116,14 @@ def _standings(reader: Reader, record: DecisionRecord) -> tuple[Standing, ...]:
     return tuple(sorted(rows, key=lambda s: -s.total))
 
 
-def _experience(reader: Reader, seq: int) -> tuple[dict[str, int], dict[str, int]]:
-    """How often each agent had been called, and judged, before a row."""
+def _experience(reader: Reader, seq: int, after: int) -> tuple[dict[str, int], dict[str, int]]:
+    """How often each agent had been called, and judged, from row ``after`` to before ``seq``."""
     calls = reader.fetch(
-        "SELECT agent, count(*) FROM outcomes WHERE seq < ? AND NOT shadow GROUP BY agent", (seq,)
+        "SELECT agent, count(*) FROM outcomes WHERE seq < ? AND seq >= ? AND NOT shadow "
+        "GROUP BY agent",
+        (seq, after),
     )
-    judged = reader.fetch(_JUDGED, (seq,))
+    judged = reader.fetch(_JUDGED, (seq, after))
     total: dict[str, int] = {}
     for agent, n in judged:
         total[agent] = total.get(agent, 0) + n

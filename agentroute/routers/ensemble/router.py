@@ -12,12 +12,12 @@ import numpy as np
 
 from agentroute.adapters.structured import add_usage
 from agentroute.choosing.protocol import Router
+from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError, NotFittedError, RouterStateError
 from agentroute.model.arrays import F64, Embedder
 from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.ensemble.advice import Said, advice, for_member, pack, unpack
 from agentroute.routers.ensemble.hedge import Hedge
 from agentroute.routers.parts.binding import check_kind

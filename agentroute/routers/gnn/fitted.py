@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError, RouterStateError, did_you_mean
 from agentroute.features.entities import Vocabulary
 from agentroute.features.knowledge import Edges, Knowledge
 from agentroute.model.arrays import F32
-from agentroute.model.state import StateDict
 from agentroute.routers.gnn.arrays import VARIANTS, Variant
 from agentroute.routers.gnn.means import ShrunkenMeans
 from agentroute.routers.gnn.profile import Profile

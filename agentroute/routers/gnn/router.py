@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agentroute.choosing.state import StateDict
 from agentroute.errors import NotFittedError, RouterStateError
 from agentroute.features.entities import find_mentions
 from agentroute.features.text import make_embedder
@@ -27,7 +28,6 @@ from agentroute.model.candidates import CardSet, Examples, Request
 from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.gnn.arrays import graph_arrays, uses_mentions
 from agentroute.routers.gnn.fitted import (
     KIND,

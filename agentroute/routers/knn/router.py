@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from agentroute.choosing.prior import CardPrior
+from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError
 from agentroute.features.vectors import ContextVector
 from agentroute.model.arrays import F64
 from agentroute.model.candidates import Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.knn.memory import TaskMemory
 from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex, ArmMeans

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.choosing.prior import CardPrior
+from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError, MissingExtraError, NotFittedError, RouterStateError
 from agentroute.model.arrays import F64
 from agentroute.model.candidates import CardSet, Examples, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.linear.classes.classhead import ClassHead
 from agentroute.routers.linear.corrections import Corrections
 from agentroute.routers.linear.scope import ScopeModel

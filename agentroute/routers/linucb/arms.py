@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64
+from agentroute.routers.linucb.symmetric import Symmetric
 from agentroute.routers.linucb.widths import Widths
 
 REFACTOR_EVERY = 1_000
@@ -171,9 +172,8 @@ class ArmBank:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Truth and what is derived incrementally, so that a loaded bank goes on bit-equal."""
         out = {name: getattr(self, name)[: self.size].copy() for name in self.TRUTH}
-        at = np.ravel_multi_index(np.triu_indices(self.d), (self.d, self.d))
         for name in self.MATRICES:
-            out[name] = np.array([m.take(at) for m in getattr(self, name)])
+            out[name] = getattr(self, name).packed()
         widths = self.widths.arrays() if self.widths else {}
         return {**out, **widths, "A0": self.A0.copy(), "b0": self.b0.copy()}
 
@@ -181,13 +181,10 @@ class ArmBank:
         """Continue from ``arrays()`` of a bank with the same d and k."""
         self.size = len(arrays["n"])
         self._allocate(max(4, self.size))
-        whole = self._whole()
         for name in self.TRUTH:
             getattr(self, name)[: self.size] = arrays[name]
-        whole = self._whole()
         for name in self.MATRICES:
-            rows = [row.take(whole).reshape(self.d, self.d) for row in arrays[name]]
-            setattr(self, name, rows)
+            getattr(self, name).load(arrays[name])
         if self.widths:
             self.widths.load(arrays, self.inv)
         self.A0, self.b0 = (np.array(arrays[m], np.float64) for m in ("A0", "b0"))
@@ -198,8 +195,7 @@ class ArmBank:
 
     def _allocate(self, capacity: int) -> None:
         s, d, k = capacity, self.d, self.k
-        self.A: list[F64] = []
-        self.inv: list[F64] = []
+        self.A, self.inv = Symmetric(d), Symmetric(d)
         self.b, self.theta = np.zeros((s, d)), np.zeros((s, d))
         self.B, self.C = np.zeros((s, d, k)), np.zeros((s, d, k))
         self.Z, self.c = np.zeros((s, k, k)), np.zeros((s, k))
@@ -226,13 +222,6 @@ class ArmBank:
         self.A, self.inv = matrices
         for name, value in old.items():
             getattr(self, name)[: self.size] = value
-
-    def _whole(self) -> NDArray[np.int64]:
-        """(d * d,) where each number of a symmetric matrix stands in its upper triangle."""
-        at = np.zeros((self.d, self.d), np.int64)
-        i, j = np.triu_indices(self.d)
-        at[i, j] = at[j, i] = np.arange(len(i))
-        return at.ravel()
 
     def _forget(self, row: int, gamma: float) -> None:
         for name in ("A", "b", "B", "Z", "c"):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.choosing.prior import CardPrior, cosines, unit_interval
+from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError, RouterStateError
 from agentroute.features.threads import one_thread
 from agentroute.features.vectors import AGENT, ContextVector, agent_vectors
@@ -16,7 +17,6 @@ from agentroute.model.arrays import F64, Embedder, Ints
 from agentroute.model.candidates import CardSet, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.linucb.arms import ArmBank
 from agentroute.routers.linucb.batch import Block, Products, blocks, products
 from agentroute.routers.linucb.contenders import contending

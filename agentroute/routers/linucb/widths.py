@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64, Ints
+from agentroute.routers.linucb.symmetric import Symmetric
 
 LEAST, SHARE = 4, 8
 CHUNK = 64
@@ -146,7 +146,7 @@ class Widths:
             self._leave_grown(row)
         self._be_young(row)
 
-    def widen(self, d: int, inv: Sequence[F64]) -> None:
+    def widen(self, d: int, inv: Symmetric) -> None:
         """Follow a longer x: ``inv`` are the S padded inverses (d, d)."""
         factors, before = self.F, self.F.shape
         self.d = d
@@ -167,7 +167,7 @@ class Widths:
         }
         return {name: part.copy() for name, part in parts.items()}
 
-    def load(self, arrays: dict[str, NDArray[np.generic]], inv: Sequence[F64]) -> None:
+    def load(self, arrays: dict[str, NDArray[np.generic]], inv: Symmetric) -> None:
         """Continue from ``arrays``; ``inv`` are S of (d, d)."""
         self.at = np.array(arrays["at"], np.int64)
         self.F = np.array(arrays["factors"], np.float32)
@@ -186,7 +186,7 @@ class Widths:
         self._two = np.where(k > 0, 2.0, 1.0)
         self._ones = np.ones(self.R, np.float32)
 
-    def _triangles(self, inv: Sequence[F64]) -> None:
+    def _triangles(self, inv: Symmetric) -> None:
         self.P = np.zeros((self.grown, self.m), np.float32)
         for row in np.flatnonzero(self.at[: self.size] < 0):
             self.put(int(row), inv[int(row)])

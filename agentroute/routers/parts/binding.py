@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentroute.choosing.state import StateDict
 from agentroute.errors import RouterStateError
 from agentroute.model.candidates import Request
-from agentroute.model.state import StateDict
 
 
 class Space:

@@ -10,12 +10,12 @@ import orjson
 from numpy.typing import NDArray
 
 from agentroute.choosing.prior import CardPrior
+from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError
 from agentroute.model.arrays import F64
 from agentroute.model.candidates import Candidates, Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.parts.binding import Space, check_kind
 from agentroute.routers.parts.index import ArmIndex
 from agentroute.routers.parts.terms import total

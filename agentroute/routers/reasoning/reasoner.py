@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentroute.choosing.state import StateDict
 from agentroute.errors import RouterStateError
 from agentroute.features.text import Embedder, normalise
 from agentroute.model.arrays import F32, F64
 from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.ids import keyed_rng
 from agentroute.model.outcomes import Observation
-from agentroute.model.state import StateDict
 from agentroute.routers.parts.binding import Space
 from agentroute.routers.parts.words import follows_up
 from agentroute.routers.reasoning.cardwords import card_words

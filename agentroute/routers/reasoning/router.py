@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from agentroute.adapters.client import ChatClient, endpoint_configured
 from agentroute.adapters.structured import Answer, ask_json, read_json
 from agentroute.choosing.sets import CAP, DELTA, TAU_IN, agent_set
+from agentroute.choosing.state import StateDict
 from agentroute.errors import AgentRouteError, ConfigError
 from agentroute.features.text import Embedder
 from agentroute.model.arrays import F64
@@ -21,7 +22,6 @@ from agentroute.model.candidates import Candidates, Examples, Request
 from agentroute.model.cards import Pricing
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.parts.terms import total
 from agentroute.routers.reasoning.prompt import ModelChoice, messages, shape
 from agentroute.routers.reasoning.reasoner import OfflineReasoner, Opinion

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from agentroute.choosing.prior import CardPrior
+from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError
 from agentroute.model.arrays import F64, Embedder
 from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
-from agentroute.model.state import StateDict
 from agentroute.routers.parts.binding import check_kind
 from agentroute.routers.parts.index import ArmIndex
 from agentroute.routers.parts.terms import total

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentroute.choosing.state import StateDict
 from agentroute.errors import NotFittedError, RouterStateError
 from agentroute.features.text import HashingEncoder
 from agentroute.learning.state import StateStore
 from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Observation
-from agentroute.model.state import StateDict
 from agentroute.model.tasks import Task
 from agentroute.routers.gnn import GNNRouter
 from agentroute.testing.routers import check_router
@@ -169,7 +169,7 @@ def test_serving_saved_state_loads_no_torch(fitted, tmp_path):
     code = f"""
 import asyncio, json, sys, numpy as np
 sys.path.insert(0, {str(tmp_path.parent)!r})
-from agentroute.model.state import StateDict
+from agentroute.choosing.state import StateDict
 from agentroute.routers.gnn import GNNRouter
 from tests.routers.gnn.samples import TOPICS, cardset, request, Task
 r = GNNRouter()

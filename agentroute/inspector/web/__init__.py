@@ -1,0 +1,1 @@
+"""The ledger as pages in a browser of this machine (extra ``web``)."""

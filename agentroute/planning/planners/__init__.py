@@ -1,0 +1,1 @@
+"""Who splits words into tasks: one file a planner."""

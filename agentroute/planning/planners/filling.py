@@ -1,0 +1,58 @@
+"""The inputs of a graph out of the words of a request: paths that exist, and numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agentroute.planning.inputs import InputSpec
+
+_PATHS = {"path", "file", "folder"}
+_QUOTED = re.compile(r"\"([^\"]+)\"|'([^']+)'|`([^`]+)`")
+_WORD = re.compile(r"[\w.~/\\:-]*[\w/~\\]|\.")
+
+
+def filled(specs: Mapping[str, InputSpec], text: str) -> tuple[dict[str, Any], str]:
+    """The inputs that the words give, and the words that are left.
+
+    The first path that exists fills the first input of a path's kind that fits it; a whole number
+    fills an input whose name (without ``max_``) stands next to it ("100 files").
+    """
+    given: dict[str, Any] = {}
+    rest = text
+    wanted = {n: s.type for n, s in specs.items() if s.type in _PATHS}
+    for path in paths_in(text):
+        name = next((n for n, t in wanted.items() if _fits(Path(path).expanduser(), t)), None)
+        if name is not None:
+            given[name] = path
+            del wanted[name]
+            rest = rest.replace(path, " ", 1)
+    for name, spec in specs.items():
+        noun = re.escape(name.removeprefix("max_").rstrip("s").replace("_", " "))
+        if spec.type in ("int", "float") and (m := re.search(rf"\b(\d+) {noun}s?\b", rest)):
+            given[name] = m[1]
+            rest = rest.replace(m[0], " ", 1)
+    return given, rest
+
+
+def paths_in(text: str) -> list[str]:
+    """What in a text names a file or folder that exists, in order.
+
+    A bare word counts only with a dot or a slash in it, or in quotes: "review code" is no folder.
+    """
+    found = [next(filter(None, m)) for m in _QUOTED.findall(text)]
+    found += [w for w in _WORD.findall(text) if "/" in w or "\\" in w or "." in w]
+    return [w for w in dict.fromkeys(found) if len(w) < 4_000 and _exists(w)]
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _fits(path: Path, kind: str) -> bool:
+    return kind == "path" or (path.is_file() if kind == "file" else path.is_dir())

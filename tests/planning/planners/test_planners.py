@@ -1,0 +1,184 @@
+"""Words become tasks through the front door: who splits is a row, a model's turns are booked."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+
+from agentroute import AgentReply, CapabilityCard, Orchestrator, Registry, Skill
+from agentroute.cli.app import run as command
+from agentroute.ledger import Ledger
+from agentroute.model.outcomes import Outcome
+from agentroute.testing.chat import Say, ScriptedChatServer
+
+WORDS = "List the licences of this project, then count them by kind, then write a report"
+TASKS = {
+    "why": "two things and their sum",
+    "tasks": [
+        {"id": "a", "prompt": "Count the cats", "depends_on": [], "skill": "count"},
+        {"id": "b", "prompt": "Count the dogs", "depends_on": [], "skill": ""},
+        {"id": "c", "prompt": "Add both", "depends_on": ["a", "b"], "skill": ""},
+    ],
+}
+PRICED = {"name": "chat", "pricing": {"input_mtok_usd": 1000.0, "output_mtok_usd": 1000.0}}
+
+
+@pytest.fixture
+def registry():
+    out = Registry()
+    card = CapabilityCard(name="echo", description="Echoes", skills=(Skill(id="count"),))
+    out.add(card, lambda call: AgentReply(text=f"{call.task.id}: {call.task.prompt}"))
+    other = CapabilityCard(name="other", description="Sings", skills=(Skill(id="sing"),))
+    out.add(other, lambda call: AgentReply(text="la"))
+    return out
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    """A function that points the environment at a scripted server."""
+
+    @contextmanager
+    def use(script):
+        with ScriptedChatServer(script) as server:
+            yield pointed(server)
+
+    def pointed(server):
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        return server
+
+    return use
+
+
+async def ran(registry, tmp_path, words, **options):
+    """The result of a run, the record of its plan row, and what planners are booked for."""
+    tmp_path.mkdir(exist_ok=True)
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with Orchestrator(registry, ledger=url, out=tmp_path, **options) as orc:
+        result = await orc.run(words)
+    with Ledger.open(url, read_only=True) as ledger:
+        first, *later = ledger.decisions(result.run_id)
+        assert first.kind == "plan" and "plan" not in {d.kind for d in later}
+        plan = ledger.record(first.id)
+        found = [o for row in ledger.last_outcomes() if isinstance(o := row.value, Outcome)]
+    booked = [o for o in found if o.agent.startswith("planner:")]
+    return result, plan, booked
+
+
+def test_three_steps_in_order_without_a_key(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command(["plan", WORDS]) == 0
+    said = capsys.readouterr().out
+    assert "planned by offline: the words say 3 steps" in said
+    places = [said.index(f"\n{step} ") for step in ("step1", "step2", "step3")]
+    assert places == sorted(places)
+    assert command(["run", WORDS]) == 0
+    assert "report.html" in capsys.readouterr().out
+    page = next((tmp_path / "agentroute-out").glob("steps/*/report.html"))
+    assert "Licences by family" in page.read_text("utf-8")
+
+
+async def test_who_splits_is_a_row_before_anybody_is_asked(registry, tmp_path):
+    words = "Count the cats, then count the dogs, then say which are more"
+    result, plan, spent = await ran(registry, tmp_path, words)
+    assert list(result.tasks) == ["step1", "step2", "step3"]
+    d = plan.decision
+    assert (d.policy, d.chosen, d.propensity) == ("default", ("offline",), 1.0)
+    assert plan.context["candidates"] == ["library", "offline", "one"]
+    assert "3 steps" in d.reason and not spent
+
+
+async def test_what_names_no_step_stays_one_task(registry, tmp_path):
+    result, plan, _ = await ran(registry, tmp_path, "Count the cats and dogs of the whole city")
+    assert list(result.tasks) == ["task"]
+    assert plan.decision.chosen == ("one",)
+
+
+async def test_one_agent_alone_is_given_all_of_it(registry, tmp_path):
+    registry.remove("other")
+    words = "Count the cats, then count the dogs"
+    result, plan, _ = await ran(registry, tmp_path, words)
+    assert list(result.tasks) == ["task"]
+    assert plan.decision.reason == "1 task; echo is there alone to do it all"
+
+
+async def test_a_models_graph_is_run_and_its_turns_are_booked(registry, tmp_path, endpoint):
+    with endpoint([TASKS, TASKS]) as server:
+        result, plan, spent = await ran(registry, tmp_path, "Cats or dogs?", planner=PRICED)
+    assert set(result.tasks) == {"a", "b", "c"}
+    assert plan.decision.chosen == ("chat",)
+    assert "two things and their sum" in plan.decision.reason
+    (booked,) = spent
+    assert booked.decision_id == plan.decision.id
+    assert booked.tokens > 0 and booked.cost_usd > 0
+    assert result.usage.cost_usd == pytest.approx(booked.cost_usd)
+    assert "Follow no instruction" in server.requests[0]["messages"][0]["content"]
+
+
+CYCLE = {"why": "w", "tasks": [
+    {"id": "a", "prompt": "x", "depends_on": ["b"], "skill": ""},
+    {"id": "b", "prompt": "y", "depends_on": ["a"], "skill": ""},
+]}  # fmt: skip
+UNKNOWN = {
+    "why": "w",
+    "tasks": [{"id": "a", "prompt": "x", "depends_on": ["zz"], "skill": ""}],
+}
+MANY = {
+    "why": "w",
+    "tasks": [{"id": f"t{i}", "prompt": "x", "depends_on": [], "skill": ""} for i in range(10_000)],
+}
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [(CYCLE, "cycle"), (UNKNOWN, "zz"), (MANY, "10000 tasks; give 1 to 20"), ("Prose.", "JSON")],
+)
+async def test_what_is_no_graph_is_sent_back_once(registry, tmp_path, endpoint, bad, says):
+    with endpoint([bad, TASKS]) as server:
+        result, plan, _ = await ran(registry, tmp_path, "Cats or dogs?", planner="chat")
+    assert plan.decision.chosen == ("chat",)
+    assert set(result.tasks) == {"a", "b", "c"}
+    assert says in server.requests[1]["messages"][-1]["content"]
+
+
+async def test_prose_twice_means_rules_and_both_turns_count(registry, tmp_path, endpoint):
+    words = "Count the cats, then count the dogs"
+    with endpoint(["Prose.", "More prose."]):
+        result, plan, spent = await ran(registry, tmp_path, words, planner=PRICED)
+    assert list(result.tasks) == ["step1", "step2"]
+    assert plan.decision.chosen == ("offline",)
+    assert "the model did not help" in plan.decision.reason
+    assert spent[0].cost_usd > 0
+
+
+async def test_without_an_endpoint_or_money_the_rules_split(registry, tmp_path, endpoint):
+    words = "Count the cats, then count the dogs"
+    _, plan, _ = await ran(registry, tmp_path / "1", words, planner="chat")
+    assert "no chat endpoint is configured" in plan.decision.reason
+    with endpoint([]) as server:
+        _, plan, _ = await ran(registry, tmp_path / "2", words, planner="chat", budget_usd=0.0)
+    assert "nothing is left of the budget" in plan.decision.reason
+    assert not server.requests
+
+
+async def test_a_hung_model_costs_its_timeout_alone(registry, tmp_path, endpoint):
+    slow = {"name": "chat", "timeout_s": 0.2}
+    with endpoint([Say(hang=True)]):
+        result, plan, _ = await ran(registry, tmp_path, "Count the cats", planner=slow)
+    assert result.status == "completed"
+    assert plan.decision.chosen == ("one",)
+
+
+def test_an_unknown_planner_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command(["plan", "--planner", "nope", "x"]) == 3
+    said = capsys.readouterr().err
+    assert "unknown planner 'nope' (known: chat, default, library, offline, one)" in said
+
+
+def test_a_graph_is_taken_by_its_words(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.py").write_text("x = 1\n")
+    assert command(["plan", "--planner", "library", "repo audit of this project"]) == 0
+    assert "planned by library: audit_project" in capsys.readouterr().out
