@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from agentroute.choosing.depth.protocol import AskMore
-from agentroute.errors import NoCandidateError, RoutingError
+from agentroute.errors import RoutingError
 from agentroute.execution.answer.deepening import Gathered, next_step, stepwise
 from agentroute.execution.answer.refiners import Refiners
 from agentroute.execution.answer.teams import join_team
+from agentroute.execution.answer.unanswered import asked_of, over, unable
 from agentroute.execution.calls.asking import Asking
 from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.decider import Ask, Decider, Ruling
@@ -73,20 +73,20 @@ class Attempts:
                 move = self._instead(run, work, move, failed, barred)
                 if move is not None and await self._may_wait(run, move):
                     continue
-                return _over(work, "failed", failed, _unable(work, said, failed, e), attempt - 1)
+                return over(work, "failed", failed, unable(work, said, failed, e), attempt - 1)
             decision = ruling.decision
             try:
                 run.check_rows()
                 if decision.status == "abstained":
                     said.append(f"task '{work.task.id}': nobody was called ({decision.reason})")
-                    return _over(work, "abstained", failed, said, attempt, decision)
+                    return over(work, "abstained", failed, said, attempt, decision)
                 if (ask := self._approval(run, work, decision)) is not None:
                     return ask
                 if (why := self._too_dear(run, work, ruling, rounds)) is not None:
                     said.append(why)
                     if rounds.replies:
                         return await self._settle(run, work, rounds.closed(), failed, said)
-                    return _over(work, "failed", failed, said, attempt, decision)
+                    return over(work, "failed", failed, said, attempt, decision)
                 calls = await self._team(run, work, ruling)
             finally:
                 self._release(work, decision)
@@ -107,7 +107,7 @@ class Attempts:
                 return await self._won(run, work, decision, good, failed, said)
             move = self._next(run, work, failed, barred)
             if move is None or not await self._may_wait(run, move):
-                return _over(work, "failed", failed, said, attempt, decision)
+                return over(work, "failed", failed, said, attempt, decision)
             attempt += 1
 
     async def _settle(
@@ -130,7 +130,8 @@ class Attempts:
     def _too_dear(self, run: Run, work: Assignment, ruling: Ruling, rounds: Gathered) -> str | None:
         """Why a round's estimate does not fit what is left, before any of its calls; else None."""
         left = run.purse(work).left_usd
-        if rounds.depth is None or left is None or ruling.known:
+        team = len(ruling.decision.chosen) > 1 or rounds.depth is not None
+        if not team or left is None or ruling.known:
             return None
         need = sum(self._ask.price(a).usd or 0.0 for a in ruling.decision.chosen)
         if need <= left * (1 + 1e-9):
@@ -281,9 +282,7 @@ class Attempts:
         reply = next(iter(good.values()))
         if len(good) > 1:
             record = self._decider.ledger.record(decision.id)
-            reply, more = await join_team(
-                self, run, work, record, good, self.refiners, expected
-            )
+            reply, more = await join_team(self, run, work, record, good, self.refiners, expected)
             said = [*said, *more]
         if (
             failed
@@ -302,7 +301,7 @@ class Attempts:
             task_id=work.task.id,
             status="abstained" if reply.abstained else "ok",
             agents=tuple(good),
-            tried=_agents(failed, good),
+            tried=asked_of(failed, good),
             reply=reply,
             replies=good,
             sha=self._decider.ledger.put_text(reply.model_dump_json()),
@@ -325,36 +324,3 @@ def _context(work: Assignment) -> dict[str, Any]:
         return {}
     told = {k: v for k, v in work.task.params.items() if k != "prompts"}
     return {"inputs": list(work.inputs), "params": told}
-
-
-_PASSING = ("circuit breaker is open", "expected cost exceeds the budget left")
-
-
-def _unable(
-    work: Assignment, said: list[str], failed: list[list[Called]], e: RoutingError
-) -> list[str]:
-    """What was said, and why it ends here: after a failure that is no failure of its own."""
-    if not failed or not said or not isinstance(e, NoCandidateError):
-        return [*said, f"task '{work.task.id}': {e}"]
-    busy = [f"{who}: {why}" for who, why in e.excluded.items() if why in _PASSING]
-    why = f" ({'; '.join(busy)})" if busy else ""
-    before = [words for words in said if words != said[-1]]
-    return [*before, f"{said[-1]}; nobody else can do it{why}"]
-
-
-def _agents(failed: list[list[Called]], more: Iterable[str] = ()) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*(c.agent for calls in failed for c in calls), *more]))
-
-
-def _over(
-    work: Assignment, status: Any, failed: list[list[Called]], said: list[str], attempt: int,
-    decision: Decision | None = None,
-) -> TaskOutcome:  # fmt: skip
-    return TaskOutcome(
-        task_id=work.task.id,
-        status=status,
-        tried=_agents(failed),
-        said=tuple(said),
-        attempt=max(attempt, work.attempt - 1),
-        decision_id=decision.id if decision else "",
-    )

@@ -80,7 +80,7 @@ def _code_key(text: str) -> str:
         return ""
     try:
         tree = ast.parse(text.strip() + "\n")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
         return ""
     telling = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.For)
     if not any(isinstance(n, telling) for n in tree.body):

@@ -11,8 +11,8 @@ from agentroute import AgentReply, Orchestrator, Registry, Task
 from agentroute.choosing.decide import Choice
 from agentroute.choosing.depth import make_depth
 from agentroute.choosing.depth.protocol import Answer, AskMore, Seen
-from agentroute.model.scores import Scores, Taxonomy
 from agentroute.choosing.state import StateDict
+from agentroute.model.scores import Scores, Taxonomy
 from agentroute.refining.agreement import sigma
 
 ONE = "tasks: [{id: t, prompt: what is 20 + 3, skills: [s]}]\n"

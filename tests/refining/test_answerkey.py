@@ -6,7 +6,10 @@ from agentroute.refining.agreement import modal_share, sigma
 from agentroute.refining.answerkey import answer_key
 
 F = "def total(xs):\n    s = 0\n    for x in xs:\n        s += x\n    return s\n"
-G = "def total(values):\n    '''Adds.'''\n    out = 0  # start\n    for v in values:\n        out += v\n    return out\n"
+G = (
+    "def total(values):\n    '''Adds.'''\n    out = 0  # start\n    for v in values:\n"
+    "        out += v\n    return out\n"
+)
 
 
 @pytest.mark.checklist("AC3")

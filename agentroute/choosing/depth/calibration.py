@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def checked_knots(written: Any) -> Knots:
         knots = tuple((float(x), float(y)) for x, y in written)
     except (TypeError, ValueError):
         raise ConfigError("must be a list of pairs", field=field, hint=hint) from None
-    pairs = list(zip(knots, knots[1:], strict=False))
+    pairs = list(pairwise(knots))
     inside = all(0 <= v <= 1 for k in knots for v in k)
     if not inside or any(a[0] >= b[0] or a[1] > b[1] for a, b in pairs):
         raise ConfigError("must rise and lie in [0, 1]", field=field, hint=hint)

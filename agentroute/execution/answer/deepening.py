@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
 
 from agentroute.choosing.depth.protocol import (
@@ -113,7 +113,7 @@ async def next_step(
     if known is None:
         await decider.record(
             run.history, "depth", _words(step), task_id=work.task.id, attempt=g.steps,
-            policy=depth.name, reason=step.reason, context=_context(seen, step),
+            policy=depth.name, reason=step.reason, context=_context(depth, seen, step),
             propensity=step.propensity, seed=run.rules.seed,
         )  # fmt: skip
     return step, said
@@ -152,18 +152,24 @@ def _of_row(row: Decision) -> Step:
     return Accept(agents or None, row.reason, row.propensity, short)
 
 
-def _context(seen: Seen, step: Step) -> dict[str, Any]:
+def _context(depth: Stepwise, seen: Seen, step: Step) -> dict[str, Any]:
+    """All that the step rests on: from it and the row's seed it can be taken again."""
     keys = [a.key for a in seen.answers]
+    group = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    params = asdict(depth) if is_dataclass(depth) and not isinstance(depth, type) else {}
     return {
+        "params": {k: v for k, v in params.items() if k != "name"},
         "sigma": seen.sigma,
         "modal_share": modal_share(keys, key=str) if keys else None,
         "asked": seen.asked,
         "left": seen.left,
-        "groups": [[a.agent for a in g] for g in seen.groups],
-        "expected": {a.agent: a.expected for a in seen.answers},
-        "verified": {a.agent: a.verified for a in seen.answers if a.verified is not None},
+        "answers": [
+            {"agent": a.agent, "group": group[a.key], "expected": a.expected,
+             "confidence": a.confidence, "verified": a.verified}
+            for a in seen.answers
+        ],
         "step": type(step).__name__,
-    }
+    }  # fmt: skip
 
 
 async def _verify(
