@@ -242,15 +242,10 @@ def run(
     async def go(progress: Progress) -> Any:
         async with orc:
             return await orc.run(
-                work,
-                inputs=parse_inputs(inputs),
-                refine=_spec(refine, "--refine"),
-                verify=not no_verify,
-                budget_usd=budget,
+                work, inputs=parse_inputs(inputs), refine=_spec(refine, "--refine"),
+                verify=not no_verify, budget_usd=budget, answers=answers, on_event=progress,
                 resume=resume and find_run(orc.ledger, resume),
-                answers=answers,
-                on_event=progress,
-            )
+            )  # fmt: skip
 
     with Progress(quiet=as_json) as progress:
         result = run_async(go(progress))

@@ -69,7 +69,7 @@ class Attempts:
                 ruling = await self._rule(run, work, move, attempt)
             except RoutingError as e:
                 if rounds.replies:  # nobody else can be asked: what is there has to do
-                    return await self._settle(run, work, rounds.closed(), failed, said)
+                    return await self._closed(run, work, rounds, failed, said)
                 move = self._instead(run, work, move, failed, barred)
                 if move is not None and await self._may_wait(run, move):
                     continue
@@ -85,7 +85,7 @@ class Attempts:
                 if (why := self._too_dear(run, work, ruling, rounds)) is not None:
                     said.append(why)
                     if rounds.replies:
-                        return await self._settle(run, work, rounds.closed(), failed, said)
+                        return await self._closed(run, work, rounds, failed, said)
                     return over(work, "failed", failed, said, attempt, decision)
                 calls = await self._team(run, work, ruling)
             finally:
@@ -113,7 +113,7 @@ class Attempts:
     async def _settle(
         self, run: Run, work: Assignment, rounds: Gathered, failed: list[list[Called]],
         said: list[str],
-    ) -> Any:  # fmt: skip
+    ) -> Move | TaskOutcome:  # fmt: skip
         """The depth policy's next step: a ``Move`` to ask more, else the task's outcome."""
         step, more = await next_step(self, self._decider, run, work, rounds)
         said = [*said, *more]
@@ -126,6 +126,15 @@ class Attempts:
         out = await self._won(run, work, rounds.last, won, failed, said, rounds.expected)
         out = replace(out, agents=agents, tried=tuple(rounds.asked))
         return replace(out, replies=dict(rounds.replies))
+
+    async def _closed(
+        self, run: Run, work: Assignment, rounds: Gathered, failed: list[list[Called]],
+        said: list[str],
+    ) -> TaskOutcome:  # fmt: skip
+        """The outcome where nobody else can be asked: what is there has to do."""
+        out = await self._settle(run, work, rounds.closed(), failed, said)
+        assert not isinstance(out, Move)
+        return out
 
     def _too_dear(self, run: Run, work: Assignment, ruling: Ruling, rounds: Gathered) -> str | None:
         """Why a round's estimate does not fit what is left, before any of its calls; else None."""

@@ -177,20 +177,10 @@ class Decider:
             self._registry.live.decided(agent)
 
     async def record(
-        self,
-        history: History,
-        kind: Kind,
-        chosen: tuple[str, ...],
-        *,
-        task_id: str = "",
-        attempt: int = 1,
-        policy: str,
-        reason: str,
-        context: Mapping[str, Any] | None = None,
-        wait: bool = True,
-        propensity: float = 1.0,
-        seed: int = 0,
-    ) -> Decision:
+        self, history: History, kind: Kind, chosen: tuple[str, ...], *, task_id: str = "",
+        attempt: int = 1, policy: str, reason: str, context: Mapping[str, Any] | None = None,
+        wait: bool = True, propensity: float = 1.0, seed: int = 0,
+    ) -> Decision:  # fmt: skip
         """A decision without candidates (plan, topology, depth, refine, verify).
 
         Propensity 1, but where a depth policy drew its step.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -122,6 +122,17 @@ class Verifies(Protocol):
     @property
     def verifier(self) -> str | None:
         """The agent that scores; None for nobody."""
+
+
+def bounded(step: Step, depth: Stepwise, seen: Seen) -> Step:
+    """The step within the policy's own bound and who is there."""
+    if not isinstance(step, AskMore):
+        return step
+    k = min(step.k, depth.k_max - seen.asked, seen.left)
+    if k < 1:
+        why = f"{step.reason}; but {seen.asked} were asked and {seen.left} are left"
+        return Escalate(why, step.propensity)
+    return replace(step, k=k)
 
 
 def majority(seen: Seen, reason: str) -> Accept | Escalate | None:

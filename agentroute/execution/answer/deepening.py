@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from agentroute.choosing.depth.protocol import (
@@ -14,6 +14,7 @@ from agentroute.choosing.depth.protocol import (
     Seen,
     Step,
     Stepwise,
+    bounded,
 )
 from agentroute.execution.answer.teams import with_team
 from agentroute.execution.decider import Decider, Ruling
@@ -109,7 +110,7 @@ async def next_step(
     said = await _verify(carry, decider, run, work, g)
     seen = g.seen()
     rng = keyed_rng(run.rules.seed, run.run_id, work.task.id, "depth", g.steps)
-    step = _bounded(depth.next(seen, rng), depth, seen) if known is None else _of_row(known)
+    step = bounded(depth.next(seen, rng), depth, seen) if known is None else _of_row(known)
     if known is None:
         await decider.record(
             run.history, "depth", _words(step), task_id=work.task.id, attempt=g.steps,
@@ -117,17 +118,6 @@ async def next_step(
             propensity=step.propensity, seed=run.rules.seed,
         )  # fmt: skip
     return step, said
-
-
-def _bounded(step: Step, depth: Stepwise, seen: Seen) -> Step:
-    """The step within the policy's own bound and who is there."""
-    if not isinstance(step, AskMore):
-        return step
-    k = min(step.k, depth.k_max - seen.asked, seen.left)
-    if k < 1:
-        why = f"{step.reason}; but {seen.asked} were asked and {seen.left} are left"
-        return Escalate(why, step.propensity)
-    return replace(step, k=k)
 
 
 def _words(step: Step) -> tuple[str, ...]:
@@ -156,7 +146,9 @@ def _context(depth: Stepwise, seen: Seen, step: Step) -> dict[str, Any]:
     """All that the step rests on: from it and the row's seed it can be taken again."""
     keys = [a.key for a in seen.answers]
     group = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    params = asdict(depth) if is_dataclass(depth) and not isinstance(depth, type) else {}
+    params: dict[str, Any] = (
+        asdict(depth) if is_dataclass(depth) and not isinstance(depth, type) else {}
+    )
     return {
         "params": {k: v for k, v in params.items() if k != "name"},
         "sigma": seen.sigma,
