@@ -243,3 +243,82 @@ def test_a_policy_always_ends_within_its_bound(spec, words, data):
         assert 1 <= step.k <= len(words) - asked
         asked += step.k
     raise AssertionError("it never ended")
+
+
+@pytest.mark.checklist("PR1")
+@pytest.mark.parametrize(
+    ("p1", "p2", "asked"),
+    [
+        (0.6, 0.5, 1), (0.6, 0.51, 2), (0.59, 0.1, 3), (0.9, 0.8, 1), (0.9, 0.85, 2),
+        (0.9, 0.9, 2), (0.0, 0.0, 3),
+    ],
+)  # fmt: skip
+async def test_two_thresholds_say_how_many_and_each_bound_belongs_to_the_mode_above(
+    opened, p1, p2, asked
+):
+    registry = Registry()
+    for name, p in (("a", p1), ("b", p2), ("c", 0.0)):
+        registry.agent(name=name, skills=["s"], prior_quality=p)(lambda call: "the same")
+    run = await ran(opened, registry, {"name": "confidence", "tau_c": 0.6, "tau_a": 0.1})
+    first = rows(run, "route")[0]
+    assert len(first.chosen) == asked
+    mode = {1: "single", 2: "dual", 3: "explore"}[asked]
+    assert f"confidence: {mode}" in first.reason
+
+
+LOOP = "```python\ndef total(xs):\n    s = 0\n    for x in xs:\n        s += x\n    return s\n```"
+SAME = LOOP.replace("xs", "v").replace("    s", "    n").replace("return s", "return n  # it")
+LESS = LOOP.replace("+=", "-=")
+
+
+@pytest.mark.checklist("AC1", "AC3")
+@pytest.mark.parametrize(
+    ("texts", "sigma_of"),
+    [
+        (("42", "42.0"), 0.0), (("42", "The answer is 42."), 0.0), (("42", "43"), 1.0),
+        (("(B)", "The answer is B"), 0.0), (('{"x": 1, "y": 2}', '{"y": 2.0, "x": 1}'), 0.0),
+        ((LOOP, SAME), 0.0), ((LOOP, LESS), 1.0), ((LOOP, "42"), 1.0),
+    ],
+)  # fmt: skip
+async def test_what_counts_as_the_same_answer_depends_on_its_kind(opened, texts, sigma_of):
+    registry = saying(**dict(zip("ab", texts, strict=True)))
+    run = await ran(opened, registry, {"name": "sigma", "probes": 2, "audit": 0.0})
+    assert f"sigma {sigma_of:.2f}" in rows(run, "depth")[0].reason
+    assert registry.calls == ["a", "b"]
+
+
+@pytest.mark.checklist("AC1")
+@pytest.mark.parametrize("probes", [1, 2, 3, 5])
+async def test_any_number_of_probes_has_a_sigma(opened, probes):
+    registry = saying(**{f"p{i}": str(i) for i in range(probes)})
+    spec = {"name": "sigma", "probes": probes, "audit": 0.0}
+    run = await ran(opened, registry, spec)
+    last = rows(run, "depth")[-1]
+    # one probe agrees with itself; several that all differ are as far apart as can be
+    assert f"sigma {0.0 if probes == 1 else 1.0:.2f}" in last.reason
+    assert len(registry.calls) == probes
+
+
+@pytest.mark.checklist("AC2")
+@pytest.mark.parametrize(("mode", "asked"), [("single", 2), ("lite", 3), ("full", 4), ("auto", 2)])
+async def test_a_mode_that_is_set_stands_over_what_sigma_says(opened, mode, asked):
+    registry = saying(a="23", b="23", c="24", d="24", e="24")
+    spec = {"name": "sigma", "probes": 2, "mode": mode, "audit": 0.0}
+    run = await ran(opened, registry, spec)
+    assert len(registry.calls) == asked
+    said = [d.reason for d in rows(run, "depth")]
+    assert (f"mode {mode} is set" in said[0]) == (mode != "auto")
+
+
+@pytest.mark.checklist("PR8")
+async def test_an_agent_that_comes_later_is_asked_without_anything_learned_of_it(opened):
+    registry = saying(a="1", b="2")
+    spec = {"name": "confidence", "tau_c": 1.0}
+    async with opened(registry, depth=spec, exploration=0.0) as orc:
+        before = await orc.run(Task(prompt="what is 20 + 3", skills=("s",)))
+        for _ in range(3):
+            await orc.feedback(before.run_id, score=0.9, source="user")
+        registry.agent(name="new", skills=["s"])(lambda call: "2")
+        after = await orc.run(Task(prompt="what is 20 + 3", skills=("s",)))
+    assert "new" in {a for d in rows(after, "route") for a in d.chosen}
+    assert after.answer == "2"  # and it made the majority
