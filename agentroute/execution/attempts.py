@@ -8,7 +8,7 @@ from typing import Any
 
 from agentroute.choosing.depth.protocol import AskMore
 from agentroute.errors import RoutingError
-from agentroute.execution.answer.deepening import Gathered, next_step, stepwise
+from agentroute.execution.answer.deepening import Gathered, depth_of, next_step, stepwise
 from agentroute.execution.answer.refiners import Refiners
 from agentroute.execution.answer.teams import join_team
 from agentroute.execution.answer.unanswered import asked_of, over, unable
@@ -219,7 +219,10 @@ class Attempts:
             left_s=run.left_s,
             k=move.k,
         )
-        ruling = await self._decider.route(ask, run.rules, run.history)
+        rules = run.rules
+        if work.task.depth is not None:
+            rules = replace(rules, depth=depth_of(work.task, rules.depth))
+        ruling = await self._decider.route(ask, rules, run.history)
         run.purse(work).spend(ruling.cost_usd)
         if not ruling.known:
             d = ruling.decision

@@ -15,6 +15,9 @@ SAID = {"low": ("23", 0.9, 0.01), "mid": ("The answer is 24.", 0.8, 0.1), "top":
 GRAPH = (
     "name: sum\ndepth: {name: sigma, audit: 0}\ntasks: [{id: a, prompt: 20 + 4, skills: [sum]}]\n"
 )
+NODE = (
+    "name: node\ntasks:\n- {id: a, prompt: 20 + 4, skills: [sum], depth: {name: sigma, audit: 0}}\n"
+)
 WORK = "name: work\ntasks: [{id: a, prompt: 20 + 4, skills: [sum]}]\n"
 
 
@@ -37,6 +40,7 @@ def shop(tmp_path, monkeypatch):
         )
     (tmp_path / "graphs" / "sum.yaml").write_text(GRAPH)
     (tmp_path / "graphs" / "work.yaml").write_text(WORK)
+    (tmp_path / "graphs" / "node.yaml").write_text(NODE)
     return tmp_path
 
 
@@ -58,14 +62,14 @@ SIGMA = "{name: sigma, audit: 0}"
 
 
 @pytest.mark.checklist("AC2", "PR2")
-@pytest.mark.parametrize("by", ["option", "settings", "graph"])
+@pytest.mark.parametrize("by", ["option", "settings", "graph", "task"])
 def test_a_disagreement_asks_a_third_wherever_depth_is_named(by, shop, cli):
     if by == "settings":
         (shop / "agentroute.yaml").write_text(f"depth: {SIGMA}\nexploration: 0\n")
     else:
         (shop / "agentroute.yaml").write_text("exploration: 0\n")
     argv = ("--depth", SIGMA) if by == "option" else ()
-    work = "sum" if by == "graph" else "work"
+    work = {"graph": "sum", "task": "node"}.get(by, "work")
     result = json.loads(cli("run", work, "--json", *argv).out)
     assert sorted(called(shop)) == ["low", "mid", "top"]
     assert "24" in result["answer"]  # the majority, not who was expected to be best
@@ -104,6 +108,20 @@ def test_what_is_wrong_is_said_before_anybody_is_called(spec, words, shop, cli):
     said = cli("run", "work", "--depth", spec, code=None).err
     assert words in said
     assert called(shop) == []
+
+
+def test_a_depth_of_one_task_is_of_that_task_alone(shop, cli):
+    (shop / "agentroute.yaml").write_text("exploration: 0\n")
+    (shop / "graphs" / "node.yaml").write_text(
+        NODE + "- {id: b, prompt: 1 + 1, skills: [sum], depends_on: [a]}\n"
+    )
+    result = json.loads(cli("run", "node", "--json").out)
+    asked = {v: t["tried"] for v, t in result["tasks"].items()}
+    assert (len(asked["a"]), len(asked["b"])) == (3, 1)
+    assert {d["task_id"] for d in result["decisions"] if d["kind"] == "depth"} == {"a"}
+    (shop / "graphs" / "node.yaml").write_text(NODE.replace("sigma", "sigmas"))
+    assert "did you mean 'sigma'" in cli("graphs", "check", "node", code=None).err
+    assert "did you mean 'sigma'" in cli("run", "node", code=None).err
 
 
 def test_route_takes_it_too(shop, cli):

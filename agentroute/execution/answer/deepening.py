@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
+from agentroute.choosing.depth import Depth, make_depth
 from agentroute.choosing.depth.protocol import (
     Accept,
     Answer,
@@ -88,9 +89,14 @@ class Gathered:
         return Seen(answers, disagreement, len(self.asked), self.left)
 
 
+def depth_of(task: Task, depth: Depth) -> Depth:
+    """The task's own depth policy, else ``depth``."""
+    return depth if task.depth is None else make_depth(task.depth)
+
+
 def stepwise(run: Run, work: Assignment) -> Stepwise | None:
-    """The run's depth policy where it looks at answers, and the task is one to choose freely."""
-    depth = run.rules.depth
+    """The task's depth policy where it looks at answers, and who does it is chosen freely."""
+    depth = depth_of(work.task, run.rules.depth)
     free = work.kind == "route" and work.agent is None
     return depth if free and isinstance(depth, Stepwise) else None
 
