@@ -40,7 +40,6 @@ WAITING: dict[str, str] = {
     "execution.calls.pool.WorkerPool.pids": "issue 9: who runs, so that it can be killed",
     "execution.calls.pool.WorkerPool.warm": "issue 9: a session starts its workers ahead",
     "features.knowledge.with_task": "checklist AR1: the graph of one task",
-    "refining.agreement.sigma": "issue 10: disagreement decides how many more to ask",
     "registry.generate.card_from_queries": "issue 9: agents add writes a card",
     "registry.generate.generate_card": "issue 9: agents add writes a card",
     "registry.generate.keyphrases": "issue 9: agents add writes a card",

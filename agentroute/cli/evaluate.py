@@ -34,6 +34,10 @@ def evaluate_command(
     curve: o.Curve = False,
     sets: o.Sets = False,
     withhold: o.Withhold = 0,
+    depth: o.Depths = None,
+    tune: o.Tune = False,
+    verifier: o.Verifier = None,
+    out: o.DepthOut = None,
     ledger: o.LedgerUrl = None,
     report: o.Report = None,
     as_json: Json = False,
@@ -43,6 +47,7 @@ def evaluate_command(
     The form of a table is in examples/data/README.md. Score is the mean quality over rows that
     somebody should get; learning and tuning see train rows alone.
     """
+    from agentroute.cli.measuring.depths import depths
     from agentroute.cli.parts import evalshown
     from agentroute.cli.parts import evaluation as parts
     from agentroute.evaluation.runner import EvalSpec
@@ -53,20 +58,14 @@ def evaluate_command(
         parts.off_policy(ledger, routers, embedder, as_json=as_json)
         return
     spec = EvalSpec(
-        test=test,
-        train=train,
-        routers=routers,
-        mode=mode,
-        seeds=seeds,
-        train_split=tuple(train_split or ()),
-        test_split=tuple(test_split or ()),
-        holdout=holdout,
-        group_by=group_by,
-        cuts=cuts,
-        embedder=embedder,
-        exploration=exploration,
+        test=test, train=train, routers=routers, mode=mode, seeds=seeds, cuts=cuts,
+        train_split=tuple(train_split or ()), test_split=tuple(test_split or ()),
+        holdout=holdout, group_by=group_by, embedder=embedder, exploration=exploration,
         objective=Objective(1.0, cost, latency),
-    )
+    )  # fmt: skip
+    if depth or tune or verifier is not None or out is not None:
+        depths(spec, depth or (), tuning=tune, verifier=verifier, out=out, as_json=as_json)
+        return
     found = evalshown.evaluated(spec, sweep=sweep, curve=curve, sets=sets, withhold=withhold)
     if report is not None:
         evalshown.write_report(found, report)

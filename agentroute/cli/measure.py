@@ -198,6 +198,22 @@ def fusion(
     table("", ("agent", ">right x 100"), [(a, f"{100 * x:.1f}") for a, x in alone])
 
 
+@bench_app.command("sigma")
+def sigma(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="An outcome table.")],
+    router: Annotated[str, typer.Option("--router", help="Who says what to expect.")] = "default",
+    holdout: Annotated[float, typer.Option("--holdout", min=0.01, max=0.99)] = 0.2,
+    cuts: Annotated[int, typer.Option("--cuts", min=1, help="One seed each.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """One, two, three, all, or more where they disagree; how often agreement is wrong."""
+    from agentroute.cli.measuring.depths import sigma as show_sigma
+    from agentroute.evaluation.runner import EvalSpec
+
+    routers = (spec_of(router),)
+    show_sigma(EvalSpec(train=data, routers=routers, holdout=holdout, cuts=cuts), as_json=as_json)
+
+
 @bench_app.command("planners")
 def planners(
     data: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines: task, nodes, edges.")],

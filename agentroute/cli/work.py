@@ -49,6 +49,13 @@ PlannerName = Annotated[
         help="Who splits words into tasks: one, offline, library, chat, or '{name: chat, ...}'.",
     ),
 ]  # fmt: skip
+DepthName = Annotated[
+    str | None,
+    typer.Option(
+        "--depth", metavar="SPEC",
+        help="How many are asked: one, sigma, ..., or '{name: cascade, accept_at: 0.8}'.",
+    ),
+]  # fmt: skip
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
 
 
@@ -79,6 +86,7 @@ def route(
     ] = None,
     why_not: Annotated[str | None, typer.Option("--why-not", metavar="AGENT")] = None,
     router: RouterName = None,
+    depth: DepthName = None,
     record: Annotated[
         bool, typer.Option("--record", help="Write the decision down; 'outcome' closes it.")
     ] = False,
@@ -94,7 +102,7 @@ def route(
     """
     from agentroute.cli.parts.views import show_route
 
-    orc = orchestrator_of(config, db, agents, router=_spec(router))
+    orc = orchestrator_of(config, db, agents, router=_spec(router), depth=_spec(depth, "--depth"))
     if record:
         _recorded(orc, text, skill or [], k, why_not, as_json=as_json)
         return
@@ -117,7 +125,7 @@ def _recorded(
     from agentroute.errors import UsageError
 
     if k is not None or why_not is not None:
-        raise UsageError("--record takes neither -k nor --why-not", hint="set depth: in settings")
+        raise UsageError("--record takes neither -k nor --why-not", hint="--depth SPEC")
 
     async def go() -> Any:
         async with orc:
@@ -200,6 +208,7 @@ def run(
     router: RouterName = None,
     refine: RefinerName = None,
     planner: PlannerName = None,
+    depth: DepthName = None,
     seed: Seed = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="USD.")] = None,
@@ -230,8 +239,9 @@ def run(
     if (work is None) == (resume is None):
         raise UsageError("give a graph or a task, or --resume RUN", hint="agentroute graphs ls")
     orc = orchestrator_of(
-        config, db, agents, router=_spec(router), planner=_spec(planner, "--planner"), seed=seed,
-        out=str(out) if out else None, graphs=_folders(graphs),
+        config, db, agents, router=_spec(router), planner=_spec(planner, "--planner"),
+        depth=_spec(depth, "--depth"), seed=seed, out=str(out) if out else None,
+        graphs=_folders(graphs),
     )  # fmt: skip
     answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
 

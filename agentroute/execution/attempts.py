@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from agentroute.errors import NoCandidateError, RoutingError
+from agentroute.choosing.depth.protocol import AskMore
+from agentroute.errors import RoutingError
+from agentroute.execution.answer.deepening import Gathered, depth_of, next_step, stepwise
 from agentroute.execution.answer.refiners import Refiners
 from agentroute.execution.answer.teams import join_team
+from agentroute.execution.answer.unanswered import asked_of, over, unable
 from agentroute.execution.calls.asking import Asking
 from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.decider import Ask, Decider, Ruling
@@ -57,6 +59,7 @@ class Attempts:
         """
         failed: list[list[Called]] = []
         said: list[str] = []
+        rounds = Gathered(stepwise(run, work))
         barred: set[str] = set()  # cannot be asked now: the breaker is open, the budget too small
         move: Move | None = _first(work)
         attempt = work.attempt
@@ -65,18 +68,25 @@ class Attempts:
             try:
                 ruling = await self._rule(run, work, move, attempt)
             except RoutingError as e:
+                if rounds.replies:  # nobody else can be asked: what is there has to do
+                    return await self._closed(run, work, rounds, failed, said)
                 move = self._instead(run, work, move, failed, barred)
                 if move is not None and await self._may_wait(run, move):
                     continue
-                return _over(work, "failed", failed, _unable(work, said, failed, e), attempt - 1)
+                return over(work, "failed", failed, unable(work, said, failed, e), attempt - 1)
             decision = ruling.decision
             try:
                 run.check_rows()
                 if decision.status == "abstained":
                     said.append(f"task '{work.task.id}': nobody was called ({decision.reason})")
-                    return _over(work, "abstained", failed, said, attempt, decision)
+                    return over(work, "abstained", failed, said, attempt, decision)
                 if (ask := self._approval(run, work, decision)) is not None:
                     return ask
+                if (why := self._too_dear(run, work, ruling, rounds)) is not None:
+                    said.append(why)
+                    if rounds.replies:
+                        return await self._closed(run, work, rounds, failed, said)
+                    return over(work, "failed", failed, said, attempt, decision)
                 calls = await self._team(run, work, ruling)
             finally:
                 self._release(work, decision)
@@ -84,13 +94,62 @@ class Attempts:
             said += [
                 f"task '{work.task.id}': {c.agent} failed ({c.error})" for c in calls if c.error
             ]
+            rounds.add(ruling, good)
+            if not good:
+                failed.append(calls)
+            if rounds.depth is not None and rounds.replies:
+                step = await self._settle(run, work, rounds, failed, said)
+                if not isinstance(step, Move):
+                    return step
+                move, attempt = step, attempt + 1
+                continue
             if good:
                 return await self._won(run, work, decision, good, failed, said)
-            failed.append(calls)
             move = self._next(run, work, failed, barred)
             if move is None or not await self._may_wait(run, move):
-                return _over(work, "failed", failed, said, attempt, decision)
+                return over(work, "failed", failed, said, attempt, decision)
             attempt += 1
+
+    async def _settle(
+        self, run: Run, work: Assignment, rounds: Gathered, failed: list[list[Called]],
+        said: list[str],
+    ) -> Move | TaskOutcome:  # fmt: skip
+        """The depth policy's next step: a ``Move`` to ask more, else the task's outcome."""
+        step, more = await next_step(self, self._decider, run, work, rounds)
+        said = [*said, *more]
+        if isinstance(step, AskMore):
+            return Move(reason=step.reason, k=step.k)
+        reply, agents = rounds.kept(step)
+        said += [f"task '{work.task.id}': {s}" for s in (getattr(step, "short", ""),) if s]
+        assert rounds.last is not None
+        won = rounds.replies if reply is None else {agents[0]: reply}
+        out = await self._won(run, work, rounds.last, won, failed, said, rounds.expected)
+        out = replace(out, agents=agents, tried=tuple(rounds.asked))
+        return replace(out, replies=dict(rounds.replies))
+
+    async def _closed(
+        self, run: Run, work: Assignment, rounds: Gathered, failed: list[list[Called]],
+        said: list[str],
+    ) -> TaskOutcome:  # fmt: skip
+        """The outcome where nobody else can be asked: what is there has to do."""
+        out = await self._settle(run, work, rounds.closed(), failed, said)
+        assert not isinstance(out, Move)
+        return out
+
+    def _too_dear(self, run: Run, work: Assignment, ruling: Ruling, rounds: Gathered) -> str | None:
+        """Why a round's estimate does not fit what is left, before any of its calls; else None."""
+        left = run.purse(work).left_usd
+        team = len(ruling.decision.chosen) > 1 or rounds.depth is not None
+        if not team or left is None or ruling.known:
+            return None
+        need = sum(self._ask.price(a).usd or 0.0 for a in ruling.decision.chosen)
+        if need <= left * (1 + 1e-9):
+            return None
+        who = ", ".join(ruling.decision.chosen)
+        return (
+            f"task '{work.task.id}': {who} were not called: they are expected to cost "
+            f"${need:.4g}, ${left:.4g} are left"
+        )
 
     def _release(self, work: Assignment, decision: Decision) -> None:
         """Whatever became of the decision, it is no longer in flight."""
@@ -158,8 +217,12 @@ class Attempts:
             reason=move.reason,
             budget_left_usd=run.purse(work).left_usd,
             left_s=run.left_s,
+            k=move.k,
         )
-        ruling = await self._decider.route(ask, run.rules, run.history)
+        rules = run.rules
+        if work.task.depth is not None:
+            rules = replace(rules, depth=depth_of(work.task, rules.depth))
+        ruling = await self._decider.route(ask, rules, run.history)
         run.purse(work).spend(ruling.cost_usd)
         if not ruling.known:
             d = ruling.decision
@@ -226,14 +289,18 @@ class Attempts:
 
     async def _won(
         self, run: Run, work: Assignment, decision: Decision, good: dict[str, AgentReply],
-        failed: list[list[Called]], said: list[str],
+        failed: list[list[Called]], said: list[str], expected: dict[str, float] | None = None,
     ) -> TaskOutcome:  # fmt: skip
         reply = next(iter(good.values()))
         if len(good) > 1:
             record = self._decider.ledger.record(decision.id)
-            reply, more = await join_team(self, run, work, record, good, self.refiners)
+            reply, more = await join_team(self, run, work, record, good, self.refiners, expected)
             said = [*said, *more]
-        if decision.attempt > work.attempt and set(good) == {c.agent for c in failed[-1]}:
+        if (
+            failed
+            and decision.attempt > work.attempt
+            and set(good) == {c.agent for c in failed[-1]}
+        ):
             said = []  # the same agent did it at another try: nothing is missing from the answer
         elif failed:
             said.append(f"task '{work.task.id}': {', '.join(good)} answered instead")
@@ -246,7 +313,7 @@ class Attempts:
             task_id=work.task.id,
             status="abstained" if reply.abstained else "ok",
             agents=tuple(good),
-            tried=_agents(failed, good),
+            tried=asked_of(failed, good),
             reply=reply,
             replies=good,
             sha=self._decider.ledger.put_text(reply.model_dump_json()),
@@ -269,36 +336,3 @@ def _context(work: Assignment) -> dict[str, Any]:
         return {}
     told = {k: v for k, v in work.task.params.items() if k != "prompts"}
     return {"inputs": list(work.inputs), "params": told}
-
-
-_PASSING = ("circuit breaker is open", "expected cost exceeds the budget left")
-
-
-def _unable(
-    work: Assignment, said: list[str], failed: list[list[Called]], e: RoutingError
-) -> list[str]:
-    """What was said, and why it ends here: after a failure that is no failure of its own."""
-    if not failed or not said or not isinstance(e, NoCandidateError):
-        return [*said, f"task '{work.task.id}': {e}"]
-    busy = [f"{who}: {why}" for who, why in e.excluded.items() if why in _PASSING]
-    why = f" ({'; '.join(busy)})" if busy else ""
-    before = [words for words in said if words != said[-1]]
-    return [*before, f"{said[-1]}; nobody else can do it{why}"]
-
-
-def _agents(failed: list[list[Called]], more: Iterable[str] = ()) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*(c.agent for calls in failed for c in calls), *more]))
-
-
-def _over(
-    work: Assignment, status: Any, failed: list[list[Called]], said: list[str], attempt: int,
-    decision: Decision | None = None,
-) -> TaskOutcome:  # fmt: skip
-    return TaskOutcome(
-        task_id=work.task.id,
-        status=status,
-        tried=_agents(failed),
-        said=tuple(said),
-        attempt=max(attempt, work.attempt - 1),
-        decision_id=decision.id if decision else "",
-    )

@@ -17,6 +17,7 @@ from typing import Any
 from agentroute.adapters.untrusted import words_of
 from agentroute.choosing.decide import Choice
 from agentroute.choosing.depth import Depth, Fixed
+from agentroute.choosing.depth.protocol import Ranks, Stepwise
 from agentroute.choosing.policy import Policy
 from agentroute.errors import AgentRouteError, NoCandidateError, RoutingError
 from agentroute.execution.history import History
@@ -46,7 +47,7 @@ class Ask:
 
     ``given`` are the keys that earlier tasks handed over; ``exclude`` agents already tried;
     ``only`` a single agent with ``policy`` and ``reason`` saying why it is not a free choice
-    (pinned, retry, fallback).
+    (pinned, retry, fallback); ``k`` how many, None as the depth policy says.
     """
 
     task: Task
@@ -60,16 +61,21 @@ class Ask:
     reason: str = ""
     budget_left_usd: float | None = None
     left_s: float | None = None
+    k: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """A committed decision, the shadow agents that run beside it, what deciding itself cost."""
+    """A committed decision, the shadow agents that run beside it, what deciding itself cost.
+
+    ``record`` is what the decision rested on.
+    """
 
     decision: Decision
     shadows: tuple[str, ...] = ()
     known: bool = False
     cost_usd: float = 0.0
+    record: DecisionRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,9 @@ class Decider:
         known = history.decision(ask.task.id, "route", ask.attempt)
         if known is not None:
             self._in_flight(known)
-            return Ruling(known, known=True)
+            looks = isinstance(rules.depth, Stepwise)  # at what a row of an earlier life rests on
+            past = self.ledger.record(known.id) if looks else None
+            return Ruling(known, known=True, record=past)
         while True:
             who = self._eligible(ask)
             request = await self._request(ask, who, rules.objective)
@@ -136,7 +144,7 @@ class Decider:
             raise
         shadows = who.candidates.cards.names[who.shadow_rows] if decision.chosen else ()
         cost_usd = self._book(record, history)
-        return Ruling(decision, tuple(map(str, shadows)), cost_usd=cost_usd)
+        return Ruling(decision, tuple(map(str, shadows)), cost_usd=cost_usd, record=record)
 
     def _book(self, record: DecisionRecord, history: History) -> float:
         """Outcomes of the decision for what its router's model calls and a remote embedder used.
@@ -173,19 +181,13 @@ class Decider:
             self._registry.live.decided(agent)
 
     async def record(
-        self,
-        history: History,
-        kind: Kind,
-        chosen: tuple[str, ...],
-        *,
-        task_id: str = "",
-        attempt: int = 1,
-        policy: str,
-        reason: str,
-        context: Mapping[str, Any] | None = None,
-        wait: bool = True,
-    ) -> Decision:
-        """A decision that was not sampled (plan, topology, depth, refine, verify): propensity 1.
+        self, history: History, kind: Kind, chosen: tuple[str, ...], *, task_id: str = "",
+        attempt: int = 1, policy: str, reason: str, context: Mapping[str, Any] | None = None,
+        wait: bool = True, propensity: float = 1.0, seed: int = 0,
+    ) -> Decision:  # fmt: skip
+        """A decision without candidates (plan, topology, depth, refine, verify).
+
+        Propensity 1, but where a depth policy drew its step.
 
         Without ``wait`` the row is only enqueued; a later row's commit covers it.
         """
@@ -194,7 +196,7 @@ class Decider:
             return known
         decision = self._decision(
             history.run_id, kind=kind, task_id=task_id, attempt=attempt, policy=policy,
-            chosen=chosen, reason=reason,
+            chosen=chosen, reason=reason, propensity=propensity, seed=seed,
         )  # fmt: skip
         record = DecisionRecord(decision, context=dict(context or {}))
         return await self._commit(record, history, wait=wait)
@@ -266,6 +268,8 @@ class Decider:
         self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
     ) -> DecisionRecord:
         scores, version = await self._scores(ask, request, rules)
+        if isinstance(rules.depth, Ranks):
+            scores = rules.depth.ranked(scores, request.candidates)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)
         nobody = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
@@ -306,7 +310,7 @@ class Decider:
             return rules.policy.decide(request, scores, k=k, rng=rng)
 
         choice = draw(1)
-        k, why = rules.depth.how_many(scores, choice)
+        k, why = (ask.k, "") if ask.k else rules.depth.how_many(scores, choice)
         return (choice, why) if k == 1 or not choice.positions else (draw(k), why)
 
     def _decision(self, run_id: str, **fields: Any) -> Decision:

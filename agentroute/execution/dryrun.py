@@ -8,8 +8,10 @@ from time import time
 
 from agentroute.adapters.client import endpoint_configured
 from agentroute.choosing.decide import Choice
+from agentroute.choosing.depth.protocol import Ranks
 from agentroute.choosing.policy import Policy
 from agentroute.errors import NoCandidateError
+from agentroute.execution.answer.deepening import depth_of
 from agentroute.execution.decider import Rules
 from agentroute.execution.found import RouteFound, route_found
 from agentroute.features.text import encoded
@@ -77,6 +79,9 @@ def _found(
     top: int | None,
 ) -> RouteFound:
     task = request.task
+    depth = depth_of(task, rules.depth)
+    if k is None and isinstance(depth, Ranks):
+        scores = depth.ranked(scores, request.candidates)
 
     def draw(k: int) -> Choice:
         rng = keyed_rng(rules.seed, "dry run", task.id, "route", 1)
@@ -84,7 +89,7 @@ def _found(
 
     choice, why = draw(k or 1), ""
     if k is None:
-        k, why = rules.depth.how_many(scores, choice)
+        k, why = depth.how_many(scores, choice)
         choice = choice if k == 1 or not choice.positions else draw(k)
     said = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
     decision = Decision(

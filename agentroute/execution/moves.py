@@ -14,12 +14,16 @@ PATIENCE_S = 10.0  # a longer wait for the same agent goes to the others, where 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The next attempt: by ``only``, or a free choice among those not tried. ``wait_s`` first."""
+    """The next attempt: by ``only``, or a free choice among those not tried. ``wait_s`` first.
+
+    ``k`` is how many are asked, None as the depth policy says.
+    """
 
     only: str | None = None
     policy: str = ""
     reason: str = ""
     wait_s: float = 0.0
+    k: int | None = None
 
 
 def next_move(

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from agentroute.choosing.depth.protocol import Verifies
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.acceptance import Acceptance, Judged
+from agentroute.execution.answer.deepening import depth_of
 from agentroute.execution.answer.output import named, writable
 from agentroute.execution.answer.refiners import Refiners, Winners
 from agentroute.execution.answer.summary import summarise
@@ -102,7 +104,7 @@ class Executor:
 
         Raises:
             UsageError: the ``run_id`` could not be a folder's name.
-            UnknownAgentError: the plan names a refiner, verifier or agent that does not exist.
+            UnknownAgentError: the plan or its depth names an agent that does not exist.
             LedgerBusyError: another live process works on this run.
             LedgerError: a row could not be committed.
         """
@@ -128,13 +130,19 @@ class Executor:
         """A run in progress, with what the ledger knows of an earlier life of it.
 
         Raises:
-            UnknownAgentError: the plan names a refiner, verifier or agent that does not exist.
-            ConfigError: the folder for results cannot be written; nobody is called then.
+            UnknownAgentError: the plan or its depth names an agent that does not exist.
+            ConfigError: a task names no depth policy, or the folder for results cannot be written;
+                nobody is called then.
         """
         named = [u.name for u in (plan.refine, *plan.verifiers) if u is not None]
         for name in (*named, *(t.agent for t in plan.tasks if t.agent)):
             if name not in self._registry and name not in WORDS:
                 raise UnknownAgentError(name)
+        rules = rules or self._make_rules(plan)
+        for depth in (rules.depth, *(depth_of(t, rules.depth) for t in plan.tasks)):
+            scorer = depth.verifier if isinstance(depth, Verifies) else None
+            if scorer is not None and scorer not in self._registry:
+                raise UnknownAgentError(scorer, self._registry.entries)
         history, bounds = History.load(self._ledger, run_id), bounds or self._bounds
         spent, made = history.spent_usd, len(history.all_outcomes)
         if self._workroot is None:
@@ -143,7 +151,7 @@ class Executor:
         return Run(
             run_id=run_id,
             plan=plan,
-            rules=rules or self._make_rules(plan),
+            rules=rules,
             history=history,
             bounds=bounds,
             workroot=self._workroot.absolute(),

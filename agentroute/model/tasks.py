@@ -48,6 +48,9 @@ class Task(Part):
     """Media types that it asks for."""
     agent: str | None = None
     """Pins the choice."""
+    depth: str | dict[str, Any] | None = None
+    """How many are asked: a depth policy's name, or a mapping; None as the graph or the settings
+    say."""
     budget_usd: float | None = Field(None, ge=0)
     """Of all its calls together."""
     deadline_s: float | None = Field(None, gt=0)

@@ -59,9 +59,10 @@ def _unknown_parts(plan: Plan) -> Iterator[AgentRouteError]:
             said = f"'{name}' names code, which only your own configuration may do"
             hint = "set router: in agentroute.yaml, or router= in Python"
         yield ConfigError(said, field="router", hint=hint)
-    if plan.depth is not None:
+    own = [t.depth for t in plan.tasks if t.depth is not None]
+    for depth in (*([plan.depth.written()] if plan.depth else ()), *own):
         try:
-            make_depth(plan.depth.written())
+            make_depth(depth)
         except ConfigError as e:
             yield e
 

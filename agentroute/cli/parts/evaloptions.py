@@ -44,6 +44,26 @@ Withhold = Annotated[
     int,
     typer.Option("--withhold", min=0, help="Arms kept from training, then met by their cards."),
 ]
+Depths = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--depth", metavar="SPEC",
+        help="Instead: what asking more agents earns: sigma, '{name: cascade, ...}'; repeat.",
+    ),
+]  # fmt: skip
+Tune = Annotated[
+    bool, typer.Option("--tune", help="Also --depth tuned on a fifth of the train rows.")
+]
+Verifier = Annotated[
+    float | None,
+    typer.Option(
+        "--verifier-accuracy", min=0, max=1, metavar="SHARE",
+        help="With --depth: a free verifier scores each answer, right this often.",
+    ),
+]  # fmt: skip
+DepthOut = Annotated[
+    Path | None, typer.Option("--out", help="Also write what --depth found here, as JSON.")
+]
 LedgerUrl = Annotated[
     str | None,
     typer.Option("--off-policy", metavar="URL", help="Estimate from a ledger instead."),

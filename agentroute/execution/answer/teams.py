@@ -19,20 +19,23 @@ Carry = Callable[[Run, Assignment], Awaitable[Any]]
 async def join_team(
     carry: Carry, run: Run, work: Assignment, record: DecisionRecord | Decision,
     replies: Mapping[str, AgentReply], refiners: Refiners,
+    expected: Mapping[str, float] | None = None,
 ) -> tuple[AgentReply, tuple[str, ...]]:  # fmt: skip
     """One reply of a team's, and what went wrong on the way.
 
     The refiner joins; where there is none, or it fails, the library's own rules do. Members that
     abstain are left out; one that is left passes through. ``primary``: the member that the router
     valued most writes the answer, with what all said as its inputs. ``data.team`` keeps what each
-    said, and everything that members cite is cited.
+    said, and everything that members cite is cited. ``expected`` is what the router expected of
+    members that earlier decisions chose.
     """
     heard = speaking(replies)
     use, why = refiners.of(run, [work.task])
     if len(heard) < 2 or not refiners.there(use):
         return with_team(join(heard or replies), heard or replies), ()
     decision = record.decision if isinstance(record, DecisionRecord) else record
-    routing = routing_of(record if isinstance(record, DecisionRecord) else None)
+    before = {a: round(m, 4) for a, m in (expected or {}).items() if a in heard}
+    routing = before | routing_of(record if isinstance(record, DecisionRecord) else None)
     prompts, name, prompt = dict.fromkeys(heard, work.task.prompt[:500]), use.name, work.task.prompt
     if refiners.is_primary(use):
         name = max(heard, key=lambda a: routing.get(a, 0.0))

@@ -76,11 +76,11 @@ class Asking:
         """The call's money; waits for the calls in flight, at most until the run's deadline."""
         try:
             async with asyncio.timeout(run.left_s):
-                return await purse.reserve(agent, self._price(agent))
+                return await purse.reserve(agent, self.price(agent))
         except TimeoutError:
             raise Refused("the run's deadline is over") from None
 
-    def _price(self, agent: str) -> Price:
+    def price(self, agent: str) -> Price:
         """Expected dollars of a call: the running average, else what the card states."""
         live, pricing = self._registry.live, self._registry[agent].card.pricing
         slot = live.slot(agent)  # first: a new agent's slot may replace the arrays
