@@ -16,10 +16,11 @@ from agentroute.config.settings import Settings
 from agentroute.errors import ExecutionError, UnknownRunError
 from agentroute.execution.answer.crediting import credited
 from agentroute.execution.calls.owncalls import OwnCalls
-from agentroute.execution.decider import Decider, Rules
+from agentroute.execution.decider import Decider
 from agentroute.execution.dryrun import dry_runs
 from agentroute.execution.found import RouteFound
 from agentroute.execution.progress import RunLimits
+from agentroute.execution.ruling import Rules
 from agentroute.learning.aggregators import load_winners
 from agentroute.learning.own import OwnRouters
 from agentroute.learning.policies import Policies

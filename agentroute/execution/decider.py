@@ -8,19 +8,18 @@ their own with propensity 1, and say why.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import time
 from typing import Any
 
 from agentroute.adapters.untrusted import words_of
 from agentroute.choosing.decide import Choice
-from agentroute.choosing.depth import Depth, Fixed
 from agentroute.choosing.depth.protocol import Ranks, Stepwise
-from agentroute.choosing.policy import Policy
 from agentroute.errors import AgentRouteError, NoCandidateError, RoutingError
 from agentroute.execution.history import History
+from agentroute.execution.ruling import Ask, Rules, Ruling
 from agentroute.features.text import encoded
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import F32, Embedder
@@ -32,60 +31,9 @@ from agentroute.model.objective import Objective
 from agentroute.model.outcomes import EMBEDDERS, PLANNERS, ROUTERS, Outcome
 from agentroute.model.plans import Plan
 from agentroute.model.scores import Scores
-from agentroute.model.tasks import Task
 from agentroute.registry.eligibility import Eligible, eligible
 from agentroute.registry.nobody import nobody_fits, skill_hint
 from agentroute.registry.registry import Registry
-
-ONE = Fixed(1)
-EQUAL = Objective()
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """The question: who does ``task`` in this attempt?
-
-    ``given`` are the keys that earlier tasks handed over; ``exclude`` agents already tried;
-    ``only`` a single agent with ``policy`` and ``reason`` saying why it is not a free choice
-    (pinned, retry, fallback); ``k`` how many, None as the depth policy says.
-    """
-
-    task: Task
-    attempt: int = 1
-    upstream: tuple[str, ...] = ()
-    given: Collection[str] = ()
-    stage: int = 0
-    exclude: Collection[str] = ()
-    only: str | None = None
-    policy: str = ""
-    reason: str = ""
-    budget_left_usd: float | None = None
-    left_s: float | None = None
-    k: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """A committed decision, the shadow agents that run beside it, what deciding itself cost.
-
-    ``record`` is what the decision rested on.
-    """
-
-    decision: Decision
-    shadows: tuple[str, ...] = ()
-    known: bool = False
-    cost_usd: float = 0.0
-    record: DecisionRecord | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How this run chooses: policy, depth, objective and seed."""
-
-    policy: Policy
-    depth: Depth = ONE
-    objective: Objective = EQUAL
-    seed: int = 0
 
 
 class Decider:

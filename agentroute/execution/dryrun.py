@@ -12,8 +12,8 @@ from agentroute.choosing.depth.protocol import Ranks
 from agentroute.choosing.policy import Policy
 from agentroute.errors import NoCandidateError
 from agentroute.execution.answer.deepening import depth_of
-from agentroute.execution.decider import Rules
 from agentroute.execution.found import RouteFound, route_found
+from agentroute.execution.ruling import Rules
 from agentroute.features.text import encoded
 from agentroute.model.arrays import Embedder
 from agentroute.model.candidates import Request

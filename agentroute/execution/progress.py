@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.execution.budget import Budget
-from agentroute.execution.decider import Rules
 from agentroute.execution.history import History
 from agentroute.execution.results import TaskOutcome
+from agentroute.execution.ruling import Rules
 from agentroute.ledger import Ticket
 from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import Kind

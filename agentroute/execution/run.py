@@ -20,12 +20,13 @@ from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Caller, ChatFactory
 from agentroute.execution.calls.pool import WorkerPool
-from agentroute.execution.decider import Decider, Rules
+from agentroute.execution.decider import Decider
 from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.history import History, answer
 from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.host import HostGraphs
 from agentroute.execution.progress import Misfit, Run, RunLimits
+from agentroute.execution.ruling import Rules
 from agentroute.execution.runner import Runner
 from agentroute.ledger import Ledger
 from agentroute.model.events import Emit, Note

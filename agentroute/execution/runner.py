@@ -84,7 +84,9 @@ class Runner:
         if new and not stale and not run.pending:
             return True
         run.pending.clear()
-        run.outcomes = before
+        now = run.outcomes
+        run.outcomes = {v: replace(o, said=now[v].said, tried=now[v].tried) if v in orders else o
+                        for v, o in before.items()}  # fmt: skip
         return False
 
     async def anew(self, run: Run, reason: str) -> bool:

@@ -7,13 +7,17 @@ never run.
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
+import tokenize
 
 from agentroute.refining.extract import canonical, normal, numbers
 
 MOST_CODE = 20_000
 MOST_JSON = 200_000
+MOST_TOKENS, MOST_BRANCHES = 200, 50  # of one statement, and of all: what is deeper is not parsed
+_TELLING = re.compile(r"^\s*(?:async |def |class |import |from |for |[\w.\[\], ]+=)", re.MULTILINE)
 _FENCE = re.compile(r"```(\w*)[ \t]*\n(.*?)```", re.DOTALL)
 _SAID = re.compile(
     r"(?i)\b(?:final answer|answer|result|choice|option)\b\s*(?:is|are|:|=)\s*:?\s*"
@@ -76,7 +80,7 @@ def _numbered(value: object) -> object:
 
 def _code_key(text: str) -> str:
     """Python with a definition, an import or an assignment, as its tree without its names."""
-    if len(text) > MOST_CODE:
+    if len(text) > MOST_CODE or not _TELLING.search(text) or not _is_shallow(text):
         return ""
     try:
         tree = ast.parse(text.strip() + "\n")
@@ -89,6 +93,22 @@ def _code_key(text: str) -> str:
         return "code:" + ast.dump(_Renamed(_bound(tree)).visit(tree))
     except RecursionError:
         return ""
+
+
+def _is_shallow(text: str) -> bool:
+    """Whether no statement is long enough to nest deep: Python's own parser recurses on it."""
+    tokens = 0
+    if len(re.findall(r"\belif\b", text)) > MOST_BRANCHES:
+        return False
+    try:
+        for t in tokenize.generate_tokens(io.StringIO(text).readline):
+            if t.type not in (tokenize.NL, tokenize.COMMENT):
+                tokens = 0 if t.type == tokenize.NEWLINE else tokens + 1
+            if tokens > MOST_TOKENS:
+                return False
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _bound(tree: ast.AST) -> dict[str, str]:

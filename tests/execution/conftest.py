@@ -11,7 +11,8 @@ import pytest
 
 from agentroute.choosing.exploration import Epsilon
 from agentroute.choosing.policy import Policy
-from agentroute.execution.decider import Decider, Rules
+from agentroute.execution.decider import Decider
+from agentroute.execution.ruling import Rules
 from agentroute.execution.run import Executor
 from agentroute.features.text import make_embedder
 from agentroute.ledger import Ledger

@@ -7,8 +7,8 @@ from agentroute.refining.answerkey import answer_key
 
 F = "def total(xs):\n    s = 0\n    for x in xs:\n        s += x\n    return s\n"
 G = (
-    "def total(values):\n    '''Adds.'''\n    out = 0  # start\n    for v in values:\n"
-    "        out += v\n    return out\n"
+    "def total(values):\n    '''Adds.'''\n    out = 0  # start\n"
+    "    for v in values:\n        out += v\n    return out\n"
 )
 
 
@@ -42,9 +42,25 @@ def test_different_answers_are_not(a, b):
     assert answer_key(a) != answer_key(b)
 
 
-@pytest.mark.parametrize("text", ["", "{" * 100_000, "(" * 5_000, "\x00", "x=" * 9_000, "[" * 999])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{" * 100_000,
+        "(" * 5_000,
+        "\x00",
+        "x=" * 9_000,
+        "[" * 999,
+        "x = " + "-" * 9_000 + "1",
+        "x = " + "+".join("1" * 4_000),
+        "x = a" + ".b" * 4_000,
+        "if a:\n    x = 1\n" + "elif b:\n    x = 2\n" * 900,
+        "x = " + "f" + "()" * 4_000,
+    ],
+)
 def test_whatever_is_written_has_a_class(text):
     assert isinstance(answer_key(text), str)
+    assert answer_key(F).startswith("code:")  # and the parser is none the worse
 
 
 @pytest.mark.checklist("AC1")

@@ -18,9 +18,10 @@ from agentroute.choosing.depth.protocol import (
     bounded,
 )
 from agentroute.execution.answer.teams import with_team
-from agentroute.execution.decider import Decider, Ruling
+from agentroute.execution.decider import Decider
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome, speaking
+from agentroute.execution.ruling import Ruling
 from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import Decision
 from agentroute.model.ids import keyed_rng, uuid7

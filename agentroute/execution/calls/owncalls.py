@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentroute.errors import RunStateError, UsageError, did_you_mean
-from agentroute.execution.decider import Ask, Decider, Rules
+from agentroute.execution.decider import Decider
 from agentroute.execution.history import History
+from agentroute.execution.ruling import Ask, Rules
 from agentroute.ledger import Ledger
 from agentroute.model.calls import MAX_COST_USD, MAX_TOKENS
 from agentroute.model.decisions import Decision
