@@ -9,7 +9,6 @@ import pytest
 
 from agentroute import Orchestrator, Registry, Task
 from agentroute.learning import fold
-from tests.learning.test_state import damage_all
 
 
 def opened(folder, state):
@@ -29,9 +28,22 @@ async def opinion(folder, state):
         return found.policy_version, found.model_dump_json(exclude={"decision_us", "at"})
 
 
-@pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.soak)])
+def damages(home, stem, rng, most):
+    """One flipped bit or a cut at a random place of either file: (path, its bytes then)."""
+    for n in range(most):
+        path = home / f"{stem}.{('npz', 'json')[n % 2]}"
+        data = bytearray(path.read_bytes())
+        place = int(rng.integers(len(data)))
+        if n % 8 < 6:
+            data[place] ^= 1 << int(rng.integers(8))
+        else:
+            del data[place:]
+        yield path, bytes(data)
+
+
+@pytest.mark.parametrize("most", [10, pytest.param(400, marks=pytest.mark.soak)])
 async def test_a_damaged_snapshot_changes_nothing_that_is_learned(
-    tmp_path, monkeypatch, caplog, step, faults
+    tmp_path, monkeypatch, caplog, most, faults
 ):
     monkeypatch.setattr(fold, "WORTH_SAVING", 1)
     state, rng = tmp_path / "state", np.random.default_rng(4)
@@ -45,7 +57,7 @@ async def test_a_damaged_snapshot_changes_nothing_that_is_learned(
     monkeypatch.setattr(fold, "WORTH_SAVING", 10_000)  # the damaged one stays the newest
     whole = await opinion(tmp_path, tmp_path / "none")
     assert whole == await opinion(tmp_path, state) and not caplog.records
-    for _what, path, bad in list(damage_all(home, stem, rng))[::step]:
+    for path, bad in damages(home, stem, rng, most):
         good = path.read_bytes()
         path.write_bytes(bad)
         caplog.clear()
