@@ -69,6 +69,7 @@ class Orchestrator(OwnCalls):
         refine: Spec | Callable[..., Any] = "refiner",
         planner: Spec | Split = "default",
         credit: Spec = "equal",
+        synthesis: Mapping[str, float] | None = None,
         budget_usd: float | None = None,
         deadline_s: float = 300.0,
         max_concurrency: int = 8,
@@ -84,7 +85,7 @@ class Orchestrator(OwnCalls):
         }  # fmt: skip
         settings = settings_of(
             db=ledger, exploration=exploration, seed=seed, out=str(out), state=str(state),
-            graphs=tuple(map(str, graphs)),
+            graphs=tuple(map(str, graphs)), synthesis=synthesis,
             objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
             budget={
                 "usd": budget_usd, "seconds": deadline_s, "max_concurrency": max_concurrency

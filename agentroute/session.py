@@ -256,6 +256,7 @@ class Session:
             credit=self.parts.credit,
             winners=lambda: load_winners(Path(s.state)),
             accept_at=s.accept_at,
+            synthesis=s.synthesis,
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",
             planner=self.plan,

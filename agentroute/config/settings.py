@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from agentroute.config.paths import SCHEME, database_file, database_url
 from agentroute.config.yaml import Document, load_yaml, problem
 from agentroute.errors import ConfigError, LedgerError
-from agentroute.model.plans import Written
+from agentroute.model.plans import Synthesis, Written
 from agentroute.model.record import Part
 
 FILE = "agentroute.yaml"
@@ -85,6 +85,8 @@ class Settings(Part):
     """Who joins the answers: an agent's name, or a mapping."""
     accept_at: float = Field(0.5, ge=0, le=1)
     """A verified answer below this is tried once more, then handed over as degraded; 0: never."""
+    synthesis: Synthesis | None = None
+    """Work answers that do not agree out again in a closer shape: ``{theta: 0.5, most: 2}``."""
     planner: Written = "default"
     """Who splits words into tasks: ``default``, ``one``, ``offline``, ``library``, ``chat``, or
     your own as ``module:NAME``."""

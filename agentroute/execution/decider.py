@@ -8,7 +8,7 @@ their own with propensity 1, and say why.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import time
@@ -22,7 +22,7 @@ from agentroute.errors import AgentRouteError, NoCandidateError, RoutingError
 from agentroute.execution.history import History
 from agentroute.features.text import encoded
 from agentroute.ledger import Ledger
-from agentroute.model.arrays import Embedder
+from agentroute.model.arrays import F32, Embedder
 from agentroute.model.calls import Usage
 from agentroute.model.candidates import CardSet, Request
 from agentroute.model.decisions import Decision, DecisionRecord, Kind
@@ -162,6 +162,10 @@ class Decider:
         self.ledger.append(outcome)
         history.finished(outcome)
         return outcome.cost_usd
+
+    async def vectors(self, texts: Sequence[str]) -> F32:
+        """The texts as the routers see them (n, e)."""
+        return await encoded(self._embedder, texts)
 
     def _in_flight(self, decision: Decision) -> None:
         """Until the caller settles it, also where an earlier life of the run decided."""

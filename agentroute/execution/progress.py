@@ -19,7 +19,7 @@ from agentroute.ledger import Ticket
 from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import Kind
 from agentroute.model.events import Emit, Event, EventType
-from agentroute.model.plans import Plan
+from agentroute.model.plans import Plan, Synthesis
 from agentroute.model.tasks import Task, TaskGraph
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,9 @@ class Run:
 
     ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
     asked; ``calls`` maps a call id to what it used; ``uses`` counts how often this life of the run
-    turned to an agent for a kind of its own (refine, verify); ``outstanding`` are the outcome rows
-    that nobody has waited for yet, oldest first.
+    turned to an agent for a kind of its own (refine, verify); ``looked`` how often this life looked
+    at the consistency of the answers, ``rerouted`` how often they were worked out again;
+    ``outstanding`` are the outcome rows that nobody has waited for yet, oldest first.
     """
 
     run_id: str
@@ -92,6 +93,9 @@ class Run:
     verify: bool = True
     misfit: Misfit | None = None
     accept_at: float = 0.5
+    synthesis: Synthesis | None = None
+    rerouted: int = 0
+    looked: int = 0
     uses: Counter[tuple[str, str]] = field(default_factory=Counter)
     purses: dict[str, Budget] = field(default_factory=dict)
     outstanding: deque[Ticket] = field(default_factory=deque)

@@ -13,6 +13,7 @@ from agentroute.execution.answer.acceptance import Acceptance, Judged
 from agentroute.execution.answer.output import named, writable
 from agentroute.execution.answer.refiners import Refiners, Winners
 from agentroute.execution.answer.summary import summarise
+from agentroute.execution.answer.synthesis import Synthesis
 from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Caller, ChatFactory
@@ -28,6 +29,7 @@ from agentroute.ledger import Ledger
 from agentroute.model.events import Emit, Note
 from agentroute.model.ids import uuid7
 from agentroute.model.plans import AgentUse, Plan
+from agentroute.model.plans import Synthesis as SynthesisRule
 from agentroute.model.runs import RunResult
 from agentroute.planning.mermaid import mermaid
 from agentroute.refining.credit import Credit
@@ -40,8 +42,9 @@ class Executor:
 
     ``make_rules(plan)`` says how a run chooses where nobody else says it; ``refine`` is the refiner
     for plans that name none, ``winners()`` who won as aggregator, ``credit`` how a
-    team's verified score is parted, ``accept_at`` what is asked of
-    verified answers where a plan does not say; ``workroot`` is where calls get their folders.
+    team's verified score is parted, ``accept_at`` and ``synthesis`` what is asked of verified
+    answers and of their agreement where a plan does not say; ``workroot`` is where calls get their
+    folders.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Executor:
         winners: Winners | None = None,
         credit: Credit | None = None,
         accept_at: float = 0.5,
+        synthesis: SynthesisRule | None = None,
         bounds: RunLimits | None = None,
         workroot: Path | None = None,
         planner: Callable[[str], Plan] | None = None,
@@ -64,13 +68,15 @@ class Executor:
         self._decider, self._registry, self._ledger = decider, registry, ledger
         self._make_rules, self._bounds = make_rules, bounds or RunLimits()
         self._workroot, self._accept_at = workroot, accept_at
+        self._synthesis = synthesis
         self.pool = pool or WorkerPool()
         refiners = Refiners(registry, refine, winners)
         caller = Caller(registry, self.pool, chat=chat)
         self._attempts = Attempts(decider, caller, registry, refiners)
         self.runner = Runner(self._attempts)
         finisher = Finisher(self._attempts, registry, ledger, credit)
-        self._acceptance = Acceptance(self.runner, finisher, registry, self._attempts)
+        synthesised = Synthesis(self._attempts, self.runner, finisher)
+        self._acceptance = Acceptance(self.runner, finisher, registry, self._attempts, synthesised)
         self._home_loop = HomeLoop()
         self._graphs = HostGraphs(self, decider, self._home_loop, planner)
 
@@ -141,6 +147,7 @@ class Executor:
             workroot=self._workroot.absolute(),
             budget=Budget(bounds.usd, bounds.calls, spent_usd=spent, made=made),
             accept_at=self._accept_at if plan.accept_at is None else plan.accept_at,
+            synthesis=self._synthesis if plan.synthesis is None else plan.synthesis,
         )
 
     async def start(self, run: Run) -> None:

@@ -87,6 +87,27 @@ class Runner:
         run.outcomes = before
         return False
 
+    async def anew(self, run: Run, reason: str) -> bool:
+        """Every task once more in the run's shape of now, each by a decision of its own.
+
+        False where one could not be done again: then the outcomes are as they were before.
+        """
+        before, shape = dict(run.outcomes), run_shape(run.plan)
+        orders = {v: Order(v, reason=reason) for v in shape.nodes}
+        await self._gated(run, shape, orders)
+        while shape_of(run.plan.topology).led and not run.pending:
+            if not (more := next_orders(run)):
+                break
+            await self.execute_round(run, more)
+        await run.recorded()
+        lost = any(o.reply is not None and run.outcomes[v].reply is None
+                   for v, o in before.items() if v in run.outcomes)  # fmt: skip
+        if run.pending or lost or set(shape.nodes) != set(before):
+            run.pending.clear()
+            run.outcomes = before
+            return False
+        return True
+
     async def _gated(self, run: Run, shape: Wiring, orders: Mapping[str, Order]) -> None:
         done = {v: o for v, o in run.outcomes.items() if v not in orders}
         run.pending.clear()

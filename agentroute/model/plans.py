@@ -113,6 +113,15 @@ class FailWhen(Part):
     """Failed when the number is this or less."""
 
 
+class Synthesis(Part):
+    """How far the answers of a run are to agree, and how often they are worked out again."""
+
+    theta: float = Field(0.5, ge=0, le=1)
+    """The consistency from which on they are merged: mean cosine of their embeddings."""
+    most: int = Field(2, ge=0, le=5)
+    """Rounds in a closer shape at most."""
+
+
 class Planning(Part):
     """How words became tasks: who split them, why, and what that took."""
 
@@ -130,7 +139,7 @@ class Plan(Part):
     """A graph of tasks with the shape it will be run in; data only, JSON round trip.
 
     What is None is left to the settings: ``router``, ``depth``, ``exploration``, ``refine``,
-    ``accept_at``.
+    ``accept_at``, ``synthesis``.
     """
 
     name: str
@@ -155,6 +164,8 @@ class Plan(Part):
     """The agents that score the answer, in order."""
     accept_at: float | None = Field(None, ge=0, le=1)
     """The verified score from which on the answer is accepted; None: as the settings say."""
+    synthesis: Synthesis | None = None
+    """When answers that do not agree are worked out again; None: as the settings say."""
     artifact: str | None = None
     """The name of the file that the run is to leave."""
     fail_when: FailWhen | None = None

@@ -20,7 +20,7 @@ from agentroute.errors import (
     UsageError,
     did_you_mean,
 )
-from agentroute.model.plans import AgentUse, FailWhen, Plan, Topology, Written
+from agentroute.model.plans import AgentUse, FailWhen, Plan, Synthesis, Topology, Written
 from agentroute.model.record import Part
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.inputs import InputSpec, fill, look_up, read_inputs, references
@@ -71,6 +71,7 @@ class GraphSpec(Part):
     refine: Use | None = None
     verifier: Uses = ()
     accept_at: float | None = Field(None, ge=0, le=1)
+    synthesis: Synthesis | None = None
     exploration: float | None = Field(None, ge=0, le=1)
     artifact: str | None = None
     fail_when: dict[str, Any] | None = None
@@ -198,6 +199,7 @@ def make_plan(spec: GraphSpec, inputs: Mapping[str, Any] | None = None) -> Plan:
         refine=_filled(spec.refine, scope) if spec.refine else None,
         verifiers=tuple(_filled(v, scope) for v in spec.verifier),
         accept_at=spec.accept_at,
+        synthesis=spec.synthesis,
         artifact=fill(spec.artifact, scope),
         fail_when=_fail_when(spec, scope),
     )

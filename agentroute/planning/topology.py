@@ -109,6 +109,17 @@ def choose_topology(
     )
 
 
+def recoupled(choice: TopologyChoice, gamma: float) -> TopologyChoice:
+    """What Algorithm 1 says of the same graph if its coupling were ``gamma``."""
+    stats = choice.stats.model_copy(update={"gamma": gamma})
+    topology, branch, why = _algorithm_1(stats, Thresholds(**choice.thresholds))
+    return choice.model_copy(
+        update={
+            "topology": topology, "branch": branch, "reason": f"{branch}: {why}", "stats": stats,
+        }
+    )  # fmt: skip
+
+
 def _algorithm_1(s: TopologyStats, t: Thresholds) -> tuple[Topology, str, str]:
     if s.nodes == 1:
         return Topology.SINGLE, "A0", "one task"

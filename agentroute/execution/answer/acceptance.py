@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentroute.execution.answer.refit import fitted
+from agentroute.execution.answer.synthesis import Synthesis
 from agentroute.execution.attempts import Attempts
 from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.progress import Run
@@ -38,10 +39,11 @@ class Acceptance:
     """Ends a run: join, verify and, once, give what was scored low to others."""
 
     def __init__(
-        self, runner: Runner, finisher: Finisher, registry: Registry, attempts: Attempts
-    ) -> None:
+        self, runner: Runner, finisher: Finisher, registry: Registry, attempts: Attempts,
+        synthesis: Synthesis,
+    ) -> None:  # fmt: skip
         self._runner, self._finisher, self._registry = runner, finisher, registry
-        self._attempts = attempts
+        self._attempts, self._synthesis = attempts, synthesis
 
     async def close(self, run: Run) -> Judged:
         """The answer that the run is to give; ``run.outcomes`` are those that it was made of."""
@@ -63,7 +65,7 @@ class Acceptance:
 
     async def _judge(self, run: Run) -> Judged:
         run.said = told(run)
-        ending = await self._finisher.join(run)
+        ending = await self._synthesis.join(run)
         ending = await fitted(run, ending, self._attempts, self._registry)
         run.said += ending.said
         scores: tuple[dict[str, Any], ...] = ()
