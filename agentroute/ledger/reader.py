@@ -35,7 +35,8 @@ class Reader(OfOneProcess):
         self._idle: list[sqlite3.Connection] = []
         self.cardset = lru_cache(maxsize=16)(self._cardset)  # never erased, so safe to keep
         with self.connection() as con:
-            if schema_version(con) == 0:
+            nothing = con.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+            if schema_version(con) == 0 and nothing:
                 raise LedgerError(
                     f"{path} is empty: nothing was ever recorded in it",
                     hint="agentroute run records; or give another file with --db",
