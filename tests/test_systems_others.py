@@ -62,7 +62,9 @@ async def colony(orc, best, runs, *, seed=0, first=0):
 
 def opened(tmp_path, registry, router, **more):
     url = f"sqlite:///{tmp_path}/a.db"
-    return Orchestrator(registry, ledger=url, out=tmp_path / "out", router=router, **more)
+    return Orchestrator(
+        registry, ledger=url, out=tmp_path / "out", router=router, exploration=0.0, **more
+    )
 
 
 def shown(tmp_path, *args):
