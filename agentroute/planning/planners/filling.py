@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.planning.inputs import InputSpec
+from agentroute.toolbox.handover import SHIPPED
 
 _PATHS = {"path", "file", "folder"}
 _QUOTED = re.compile(r"\"([^\"]+)\"|'([^']+)'|`([^`]+)`")
@@ -35,6 +36,13 @@ def filled(specs: Mapping[str, InputSpec], text: str) -> tuple[dict[str, Any], s
             given[name] = m[1]
             rest = rest.replace(m[0], " ", 1)
     return given, rest
+
+
+def on_shipped_data(specs: Mapping[str, InputSpec], given: Mapping[str, Any]) -> bool:
+    """Whether a graph would work on data that ships, since the words name none."""
+    return any(
+        str(spec.default).startswith(SHIPPED) and name not in given for name, spec in specs.items()
+    )
 
 
 def paths_in(text: str) -> list[str]:

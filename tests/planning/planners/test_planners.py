@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 
 import pytest
@@ -10,6 +11,7 @@ from agentroute import AgentReply, CapabilityCard, Orchestrator, Registry, Skill
 from agentroute.cli.app import run as command
 from agentroute.ledger import Ledger
 from agentroute.model.outcomes import Outcome
+from agentroute.model.plans import Plan
 from agentroute.testing.chat import Say, ScriptedChatServer
 
 WORDS = "List the licences of this project, then count them by kind, then write a report"
@@ -64,6 +66,13 @@ async def ran(registry, tmp_path, words, **options):
         found = [o for row in ledger.last_outcomes() if isinstance(o := row.value, Outcome)]
     booked = [o for o in found if o.agent.startswith("planner:")]
     return result, plan, booked
+
+
+def plan_of(tmp_path, result):
+    """The plan as the ledger has it."""
+    with Ledger.open(f"sqlite:///{tmp_path}/a.db", read_only=True) as ledger:
+        started, *_ = ledger.notes(result.run_id, "run.started")
+        return Plan.model_validate_json(ledger.text(started.data["plan"]))
 
 
 def test_three_steps_in_order_without_a_key(tmp_path, monkeypatch, capsys):
@@ -152,6 +161,39 @@ async def test_prose_twice_means_rules_and_both_turns_count(registry, tmp_path, 
     assert spent[0].cost_usd > 0
 
 
+NEEDS = {"why": "w", "tasks": [
+    {"id": "a", "prompt": "Count the cats", "depends_on": [], "skill": "count"},
+    {"id": "b", "prompt": "Sew a coat", "depends_on": [], "skill": "sew"},
+]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("second", "by"), [(TASKS, "chat"), (NEEDS, "offline")])
+async def test_a_graph_that_nobody_can_carry_out_is_sent_back(
+    registry, tmp_path, endpoint, second, by
+):
+    card = CapabilityCard(
+        name="tailor", description="Sews", skills=(Skill(id="sew"),), requires=("cloth",)
+    )
+    registry.add(card, lambda call: AgentReply(text="a coat"))
+    words = "Count the cats, then count the dogs"
+    with endpoint([NEEDS, second]) as server:
+        result, plan, spent = await ran(registry, tmp_path, words, planner=PRICED)
+    assert '"needs": ["cloth"]' in server.requests[0]["messages"][1]["content"]
+    assert "(tailor: cloth)" in server.requests[1]["messages"][-1]["content"]
+    assert plan.decision.chosen == (by,)
+    assert result.status == "completed"
+    assert spent[0].cost_usd > 0 and spent[0].latency_s > 0
+
+
+async def test_a_model_has_half_of_the_runs_time(registry, tmp_path, endpoint):
+    words = "Count the cats, then count the dogs"
+    with endpoint([Say(hang=True)]):
+        result, plan, _ = await ran(registry, tmp_path, words, planner="chat", deadline_s=2.0)
+    assert "did not answer within" in plan.decision.reason
+    assert 0.5 < plan_of(tmp_path, result).planning.took_s < 1.5
+    assert result.status == "completed"
+
+
 async def test_without_an_endpoint_or_money_the_rules_split(registry, tmp_path, endpoint):
     words = "Count the cats, then count the dogs"
     _, plan, _ = await ran(registry, tmp_path / "1", words, planner="chat")
@@ -168,6 +210,61 @@ async def test_a_hung_model_costs_its_timeout_alone(registry, tmp_path, endpoint
         result, plan, _ = await ran(registry, tmp_path, "Count the cats", planner=slow)
     assert result.status == "completed"
     assert plan.decision.chosen == ("one",)
+
+
+STEPS = """\
+def work(a):
+    try:
+        return eval(a)
+    except:
+        pass
+"""
+
+
+def test_steps_get_what_they_wait_for_once_and_all_of_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.py").write_text(STEPS)
+    assert command(["plan", "--json", "Rank the findings, then find likely defects"]) == 0
+    tasks = {t["id"]: t for t in json.loads(capsys.readouterr().out)["tasks"]}
+    scans = {f"step1.{x}" for x in ("files", "defects", "complexity", "secrets", "syntax")}
+    assert set(tasks) == scans | {"step1", "step2"}
+    assert set(tasks["step1"]["depends_on"]) == scans
+    assert set(tasks["step2"]["depends_on"]) == {"step1.files", "step1"}
+    assert command(["run", "Rank the findings, then write a report"]) == 0
+    assert "eval" in next((tmp_path / "agentroute-out").glob("steps/*/report.html")).read_text()
+
+
+def test_a_file_that_the_words_name_is_worked_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = "Load sales.csv, then say which month has the largest revenue"
+    assert command(["plan", words]) == 0
+    assert "planned by one: " in capsys.readouterr().out, "there is no such file"
+    (tmp_path / "sales.csv").write_text("month,revenue\n2024-01,10\n2024-02,7\n")
+    assert command(["plan", "--json", words]) == 0
+    first = json.loads(capsys.readouterr().out)["tasks"][0]
+    assert first["skills"] == ["load_table"]
+    assert first["params"] == {"path": str(tmp_path / "sales.csv")}
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Clean the table, then profile it, and write a report",
+     "Summarise the documents, then extract their key terms"],
+)  # fmt: skip
+def test_steps_never_work_on_data_that_ships(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    assert command(["plan", words]) == 0
+    said = capsys.readouterr().out
+    assert "planned by one: " in said and "could not be done: task 'step1'" in said
+    assert "examples" not in said
+    assert command(["run", words]) in (0, 1), "no error"
+
+
+def test_without_licences_the_report_says_why(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.py").write_text("x = 1\n")
+    assert command(["run", WORDS]) == 0
+    assert "No licences to count: not checked" in capsys.readouterr().out
 
 
 def test_an_unknown_planner_is_one_line(tmp_path, monkeypatch, capsys):
