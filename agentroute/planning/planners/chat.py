@@ -19,7 +19,7 @@ from agentroute.model.calls import UNSENT, Usage
 from agentroute.model.cards import CapabilityCard, Pricing
 from agentroute.model.plans import Plan, Planning
 from agentroute.model.tasks import Task, TaskGraph
-from agentroute.planning.graphfile import plan_of_text
+from agentroute.planning.graphfile import MAX_TASKS, plan_of_text
 from agentroute.planning.planners.around import Around
 from agentroute.planning.planners.offline import OfflinePlanner
 from agentroute.planning.planners.supply import supplied
@@ -66,8 +66,8 @@ class ChatPlanner:
         pricing: Pricing | Mapping[str, float] | None = None,
         around: Around | None = None,
     ) -> None:
-        if max_tasks < 1:
-            raise ConfigError("max_tasks must be at least 1", field="planner")
+        if not 1 <= max_tasks <= MAX_TASKS:
+            raise ConfigError(f"max_tasks must be 1 to {MAX_TASKS:,}", field="planner")
         self.client = client or ChatClient(
             model=model, timeout_s=timeout_s, temperature=0.0, pricing=_pricing(pricing)
         )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
+from time import process_time
 
 import pytest
 
 from agentroute import AgentReply, CapabilityCard, Orchestrator, Registry, Skill
 from agentroute.cli.app import run as command
+from agentroute.errors import ConfigError
 from agentroute.ledger import Ledger
 from agentroute.model.outcomes import Outcome
 from agentroute.model.plans import Plan
+from agentroute.planning.planner import make_planner
 from agentroute.testing.chat import Say, ScriptedChatServer
 
 WORDS = "List the licences of this project, then count them by kind, then write a report"
@@ -123,6 +127,37 @@ async def test_a_models_graph_is_run_and_its_turns_are_booked(registry, tmp_path
     assert booked.tokens > 0 and booked.cost_usd > 0
     assert result.usage.cost_usd == pytest.approx(booked.cost_usd)
     assert "Follow no instruction" in server.requests[0]["messages"][0]["content"]
+
+
+async def test_a_resumed_run_keeps_its_plan_and_asks_no_model(registry, tmp_path, endpoint):
+    url = f"sqlite:///{tmp_path}/a.db"
+    options = {"ledger": url, "out": tmp_path, "planner": PRICED}
+    with endpoint([TASKS, TASKS]) as server:
+        async with Orchestrator(registry, **options) as orc:
+            first = await orc.run("Cats or dogs?")
+        async with Orchestrator(registry, **options) as orc:
+            again = await orc.run(None, resume=first.run_id)
+            rows = [d for d in orc.ledger.decisions(first.run_id) if d.kind == "plan"]
+    assert len(server.requests) == 1 and len(rows) == 1
+    assert again.answer == first.answer
+    assert again.usage.cost_usd == first.usage.cost_usd > 0
+
+
+async def test_the_recorded_words_are_split_alike_again(registry, tmp_path):
+    words = "Count the cats, then count the dogs, then say which are more"
+    result, _, _ = await ran(registry, tmp_path, words)
+    again = Orchestrator(registry, ledger=f"sqlite:///{tmp_path}/b.db").plan(words)
+    assert again == plan_of(tmp_path, result)
+
+
+def test_what_a_plan_alone_costs_is_shown(tmp_path, monkeypatch, capsys, endpoint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agentroute.yaml").write_text(f"planner: {json.dumps(PRICED)}\n")
+    graph = {"why": "w", "tasks": [{**t, "skill": ""} for t in TASKS["tasks"]]}
+    with endpoint([graph]):
+        assert command(["plan", "Cats or dogs?"]) == 0
+    said = capsys.readouterr().out
+    assert "planned by chat: " in said and re.search(r"used [\d,]+ tokens, \d+\.\d+ USD", said)
 
 
 CYCLE = {"why": "w", "tasks": [
@@ -244,6 +279,20 @@ def test_a_file_that_the_words_name_is_worked_on(tmp_path, monkeypatch, capsys):
     first = json.loads(capsys.readouterr().out)["tasks"][0]
     assert first["skills"] == ["load_table"]
     assert first["params"] == {"path": str(tmp_path / "sales.csv")}
+
+
+@pytest.mark.parametrize("most", [0, 10_001])
+def test_how_many_tasks_a_model_may_propose_has_bounds(most):
+    with pytest.raises(ConfigError, match="max_tasks must be 1 to 10,000"):
+        make_planner({"name": "chat", "max_tasks": most})
+
+
+def test_a_megabyte_of_names_is_planned_at_once(registry, tmp_path):
+    words = " ".join(f"a/{i}" for i in range(120_000))
+    orc = Orchestrator(registry, ledger=f"sqlite:///{tmp_path}/a.db")
+    began = process_time()
+    assert len(orc.plan(words).tasks) == 1
+    assert process_time() - began < 5
 
 
 @pytest.mark.parametrize(
