@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentroute.adapters.client import endpoint_configured
 from agentroute.adapters.kinds import adapter_of
 from agentroute.choosing.catalog import own_router
 from agentroute.choosing.depth import Depth, make_depth
@@ -14,12 +15,12 @@ from agentroute.choosing.protocol import Router
 from agentroute.config.paths import Place
 from agentroute.config.plugins import PartKind, is_object
 from agentroute.config.settings import Settings
-from agentroute.errors import ConfigError
+from agentroute.errors import AgentRouteError, ConfigError
 from agentroute.features.text import embedder_of, make_embedder
 from agentroute.model.arrays import Embedder
 from agentroute.model.cards import NAME, CapabilityCard, Skill
-from agentroute.model.plans import AgentUse, Spec
-from agentroute.planning.feasible import refiner_problem
+from agentroute.model.plans import AgentUse, Plan, Spec
+from agentroute.planning.feasible import problems, refiner_problem
 from agentroute.planning.planner import Planner, make_planner
 from agentroute.planning.planners.around import Around
 from agentroute.refining.credit import Credit, make_credit
@@ -70,7 +71,11 @@ def make_parts(
     """
     own = dict(objects or {})
     embedder = _embedder(own.get("embedder"), settings)
-    around = Around(lambda: registry.cardset(embedder).cards, graphs, embedder)
+
+    def fault(plan: Plan) -> AgentRouteError | None:
+        return next(iter(problems(plan, registry, chat_ready=endpoint_configured())), None)
+
+    around = Around(lambda: registry.cardset(embedder).cards, graphs, embedder, fault)
     router = own_router(own["router"]) if "router" in own else settings.router
     return Parts(
         router=router,

@@ -42,6 +42,8 @@ from agentroute.registry.registry import Registry
 if TYPE_CHECKING:
     from agentroute.execution.run import Executor
 
+HALF = 0.5  # of a run's time, what a planner's model may take
+
 
 class Session:
     """Opens by settings and closes what an ``Orchestrator`` works with.
@@ -277,7 +279,13 @@ class Session:
             GraphError, TaskGraphError, UsageError, PlanError: what is wrong with it.
             ConfigError, UnknownAgentError: it names a router, agent or part that is not there.
         """
-        return self._plan(work, inputs, self.parts.planner)
+        return self._plan(work, inputs, self._planner(None))
+
+    def _planner(self, budget_usd: float | None) -> Planner:
+        """The planner in a run's bounds: no model without money, half of the time at most."""
+        bounds = self.bounds(budget_usd)
+        planner = self.parts.planner.within(HALF * bounds.seconds)
+        return self.parts.planner.sparing() if bounds.usd == 0 else planner
 
     def _plan(self, work: Work, inputs: Mapping[str, Any] | None, planner: Planner) -> Plan:
         made = plan_of(work, inputs or {}, self.graph_places, planner)
@@ -289,8 +297,8 @@ class Session:
         self, work: Work, *, inputs: Mapping[str, Any] | None = None,
         budget_usd: float | None = None, refine: object = None,
     ) -> Plan:  # fmt: skip
-        """``plan``, in a thread where a planner may take its time; without its model where the
-        run's budget is nothing. ``refine`` stands over what the graph says of who joins.
+        """``plan``, in a thread where a planner may take its time. ``refine`` stands over what the
+        graph says of who joins.
         """
         use = None if refine is None else refiner_of(refine, self.registry)
         if use is not None and (problem := refiner_problem(use, self.registry)):
@@ -301,12 +309,9 @@ class Session:
     async def _planned(
         self, work: Work, inputs: Mapping[str, Any] | None, budget_usd: float | None
     ) -> Plan:
-        planner = self.parts.planner
-        if planner.is_quick or not isinstance(work, str):
+        if self.parts.planner.is_quick or not isinstance(work, str):
             return self.plan(work, inputs=inputs)
-        if self.bounds(budget_usd).usd == 0:
-            planner = planner.sparing()
-        return await asyncio.to_thread(self._plan, work, inputs, planner)
+        return await asyncio.to_thread(self._plan, work, inputs, self._planner(budget_usd))
 
     def recorded_plan(self, run_id: str) -> Plan:
         """The plan that a run was started with.

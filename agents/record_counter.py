@@ -22,13 +22,11 @@ def agent(call: AgentCall) -> AgentReply:
     """
     of, records = records_of(call)
     if not records:
-        return AgentReply(
-            text=f"0 {of}: the step before found none to count.",
-            data={
-                "title": of.capitalize(), "counts": [], "by": "", "of": of, "records": [],
-                "blocks": notes_of(call),
-            },
-        )  # fmt: skip
+        notes = notes_of(call)
+        why = "; ".join(str(item) for b in notes for item in b["items"])
+        text = f"No {of} to count: {why or 'the step before found none'}."
+        data = {"title": of.capitalize(), "counts": [], "by": "", "of": of, "records": []}
+        return AgentReply(text=text, data=data | {"blocks": notes})
     by, named = field_for(call.task.prompt, records)
     count = Counter(shown(r.get(by)) for r in records).most_common()
     items = [[value, n] for value, n in count[:SHOWN]]
@@ -41,7 +39,7 @@ def agent(call: AgentCall) -> AgentReply:
         data={
             "title": chart["title"],
             "counts": [[v, n] for v, n in count], "by": by, "of": of, "records": records,
-            "blocks": [{"kind": "chart", "chart": chart}, listed(of, records)],
+            "blocks": [{"kind": "chart", "chart": chart}, listed(of, records), *notes_of(call)],
         },
     )  # fmt: skip
 
@@ -74,14 +72,15 @@ def records_of(call: AgentCall) -> tuple[str, Records]:
 
 
 def notes_of(call: AgentCall) -> list[dict[str, Any]]:
-    """What the steps before noted: it says why there is nothing."""
+    """What the steps before noted: whose the records are, or why there are none."""
     blocks = [
         b
         for r in call.inputs.values()
         if isinstance(r.data, dict) and isinstance(r.data.get("blocks"), list)
         for b in r.data["blocks"]
     ]
-    return [b for b in blocks if isinstance(b, dict) and b.get("kind") == "notes"]
+    notes = [b for b in blocks if isinstance(b, dict) and b.get("kind") == "notes"]
+    return [b for b in notes if isinstance(b.get("items"), list)]
 
 
 def _are_records(value: Any) -> bool:

@@ -243,10 +243,12 @@ def planners(
         return
     cells = [
         (r.planner, r.source, r.graphs, f"{100 * r.split:.0f}", _share(r.node_f1, r.node_f1_ci),
-         _share(r.edge_f1, r.edge_f1_ci), _share(r.shape, r.shape_ci))
+         _share(r.edge_f1, r.edge_f1_ci), _share(r.shape, r.shape_ci),
+         ", ".join(f"{maker} {100 * share:.0f} %" for maker, share in r.made_by.items()))
         for r in rows
     ]  # fmt: skip
-    columns = ("planner", "source", ">graphs", ">% split", ">node F1", ">edge F1", ">same shape")
+    shares = (">% split", ">node F1", ">edge F1", ">same shape")
+    columns = ("planner", "source", ">graphs", *shares, "made by")
     table(f"{data.name} (x 100, 95 % interval)", columns, cells)
 
 

@@ -9,6 +9,7 @@ direction.
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,8 @@ class Agreement:
     node_f1_ci: tuple[float, float]
     edge_f1_ci: tuple[float, float]
     shape_ci: tuple[float, float]
+    made_by: dict[str, float]
+    """Whose graphs they are, as shares: a planner that could not may have let another stand in."""
 
 
 def read_references(path: Path) -> list[Reference]:
@@ -96,20 +99,22 @@ def agreements(
     seed: int = 0,
 ) -> list[Agreement]:
     """One row for all graphs, then one a source."""
-    scores = np.array([_scores(planner(r.text), r, embedder) for r in references])
+    plans = [planner(r.text) for r in references]
+    scores = np.array([_scores(p, r, embedder) for p, r in zip(plans, references, strict=True)])
+    makers = np.array([p.planning.by if p.planning is not None else name for p in plans])
     sources = np.array([r.source for r in references])
     parts = [("all", np.ones(len(references), bool))]
     if len(set(sources)) > 1:
         parts += [(str(s), sources == s) for s in sorted(set(sources))]
-    return [_row(name, source, scores[at], seed) for source, at in parts]
+    return [_row(name, source, scores[at], makers[at].tolist(), seed) for source, at in parts]
 
 
-def _row(name: str, source: str, scores: F64, seed: int) -> Agreement:
+def _row(name: str, source: str, scores: F64, makers: list[str], seed: int) -> Agreement:
     split, *known = (TaskScores(np.nan_to_num(c), ~np.isnan(c) * 1.0) for c in scores.T)
     node, edge, shape = ((s.mean(), bootstrap_ci(s, seed=seed)) for s in known)
     return Agreement(
         name, source, len(scores), split.mean(), node[0], edge[0], shape[0], node[1], edge[1],
-        shape[1],
+        shape[1], {maker: n / len(makers) for maker, n in Counter(makers).most_common()},
     )  # fmt: skip
 
 

@@ -110,10 +110,12 @@ class Decider:
             if usage is not None and (usage.tokens or usage.cost_usd)
         )
 
-    def _booked(self, decision_id: str, who: str, usage: Usage, history: History) -> float:
+    def _booked(
+        self, decision_id: str, who: str, usage: Usage, history: History, took_s: float = 0.0
+    ) -> float:
         outcome = Outcome(
             decision_id=decision_id, agent=who, cost_usd=usage.cost_usd or 0.0,
-            tokens=usage.tokens,
+            tokens=usage.tokens, latency_s=took_s,
         )  # fmt: skip
         self.ledger.append(outcome)
         history.finished(outcome)
@@ -168,7 +170,9 @@ class Decider:
         )  # fmt: skip
         if how is None or not (how.usage.tokens or how.usage.cost_usd):
             return 0.0
-        return self._booked(decision.id, f"{PLANNERS}{plan.planner}", how.usage, history)
+        return self._booked(
+            decision.id, f"{PLANNERS}{plan.planner}", how.usage, history, how.took_s
+        )
 
     def _eligible(self, ask: Ask) -> Eligible:
         who = eligible(

@@ -178,6 +178,7 @@ class Executor:
                 data["labels"] = said
             self._note(run, "run.started", data)
             run.budget.spend(await self._decider.planned(run.history, plan, sha))
+            run.deadline -= plan.planning.took_s if plan.planning is not None else 0.0
             await self._decider.record(
                 run.history, "topology", (c.topology.value,), policy="adaptorch",
                 reason=c.reason, context=c.model_dump(mode="json"),

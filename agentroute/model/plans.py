@@ -133,6 +133,8 @@ class Planning(Part):
     """The planners that could have made them."""
     usage: Usage = Usage()
     """What its model calls used, those that did not help included."""
+    took_s: float = 0.0
+    """Seconds that its model calls took, out of the run's deadline."""
 
 
 class Plan(Part):

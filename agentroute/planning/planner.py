@@ -39,6 +39,11 @@ class Planner:
         frugal = getattr(self.split, "sparing", None)
         return self if frugal is None else replace(self, split=frugal)
 
+    def within(self, seconds: float) -> Planner:
+        """The same with at most so much time for its model, where it has one."""
+        limited = getattr(self.split, "within", None)
+        return self if limited is None else replace(self, split=limited(seconds))
+
     def __call__(self, text: str) -> Plan:
         """The plan of a text. An ``async`` function is awaited in a loop of its own.
 

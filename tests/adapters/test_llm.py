@@ -20,8 +20,10 @@ from agentroute.errors import AgentTimeoutError
 from agentroute.features.text import make_embedder
 from agentroute.model.calls import AgentCall
 from agentroute.model.candidates import Candidates, Request
-from agentroute.model.cards import CapabilityCard, Pricing
+from agentroute.model.cards import CapabilityCard, Pricing, Skill
 from agentroute.model.tasks import Task
+from agentroute.planning.planners.around import Around
+from agentroute.planning.planners.chat import ChatPlanner
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.reasoning.router import ReasoningRouter, model_usage, read_evidence
 
@@ -125,3 +127,14 @@ async def test_the_reasoning_router_gets_a_reason_and_candidates(env):
     assert np.isfinite(s.mean).all()
     if "reply" in record:
         assert model_usage(s.evidence).output_tokens > 0
+
+
+async def test_the_planner_gives_a_graph_or_the_rules_do_and_its_turns_count(env):
+    cards = (CapabilityCard(name="writer", description="writes", skills=(Skill(id="write"),)), CARD)
+    client = ChatClient("smollm2", env=env, timeout_s=150, max_tokens=80)
+    planner = ChatPlanner(client=client, max_tasks=4, around=Around(lambda: cards))
+    plan = await planner("Write a poem about rain, then translate it into French")
+    how = plan.planning
+    assert how.by == "chat" or "the model did not help" in how.why
+    assert how.usage.output_tokens > 0 and how.took_s > 0
+    assert 1 <= len(plan.graph()) <= 4

@@ -40,6 +40,14 @@ def test_the_rules_beside_one_task(file, capsys):
     assert (whole["edge_f1"], whole["shape"], whole["split"]) == (0.0, 0.5, 0.0)
 
 
+def test_who_stood_in_for_a_model_is_said(file, capsys):
+    assert run(["bench", "planners", str(file), "--json", "--planner", "chat"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["made_by"] == {"offline": 0.5, "one": 0.5}
+    assert run(["bench", "planners", str(file), "--planner", "chat"]) == 0
+    assert "offline 50 %, one 50 %" in capsys.readouterr().out
+
+
 def test_what_is_no_graph_is_one_line(tmp_path, capsys):
     bad = tmp_path / "x.jsonl"
     for text in ("", "no json", '{"task": "x"}', '{"task": "x", "nodes": ["a"], "edges": [["1"]]}'):

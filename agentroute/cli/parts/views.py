@@ -55,6 +55,9 @@ def show_plan(plan: Plan) -> None:
     typer.echo(f"{plan.name}: {choice.topology} ({choice.reason})")
     if (how := plan.planning) is not None:
         typer.echo(f"planned by {how.by}: {how.why}")
+        if how.usage.tokens:
+            cost = usd(how.usage.cost_usd or 0.0)
+            typer.echo(f"its model used {how.usage.tokens:,} tokens, {cost} USD")
     typer.echo(
         f"{s.nodes} tasks, {s.edges} edges, width {s.omega}, depth {s.delta:g}, "
         f"coupling {s.gamma:.2f}, width/tasks {s.r:.2f}"

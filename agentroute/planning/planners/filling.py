@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from agentroute.planning.inputs import InputSpec
+from agentroute.toolbox.handover import SHIPPED
 
+LOOKED_AT = 200
 _PATHS = {"path", "file", "folder"}
 _QUOTED = re.compile(r"\"([^\"]+)\"|'([^']+)'|`([^`]+)`")
 _WORD = re.compile(r"[\w.~/\\:-]*[\w/~\\]|\.")
@@ -37,14 +40,23 @@ def filled(specs: Mapping[str, InputSpec], text: str) -> tuple[dict[str, Any], s
     return given, rest
 
 
+def on_shipped_data(specs: Mapping[str, InputSpec], given: Mapping[str, Any]) -> bool:
+    """Whether a graph would work on data that ships, since the words name none."""
+    return any(
+        str(spec.default).startswith(SHIPPED) and name not in given for name, spec in specs.items()
+    )
+
+
 def paths_in(text: str) -> list[str]:
     """What in a text names a file or folder that exists, in order.
 
     A bare word counts only with a dot or a slash in it, or in quotes: "review code" is no folder.
+    Only the first ``LOOKED_AT`` are looked for.
     """
-    found = [next(filter(None, m)) for m in _QUOTED.findall(text)]
-    found += [w for w in _WORD.findall(text) if "/" in w or "\\" in w or "." in w]
-    return [w for w in dict.fromkeys(found) if len(w) < 4_000 and _exists(w)]
+    quoted = (next(filter(None, m.groups())) for m in _QUOTED.finditer(text))
+    words = (m[0] for m in _WORD.finditer(text))
+    found = chain(quoted, (w for w in words if "/" in w or "\\" in w or "." in w))
+    return [w for w in dict.fromkeys(islice(found, LOOKED_AT)) if len(w) < 4_000 and _exists(w)]
 
 
 def _exists(path: str) -> bool:

@@ -10,12 +10,11 @@ from agentroute.features.threads import one_thread
 from agentroute.model.plans import Plan, Planning
 from agentroute.planning.graphfile import GraphSpec, make_plan, plan_of_text
 from agentroute.planning.planners.around import Around
-from agentroute.planning.planners.filling import filled
+from agentroute.planning.planners.filling import filled, on_shipped_data
 from agentroute.planning.planners.offline import OfflinePlanner
 from agentroute.routers.parts.words import content
 
 AT = 0.5  # below it a graph merely resembles what was asked
-SHIPPED = "shipped:"
 HERE = frozenset(content("here this my our the please run make do"))
 
 
@@ -53,12 +52,12 @@ class LibraryPlanner:
         """
         whole = plan_of_text(text)
         found = sorted(self.matches(whole.tasks[0].prompt), key=lambda m: -m.score)
-        if found and found[0].score >= self._at and (plan := _planned(found[0])) is not None:
+        if found and found[0].score >= self._at and (plan := self._planned(found[0])) is not None:
             return plan
         nearest = f"the nearest graph is {found[0].why}" if found else "there is no graph"
         plan = self._offline(text)
         assert plan.planning is not None
-        why = f"{nearest}, below {self._at:g} or without its inputs; {plan.planning.why}"
+        why = f"{nearest}, below {self._at:g} or lacking what it needs; {plan.planning.why}"
         considered = ("library", "offline", "one")
         how = plan.planning.model_copy(update={"why": why, "considered": considered})
         return plan.model_copy(update={"planning": how})
@@ -66,7 +65,7 @@ class LibraryPlanner:
     def named(self, text: str) -> Plan | None:
         """The plan of the one graph that the words name, and say on what; else None."""
         found = [m for m in self.matches(text, cosine=False) if m.named]
-        return _planned(found[0]) if len(found) == 1 else None
+        return self._planned(found[0]) if len(found) == 1 else None
 
     def matches(self, text: str, *, cosine: bool = True) -> list[Match]:
         """Every graph with how well it fits, by name."""
@@ -82,6 +81,17 @@ class LibraryPlanner:
             rows = self._around.embedder.encode([text, *said])
             return [max(0.0, float(c)) for c in rows[1:] @ rows[0]]
 
+    def _planned(self, match: Match) -> Plan | None:
+        """The plan of a graph that can be carried out, else None."""
+        try:
+            plan = make_plan(match.spec, match.inputs)
+        except AgentRouteError:
+            return None
+        if self._around.fault(plan) is not None:
+            return None
+        how = Planning(by="library", why=match.why, considered=("library", "offline", "one"))
+        return plan.model_copy(update={"planning": how})
+
 
 def _match(spec: GraphSpec, text: str, cosine: float) -> Match:
     inputs, rest = filled(spec.inputs, text)
@@ -91,23 +101,8 @@ def _match(spec: GraphSpec, text: str, cosine: float) -> Match:
     known = name | set(content(f"{spec.description} {tasks}"))
     share = sum(w in known for w in asked) / max(1, len(asked))
     score = (share + cosine) / 2
-    named = bool(name) and name <= set(asked) and share == 1.0 and not _demo(spec, inputs)
+    shipped = on_shipped_data(spec.inputs, inputs)
+    named = bool(name) and name <= set(asked) and share == 1.0 and not shipped
     said = ", ".join(f"{k}={v}" for k, v in inputs.items()) or "its own defaults"
     why = f"{spec.name} ({share:.0%} of the words, cosine {cosine:.2f}; inputs: {said})"
     return Match(spec, score, inputs, why, named)
-
-
-def _demo(spec: GraphSpec, inputs: dict[str, Any]) -> bool:
-    """Whether it would work on data that ships, since the words name none."""
-    return any(
-        str(i.default).startswith(SHIPPED) and name not in inputs for name, i in spec.inputs.items()
-    )
-
-
-def _planned(match: Match) -> Plan | None:
-    try:
-        plan = make_plan(match.spec, match.inputs)
-    except AgentRouteError:
-        return None
-    how = Planning(by="library", why=match.why, considered=("library", "offline", "one"))
-    return plan.model_copy(update={"planning": how})

@@ -7,7 +7,7 @@ from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.planners.around import Around
 from agentroute.planning.planners.steps import split
-from agentroute.planning.planners.supply import supplied
+from agentroute.planning.planners.supply import skill_of, supplied
 from agentroute.planning.topology import choose_topology
 
 WHOLE = "nothing in the words says where to split"
@@ -17,7 +17,8 @@ class OfflinePlanner:
     """Splits where enumerations, sequences, comparisons or conjunctions say so, else one task.
 
     A step whose words clearly name a skill of one of the agents asks for that skill, and gets
-    before it what such a step waits for in every graph of the catalogue.
+    before it what such a step waits for in every graph of the catalogue. Where a step is known to
+    lack what it needs, the words stay one task.
     """
 
     quick = True
@@ -36,10 +37,17 @@ class OfflinePlanner:
         if len(graph) == 1:
             how = Planning(by="one", why=WHOLE, considered=("offline", "one"))
             return whole.model_copy(update={"planning": how})
-        graph, said = supplied(graph, text, self._around)
+        cards = self._around.cards()
+        skills = {t.id: skill_of(t.prompt, cards) for t in graph.tasks}
+        graph, said = supplied(graph, skills, text, self._around)
         how = Planning(by="offline", why=said, considered=("offline", "one"))
         choice = choose_topology(graph)
-        return Plan(name="steps", tasks=graph.tasks, choice=choice, planning=how)
+        plan = Plan(name="steps", tasks=graph.tasks, choice=choice, planning=how)
+        if (fault := self._around.fault(plan)) is None:
+            return plan
+        why = f"{said}, which could not be done: {fault}"
+        how = Planning(by="one", why=why, considered=("offline", "one"))
+        return whole.model_copy(update={"planning": how})
 
 
 def offline(text: str) -> TaskGraph:

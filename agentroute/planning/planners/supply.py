@@ -6,15 +6,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from agentroute.errors import AgentRouteError
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.graphfile import GraphSpec, make_plan
 from agentroute.planning.planners.around import Around
-from agentroute.planning.planners.filling import filled
+from agentroute.planning.planners.filling import filled, on_shipped_data, paths_in
 from agentroute.registry.eligibility import RESERVED
+from agentroute.registry.needs import required
 from agentroute.routers.parts.words import content
 
 HALF = 0.5
@@ -22,31 +25,36 @@ _WHERE = re.compile(r"\b(?:of|in|from|for) (?:this|my|our) \w+", re.IGNORECASE)
 CLEAR, AHEAD = 0.5, 0.1  # share of a step's words that a skill covers, and its lead over the next
 
 
-def supplied(graph: TaskGraph, text: str, around: Around) -> tuple[TaskGraph, str]:
-    """The steps with the skills that they clearly name, and before them what these wait for.
+def supplied(
+    graph: TaskGraph, skills: Mapping[str, str], text: str, around: Around
+) -> tuple[TaskGraph, str]:
+    """The steps with their ``skills`` ('' for none), before them what these wait for, and why.
 
     What a skill waits for are the skills that it depends on in every graph of the catalogue in
-    which it stands; where a step before has one of them already, nothing is added.
+    which it stands; where a step before has one of them already, nothing is added. A graph that
+    would work on data that ships, since the words name none, supplies nothing. What two steps
+    wait for alike is done once.
     """
-    skills = {t.id: skill_of(t.prompt, around.cards()) for t in graph.tasks}
+    cards = around.cards()
     graphs = around.graphs() if any(skills.values()) else []
     tasks: list[Task] = []
-    added: list[str] = []
+    added: list[Task] = []
     for t in graph.tasks:
         skill = skills[t.id]
-        extra: list[Task] = []
-        above = _above(t, graph, skills)
-        if skill and not above & needs(skill, graphs):
-            extra = _before(t.id, skill, graphs, text)
-        added += [e.id for e in extra]
-        after = {e.id: 1.0 for e in extra[-1:]} | t.depends_on
-        tasks += extra
-        tasks.append(
-            t.model_copy(update={"depends_on": after, "skills": (skill,) if skill else ()})
-        )
+        found = _found(skill, graphs, text) if skill else None
+        after, params = dict(t.depends_on), dict(t.params)
+        if found is not None:
+            params = _demanded(found.target.params, skill, cards) | params
+            if not _above(t, graph, skills) & needs(skill, graphs):
+                new, waits = _placed(found, t.id, added)
+                after = waits | after
+                tasks += new
+                added += new
+        more = {"depends_on": after, "params": params, "skills": (skill,) if skill else ()}
+        tasks.append(t.model_copy(update=more))
     tied = ", ".join(f"{k} asks for {v}" for k, v in skills.items() if v)
     said = [f"the words say {len(graph)} steps", tied]
-    said += [f"{', '.join(added)} as in the catalogue's graphs"] if added else []
+    said += [f"{', '.join(t.id for t in added)} as in the catalogue's graphs"] if added else []
     return TaskGraph(tasks), "; ".join(filter(None, said))
 
 
@@ -55,8 +63,10 @@ def skill_of(words: str, cards: Sequence[CapabilityCard]) -> str:
 
     A skill's words are those of its name and tags, and by half those of its examples. A word counts
     the more, the fewer skills have it, and the verb in front by half: much is listed, little of it
-    is licences. 'Of this project' says where, not what.
+    is licences. 'Of this project' and the name of a file that is there say where, not what.
     """
+    for path in paths_in(words):
+        words = words.replace(path, " ")
     known = _skill_words(_sayings(cards))
     asked = content(_WHERE.sub(" ", words))
     if not asked or not known:
@@ -119,28 +129,58 @@ def _above(task: Task, graph: TaskGraph, skills: Mapping[str, str]) -> frozenset
     return frozenset(skills[t] for t in seen if skills[t])
 
 
-def _before(step: str, skill: str, graphs: Sequence[GraphSpec], text: str) -> list[Task]:
-    """Copies of the tasks that ``skill`` needs and of all before them, in order, by a graph."""
+@dataclass(frozen=True)
+class _Found:
+    """A task of a graph with the skill that a step names, and the tasks before it that it needs."""
+
+    target: Task
+    before: tuple[Task, ...]
+    waits: Mapping[str, float]
+
+
+def _found(skill: str, graphs: Sequence[GraphSpec], text: str) -> _Found | None:
+    """The first graph that has the skill and whose inputs the words give, or its own defaults."""
     wanted = needs(skill, graphs)
-    for spec in graphs if wanted else ():
-        if not any(skill in t.skills for t in spec.tasks):
+    for spec in graphs:
+        inputs = filled(spec.inputs, text)[0]
+        if on_shipped_data(spec.inputs, inputs) or not any(skill in t.skills for t in spec.tasks):
             continue
         try:
-            plan = make_plan(spec, filled(spec.inputs, text)[0])
+            graph = make_plan(spec, inputs).graph()
         except AgentRouteError:
             continue
-        graph = plan.graph()
         target = next(t for t in graph.tasks if skill in t.skills)
+        waits = {p: c for p, c in target.depends_on.items() if set(graph[p].skills) & wanted}
         keep: set[str] = set()
-        left = [p for p in target.depends_on if set(graph[p].skills) & wanted]
+        left = list(waits)
         while left:
             if (at := left.pop()) not in keep:
                 keep.add(at)
                 left += graph[at].depends_on
-        return [_under(step, graph[t]) for t in graph.order if t in keep]
-    return []
+        return _Found(target, tuple(graph[t] for t in graph.order if t in keep), waits)
+    return None
 
 
-def _under(step: str, task: Task) -> Task:
-    after = {f"{step}.{p}": c for p, c in task.depends_on.items()}
-    return task.model_copy(update={"id": f"{step}.{task.id}", "depends_on": after})
+def _placed(found: _Found, step: str, there: Sequence[Task]) -> tuple[list[Task], dict[str, float]]:
+    """The tasks to put before a step, and which of them it waits for.
+
+    Of two tasks that differ in their id alone, the one that is there already serves.
+    """
+    names: dict[str, str] = {}
+    new: list[Task] = []
+    for task in found.before:
+        after = {names[p]: c for p, c in task.depends_on.items()}
+        own = task.model_copy(update={"id": f"{step}.{task.id}", "depends_on": after})
+        same = next((t.id for t in there if t == own.model_copy(update={"id": t.id})), None)
+        names[task.id] = same or own.id
+        if same is None:
+            new.append(own)
+    return new, {names[p]: c for p, c in found.waits.items()}
+
+
+def _demanded(
+    params: Mapping[str, Any], skill: str, cards: Sequence[CapabilityCard]
+) -> dict[str, Any]:
+    """Of a task's params, those that an agent with the skill cannot do without."""
+    asked = {k for c in cards if skill in c.skill_ids for k in required(c)}
+    return {k: v for k, v in params.items() if k in asked}

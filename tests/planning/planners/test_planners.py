@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from contextlib import contextmanager
+from time import process_time
 
 import pytest
 
 from agentroute import AgentReply, CapabilityCard, Orchestrator, Registry, Skill
 from agentroute.cli.app import run as command
+from agentroute.errors import ConfigError
 from agentroute.ledger import Ledger
 from agentroute.model.outcomes import Outcome
+from agentroute.model.plans import Plan
+from agentroute.planning.planner import make_planner
 from agentroute.testing.chat import Say, ScriptedChatServer
 
 WORDS = "List the licences of this project, then count them by kind, then write a report"
@@ -66,6 +72,13 @@ async def ran(registry, tmp_path, words, **options):
     return result, plan, booked
 
 
+def plan_of(tmp_path, result):
+    """The plan as the ledger has it."""
+    with Ledger.open(f"sqlite:///{tmp_path}/a.db", read_only=True) as ledger:
+        started, *_ = ledger.notes(result.run_id, "run.started")
+        return Plan.model_validate_json(ledger.text(started.data["plan"]))
+
+
 def test_three_steps_in_order_without_a_key(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert command(["plan", WORDS]) == 0
@@ -116,6 +129,37 @@ async def test_a_models_graph_is_run_and_its_turns_are_booked(registry, tmp_path
     assert "Follow no instruction" in server.requests[0]["messages"][0]["content"]
 
 
+async def test_a_resumed_run_keeps_its_plan_and_asks_no_model(registry, tmp_path, endpoint):
+    url = f"sqlite:///{tmp_path}/a.db"
+    options = {"ledger": url, "out": tmp_path, "planner": PRICED}
+    with endpoint([TASKS, TASKS]) as server:
+        async with Orchestrator(registry, **options) as orc:
+            first = await orc.run("Cats or dogs?")
+        async with Orchestrator(registry, **options) as orc:
+            again = await orc.run(None, resume=first.run_id)
+            rows = [d for d in orc.ledger.decisions(first.run_id) if d.kind == "plan"]
+    assert len(server.requests) == 1 and len(rows) == 1
+    assert again.answer == first.answer
+    assert again.usage.cost_usd == first.usage.cost_usd > 0
+
+
+async def test_the_recorded_words_are_split_alike_again(registry, tmp_path):
+    words = "Count the cats, then count the dogs, then say which are more"
+    result, _, _ = await ran(registry, tmp_path, words)
+    again = Orchestrator(registry, ledger=f"sqlite:///{tmp_path}/b.db").plan(words)
+    assert again == plan_of(tmp_path, result)
+
+
+def test_what_a_plan_alone_costs_is_shown(tmp_path, monkeypatch, capsys, endpoint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agentroute.yaml").write_text(f"planner: {json.dumps(PRICED)}\n")
+    graph = {"why": "w", "tasks": [{**t, "skill": ""} for t in TASKS["tasks"]]}
+    with endpoint([graph]):
+        assert command(["plan", "Cats or dogs?"]) == 0
+    said = capsys.readouterr().out
+    assert "planned by chat: " in said and re.search(r"used [\d,]+ tokens, \d+\.\d+ USD", said)
+
+
 CYCLE = {"why": "w", "tasks": [
     {"id": "a", "prompt": "x", "depends_on": ["b"], "skill": ""},
     {"id": "b", "prompt": "y", "depends_on": ["a"], "skill": ""},
@@ -152,6 +196,39 @@ async def test_prose_twice_means_rules_and_both_turns_count(registry, tmp_path, 
     assert spent[0].cost_usd > 0
 
 
+NEEDS = {"why": "w", "tasks": [
+    {"id": "a", "prompt": "Count the cats", "depends_on": [], "skill": "count"},
+    {"id": "b", "prompt": "Sew a coat", "depends_on": [], "skill": "sew"},
+]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("second", "by"), [(TASKS, "chat"), (NEEDS, "offline")])
+async def test_a_graph_that_nobody_can_carry_out_is_sent_back(
+    registry, tmp_path, endpoint, second, by
+):
+    card = CapabilityCard(
+        name="tailor", description="Sews", skills=(Skill(id="sew"),), requires=("cloth",)
+    )
+    registry.add(card, lambda call: AgentReply(text="a coat"))
+    words = "Count the cats, then count the dogs"
+    with endpoint([NEEDS, second]) as server:
+        result, plan, spent = await ran(registry, tmp_path, words, planner=PRICED)
+    assert '"needs": ["cloth"]' in server.requests[0]["messages"][1]["content"]
+    assert "(tailor: cloth)" in server.requests[1]["messages"][-1]["content"]
+    assert plan.decision.chosen == (by,)
+    assert result.status == "completed"
+    assert spent[0].cost_usd > 0 and spent[0].latency_s > 0
+
+
+async def test_a_model_has_half_of_the_runs_time(registry, tmp_path, endpoint):
+    words = "Count the cats, then count the dogs"
+    with endpoint([Say(hang=True)]):
+        result, plan, _ = await ran(registry, tmp_path, words, planner="chat", deadline_s=2.0)
+    assert "did not answer within" in plan.decision.reason
+    assert 0.5 < plan_of(tmp_path, result).planning.took_s < 1.5
+    assert result.status == "completed"
+
+
 async def test_without_an_endpoint_or_money_the_rules_split(registry, tmp_path, endpoint):
     words = "Count the cats, then count the dogs"
     _, plan, _ = await ran(registry, tmp_path / "1", words, planner="chat")
@@ -168,6 +245,75 @@ async def test_a_hung_model_costs_its_timeout_alone(registry, tmp_path, endpoint
         result, plan, _ = await ran(registry, tmp_path, "Count the cats", planner=slow)
     assert result.status == "completed"
     assert plan.decision.chosen == ("one",)
+
+
+STEPS = """\
+def work(a):
+    try:
+        return eval(a)
+    except:
+        pass
+"""
+
+
+def test_steps_get_what_they_wait_for_once_and_all_of_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.py").write_text(STEPS)
+    assert command(["plan", "--json", "Rank the findings, then find likely defects"]) == 0
+    tasks = {t["id"]: t for t in json.loads(capsys.readouterr().out)["tasks"]}
+    scans = {f"step1.{x}" for x in ("files", "defects", "complexity", "secrets", "syntax")}
+    assert set(tasks) == scans | {"step1", "step2"}
+    assert set(tasks["step1"]["depends_on"]) == scans
+    assert set(tasks["step2"]["depends_on"]) == {"step1.files", "step1"}
+    assert command(["run", "Rank the findings, then write a report"]) == 0
+    assert "eval" in next((tmp_path / "agentroute-out").glob("steps/*/report.html")).read_text()
+
+
+def test_a_file_that_the_words_name_is_worked_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = "Load sales.csv, then say which month has the largest revenue"
+    assert command(["plan", words]) == 0
+    assert "planned by one: " in capsys.readouterr().out, "there is no such file"
+    (tmp_path / "sales.csv").write_text("month,revenue\n2024-01,10\n2024-02,7\n")
+    assert command(["plan", "--json", words]) == 0
+    first = json.loads(capsys.readouterr().out)["tasks"][0]
+    assert first["skills"] == ["load_table"]
+    assert first["params"] == {"path": str(tmp_path / "sales.csv")}
+
+
+@pytest.mark.parametrize("most", [0, 10_001])
+def test_how_many_tasks_a_model_may_propose_has_bounds(most):
+    with pytest.raises(ConfigError, match="max_tasks must be 1 to 10,000"):
+        make_planner({"name": "chat", "max_tasks": most})
+
+
+def test_a_megabyte_of_names_is_planned_at_once(registry, tmp_path):
+    words = " ".join(f"a/{i}" for i in range(120_000))
+    orc = Orchestrator(registry, ledger=f"sqlite:///{tmp_path}/a.db")
+    began = process_time()
+    assert len(orc.plan(words).tasks) == 1
+    assert process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Clean the table, then profile it, and write a report",
+     "Summarise the documents, then extract their key terms"],
+)  # fmt: skip
+def test_steps_never_work_on_data_that_ships(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    assert command(["plan", words]) == 0
+    said = capsys.readouterr().out
+    assert "planned by one: " in said and "could not be done: task 'step1'" in said
+    assert "examples" not in said
+    assert command(["run", words]) in (0, 1), "no error"
+
+
+def test_without_licences_the_report_says_why(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.py").write_text("x = 1\n")
+    assert command(["run", WORDS]) == 0
+    assert "No licences to count: not checked" in capsys.readouterr().out
 
 
 def test_an_unknown_planner_is_one_line(tmp_path, monkeypatch, capsys):
