@@ -108,7 +108,7 @@ def _as_json(value: Any) -> Any:
     try:
         return orjson.loads(orjson.dumps(value, option=_JSON, default=_plain))
     except (TypeError, ValueError, RecursionError):
-        pass
+        pass  # a lone surrogate or a key that is no text: its sound copy is tried next
     try:
         return orjson.loads(orjson.dumps(_sounded(value), option=_JSON, default=_plain))
     except (TypeError, ValueError, RecursionError) as e:

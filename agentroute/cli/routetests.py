@@ -21,7 +21,7 @@ from agentroute.cli.parts.common import (
 if TYPE_CHECKING:
     from agentroute.evaluation.routetests import RouteReport
 
-PLACE = 68  # where it stands in the help
+PLACE = 66  # where it stands in the help
 MOST = 12
 
 

@@ -8,34 +8,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from agentroute import Orchestrator, Registry, Task
+from agentroute import Orchestrator, Task
 from agentroute.cli.app import app
 from agentroute.errors import LedgerError, UsageError
+from tests.ledger.shop import registry
 
 RUNS = 60
-
-
-def registry():
-    registry = Registry()
-
-    @registry.agent(skills=["refunds"], cost_usd=0.002)
-    async def billing(call):
-        """Refunds orders."""
-        return "done"
-
-    @registry.agent(skills=["refunds"], cost_usd=0.001)
-    async def helpdesk(call):
-        """Refunds orders."""
-        if "7" in call.task.prompt:
-            raise ValueError("no seven")
-        return "done"
-
-    @registry.agent(skills=["mail"])
-    async def writer(call):
-        """Writes mails."""
-        return "Dear customer"
-
-    return registry
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ def readable(pid: int) -> bool:
                 with open(f"/proc/{pid}/{name}", "rb"):
                     code += 1
             except OSError:
-                pass
+                pass  # refused, as it should be: not counted
         os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) > 0
 

@@ -29,7 +29,7 @@ class Odd(Exception):
 
 
 class Base(BaseException):
-    pass
+    """One that no ``except Exception`` catches."""
 
 
 RAISED = [Mute(), Odd("x"), asyncio.CancelledError(), SystemExit(3), Base("b"), GeneratorExit]

@@ -270,7 +270,7 @@ async def test_catching_up_holds_the_loop_for_5_ms_at_most(ledger):
         def update(self, o):
             end = time.perf_counter() + 0.0005
             while time.perf_counter() < end:
-                pass
+                pass  # burns the time that a slow router would
             super().update(o)
 
     fill(ledger, 0, 60)

@@ -7,8 +7,10 @@ import numpy as np
 from agentroute.model.candidates import Candidates, CardSet, Request
 from agentroute.model.cards import CapabilityCard, Skill
 from agentroute.model.decisions import Decision, DecisionRecord
+from agentroute.model.events import Note
 from agentroute.model.ids import sha256
 from agentroute.model.objective import Bounds, Objective
+from agentroute.model.outcomes import Feedback, Outcome
 from agentroute.model.scores import Scores
 from agentroute.model.tasks import Message, Task
 
@@ -134,3 +136,13 @@ def same_cards(a, b):
         and same_array(a.embedding, b.embedding)
         and (a.sha256, a.embedder_id, dict(a.index)) == (b.sha256, b.embedder_id, dict(b.index))
     )
+
+
+def fill_mixed(ledger, rounds):
+    """``rounds`` times a decision, its outcome, a feedback and a note: seq 1 to 4 * rounds."""
+    cards = cardset()
+    for i in range(rounds):
+        ledger.append(record(i, cards=cards))
+        ledger.append(Outcome(decision_id=f"r1-d{i}", agent="agent-001", cost_usd=0.1 * i))
+        ledger.append(Feedback(id=f"f{i}", target="decision", target_id=f"r1-d{i}", score=0.5))
+        ledger.append(Note(id=f"n{i}", run_id="r1", type="x", data={"i": i}))

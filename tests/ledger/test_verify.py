@@ -11,8 +11,8 @@ from agentroute.errors import LedgerError, LedgerTamperedError, UsageError
 from agentroute.ledger import Anchor, Ledger
 from agentroute.ledger.chain import GENESIS, TABLES, link
 from agentroute.model.events import Note
-from agentroute.model.outcomes import Feedback, Outcome
-from tests.ledger.sample import cardset, record
+from agentroute.model.outcomes import Outcome
+from tests.ledger.sample import cardset, fill_mixed, record
 
 N = 60
 
@@ -20,13 +20,8 @@ N = 60
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     path = tmp_path_factory.mktemp("chain") / "a.db"
-    cards = cardset()
     with Ledger.open(str(path)) as led:
-        for i in range(N // 4):
-            led.append(record(i, cards=cards))
-            led.append(Outcome(decision_id=f"r1-d{i}", agent="agent-001", cost_usd=0.1 * i))
-            led.append(Feedback(id=f"f{i}", target="decision", target_id=f"r1-d{i}", score=0.5))
-            led.append(Note(id=f"n{i}", run_id="r1", type="x", data={"i": i}))
+        fill_mixed(led, N // 4)
         sha = led.put_text("to be forgotten")
         led.append(Note(id="last", type="x")).wait(5)
         led.erase(sha, reason="asked").wait(5)

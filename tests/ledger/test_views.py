@@ -11,35 +11,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from agentroute import Orchestrator, Registry, Task
+from agentroute import Orchestrator, Task
 from agentroute.cli.app import app
 from agentroute.errors import AgentRouteError, LedgerError
 from agentroute.ledger import Ledger
+from tests.ledger.shop import registry
 
 N = 60
-
-
-def registry():
-    made = Registry()
-
-    @made.agent(skills=["refunds"], cost_usd=0.0021)
-    async def billing(call):
-        """Refunds orders."""
-        return "done"
-
-    @made.agent(skills=["refunds"], cost_usd=0.0013)
-    async def helpdesk(call):
-        """Refunds orders."""
-        if "7" in call.task.prompt:
-            raise ValueError("no seven")
-        return "done"
-
-    @made.agent(skills=["mail"])
-    async def writer(call):
-        """Writes mails."""
-        return "Dear customer"
-
-    return made
 
 
 async def fill(orc, n, first=0):

@@ -7,7 +7,7 @@ import sqlite3
 import apsw
 import pytest
 
-from agentroute.errors import LedgerBusyError, LedgerError
+from agentroute.errors import LedgerError
 from agentroute.ledger import Ledger
 from agentroute.ledger.writer import Writer
 from agentroute.model.events import Note
@@ -105,14 +105,3 @@ def test_a_disk_that_refuses_everything_from_some_change_on(tmp_path, monkeypatc
         faults.lost += len(done - found)
         # Written whole and not synced when the disk died: found again, as after a lost answer.
         assert len(found & set(errors or ())) <= 1
-
-
-def test_a_locked_database_is_a_typed_error_and_then_it_is_not(tmp_path):
-    with Ledger.open(f"{tmp_path}/a.db", wait_s=0.05) as led:
-        con = sqlite3.connect(led.path, isolation_level=None)
-        con.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LedgerBusyError):
-            led.append(Note(id="n", type="x")).wait(5)
-        con.execute("ROLLBACK")
-        con.close()
-        assert led.append(Note(id="n", type="x")).wait(5) == 1

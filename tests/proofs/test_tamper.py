@@ -12,8 +12,7 @@ from agentroute.ledger import Anchor, Ledger
 from agentroute.ledger.chain import TABLES, link
 from agentroute.ledger.verify import UNANCHORED, _report
 from agentroute.model.events import Note
-from agentroute.model.outcomes import Feedback, Outcome
-from tests.ledger.sample import cardset, record
+from tests.ledger.sample import fill_mixed
 from tests.ledger.test_verify import (
     WITHOUT_TRIGGERS,
     delete,
@@ -45,13 +44,8 @@ def insert(con, seq):
 @pytest.fixture(scope="module")
 def ledger_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("tamper") / "a.db"
-    cards = cardset()
     with Ledger.open(str(path)) as led:
-        for i in range(N // 4):
-            led.append(record(i, cards=cards))
-            led.append(Outcome(decision_id=f"r1-d{i}", agent="agent-001", cost_usd=0.1 * i))
-            led.append(Feedback(id=f"f{i}", target="decision", target_id=f"r1-d{i}", score=0.5))
-            led.append(Note(id=f"n{i}", run_id="r1", type="x", data={"i": i}))
+        fill_mixed(led, N // 4)
         led.append(Note(id="last", type="x")).wait(5)
         return path, led.anchor()
 

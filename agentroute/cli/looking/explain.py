@@ -11,7 +11,7 @@ from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger
 if TYPE_CHECKING:
     from agentroute.ledger import Ledger
 
-PLACE = 65  # where it stands in the help
+PLACE = 61  # where it stands in the help
 
 
 def register(app: typer.Typer) -> None:

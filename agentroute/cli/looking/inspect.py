@@ -10,7 +10,7 @@ import typer
 
 from agentroute.cli.parts.common import ConfigFile, Db, open_ledger, settings_of
 
-PLACE = 68  # where it stands in the help
+PLACE = 65  # where it stands in the help
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger
 
-PLACE = 67  # where it stands in the help
+PLACE = 64  # where it stands in the help
 
 
 def register(app: typer.Typer) -> None:

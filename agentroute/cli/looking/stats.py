@@ -23,7 +23,7 @@ from agentroute.inspector.money import usd
 if TYPE_CHECKING:
     from agentroute.evaluation.statistics.groups import Group
 
-PLACE = 66  # where it stands in the help
+PLACE = 62  # where it stands in the help
 
 
 def register(app: typer.Typer) -> None:

@@ -128,7 +128,7 @@ def writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            pass
+            pass  # that it can be made is all that is asked
     except OSError as e:
         raise ConfigError(
             f"results cannot be written to {folder.parent}: {e.strerror or e}", field="out",
