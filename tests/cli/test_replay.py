@@ -254,9 +254,12 @@ def test_a_ledger_of_before_is_read_with_what_is_set(made, tmp_path, monkeypatch
     con.close()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "agentroute.yaml").write_text("exploration: 0.3\n")
-    assert found(f"sqlite:///{tmp_path}/b.db")["agreement"] == 1.0
+    old = f"sqlite:///{tmp_path}/b.db"
+    assert found(old)["agreement"] == 1.0
     (tmp_path / "agentroute.yaml").write_text("exploration: 0.0\n")
-    assert found(f"sqlite:///{tmp_path}/b.db", code=1)["agreement"] < 1.0
+    r = found(old)
+    assert r["agreement"] < 1.0 and r["unstated"] == r["decisions"] == 120
+    assert "120 of them are of runs that do not say what decided them" in said(old)
 
 
 def test_a_router_object_cannot_be_made_again_and_that_is_said(tmp_path):

@@ -49,7 +49,8 @@ def replay(
 ) -> None:
     """Decide again over stored requests, without calling an agent: what would have changed?
 
-    As recorded, every decision must come out as it was: exit 1 where one does not. With --policy
+    As recorded, every decision must come out as it was: exit 1 where one does not, unless its run
+    is of an older release and does not say what decided it. With --policy
     another router decides, as far as it would have learned by then: who would have been chosen
     instead, and what that would have meant for quality and cost, with 95 % intervals.
     """
@@ -120,6 +121,11 @@ def show(r: Replay) -> None:
     """The counts, what changed into what, and what that would have meant."""
     share = "" if r.agreement is None else f", {r.agreement:.1%}"
     typer.echo(f"{r.policy}: {r.agreed} of {r.decisions} decisions agree{share}")
+    if r.unstated:
+        typer.echo(
+            f"{r.unstated} of them are of runs that do not say what decided them (an older"
+            " release): the settings in force did, and they may differ"
+        )
     moves = Counter((", ".join(c.was) or "nobody", ", ".join(c.now) or "nobody") for c in r.changed)
     if moves:
         table("", [">times", "was", "is now"], [(n, *m) for m, n in moves.most_common(MOST)])

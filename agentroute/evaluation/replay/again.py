@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,7 +44,8 @@ class Again:
     """A recorded decision, and the same one taken again.
 
     ``propensities`` (n,) are those of the first draw; ``same`` says that agents, status and
-    probability are as they were.
+    probability are as they were. ``stated`` is False where the run does not say what its policy
+    was made of, as runs of older releases do not: then the settings in force stand in for it.
     """
 
     record: DecisionRecord
@@ -52,6 +53,7 @@ class Again:
     status: str
     propensity: float
     propensities: F64
+    stated: bool
 
     @property
     def same(self) -> bool:
@@ -106,7 +108,7 @@ class Replayer:
             groups.setdefault(key, []).append(record)
         out: list[Again] = []
         for key, records in groups.items():
-            out += await self._by(orjson.loads(key), records)
+            out += await self._by(orjson.loads(key), records, made_of)
         return sorted(out, key=lambda a: a.record.decision.seq)
 
     def _records(self, run_id: str | None) -> Iterator[DecisionRecord]:
@@ -141,7 +143,9 @@ class Replayer:
         full = {**m.defaults, **AgentUse.of(spec).written()}
         return {"router": full, "seed": m.seed, "weights": dict(m.weights)}
 
-    async def _by(self, made: MadeOf, records: Iterable[DecisionRecord]) -> list[Again]:
+    async def _by(
+        self, made: MadeOf, records: Iterable[DecisionRecord], stated: Container[str]
+    ) -> list[Again]:
         """Decisions of one policy, as its router learns: each on the rows that were folded then."""
         out: list[Again] = []
         learner: Learner | None = None
@@ -151,7 +155,8 @@ class Replayer:
                     policy, learner = self._start(made)
                 self._check_base(learner, record)
                 learner.fold(self._upto(record))
-                out.append(await self._one(policy, record))
+                again = await self._one(policy, record)
+                out.append(replace(again, stated=record.decision.run_id in stated))
             except AgentRouteError as e:
                 if self._policy is not None and (learner is None or isinstance(e, UsageError)):
                     raise  # of what was asked for, not of this row
@@ -200,7 +205,7 @@ class Replayer:
 
 def _again(record: DecisionRecord, request: Request, choice: Choice) -> Again:
     names = tuple(str(request.candidates.names[i]) for i in choice.positions)
-    return Again(record, names, choice.status, choice.propensity, choice.propensities)
+    return Again(record, names, choice.status, choice.propensity, choice.propensities, True)
 
 
 def _recorded(request: Request, scores: Scores | None, *, own: bool) -> Request:

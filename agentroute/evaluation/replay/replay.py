@@ -35,6 +35,8 @@ class Changed(Part):
     """The probability that it was taken with."""
     propensity_now: float
     """The probability that it is taken with now."""
+    stated: bool = True
+    """Whether its run says what decided it; a run of an older release may not."""
 
 
 class Gain(Part):
@@ -63,6 +65,8 @@ class Replay(Part):
     """How many came out as recorded; of another policy: with the same agents."""
     changed: tuple[Changed, ...] = ()
     """The others, in order."""
+    unstated: int = 0
+    """How many are of runs that do not say what decided them: those may differ, as recorded."""
     left_out: dict[str, int] = {}
     """Decisions that no policy sampled, by reason."""
     failed: dict[str, int] = {}
@@ -79,8 +83,13 @@ class Replay(Part):
 
     @property
     def holds(self) -> bool:
-        """Whether every decision could be taken again and, as recorded, is the one it was."""
-        return not self.failed and (self.quality is not None or not self.changed)
+        """Whether every decision could be taken again and, as recorded, is the one it was.
+
+        Where a run does not say what decided it, the settings in force stand in for it: that its
+        decisions come out otherwise is no fault.
+        """
+        other = self.quality is not None
+        return not self.failed and (other or not any(c.stated for c in self.changed))
 
 
 async def replay(
@@ -109,6 +118,7 @@ async def replay(
         decisions=len(made),
         agreed=len(made) - len(changed),
         changed=tuple(map(_changed, changed)),
+        unstated=0 if other else sum(not a.stated for a in made),
         left_out=dict(replayer.left_out),
         failed=dict(replayer.failed),
         quality=quality,
@@ -120,7 +130,7 @@ def _changed(a: Again) -> Changed:
     d = a.record.decision
     return Changed(
         id=d.id, seq=d.seq, run_id=d.run_id, task_id=d.task_id, was=d.chosen, now=a.chosen,
-        propensity_was=d.propensity, propensity_now=a.propensity,
+        propensity_was=d.propensity, propensity_now=a.propensity, stated=a.stated,
     )  # fmt: skip
 
 
