@@ -225,8 +225,9 @@ def test_past_cases_below_the_threshold_are_left_out_and_counted(tmp_path):
 def test_trails_can_be_read_from_the_command_line_and_from_the_row(tmp_path):
     async def go():
         async with opened(tmp_path, router="pheromone") as orc:
-            for i in range(6):
-                run = await orc.run(task(f"order {i}"))
+            # Pinned, so that both have a trail whatever exploration would have drawn.
+            for i, name in enumerate(("billing", "courier") * 3):
+                run = await orc.run(task(f"order {i}", agent=name))
                 await orc.feedback(run.run_id, score=0.9)
             last = await orc.run(task("one more"))
             (row,) = [d for d in last.decisions if d.kind == "route"]
