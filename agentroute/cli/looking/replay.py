@@ -41,7 +41,11 @@ def replay(
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option("--policy", help="YAML: a router's name, or its mapping.", metavar="FILE"),
+        typer.Option(
+            "--policy",
+            metavar="FILE",
+            help="YAML: a router's name, its mapping, or {topology: ...}.",
+        ),
     ] = None,
     config: ConfigFile = None,
     db: Db = None,
@@ -52,20 +56,27 @@ def replay(
     As recorded, every decision must come out as it was: exit 1 where one does not, unless its run
     is of an older release and does not say what decided it. With --policy
     another router decides, as far as it would have learned by then: who would have been chosen
-    instead, and what that would have meant for quality and cost, with 95 % intervals.
+    instead, and what that would have meant for quality and cost, with 95 % intervals. A policy
+    file with the key topology asks the same of the shapes that were drawn.
     """
     from agentroute.evaluation.replay.replay import replay as decide_again
+    from agentroute.evaluation.replay.replay import replay_shapes
     from agentroute.learning.teaching import find_run
 
     settings = settings_of(config, db)
-    spec = None if policy is None else read_policy(policy)
+    spec: Any
+    kind, spec = ("router", None) if policy is None else read_policy(policy)
     with open_ledger(config, db) as ledger:
         run_id = None if run is None else find_run(ledger, run)
-        found = run_async(
-            decide_again(
-                ledger, means_of(settings), run_id=run_id, policy=spec, name=_name(spec)
+        if kind == "topology":
+            weights = settings.feedback_weights.model_dump()
+            found = replay_shapes(ledger, weights, spec, run_id=run_id, name=_name(spec))
+        else:
+            found = run_async(
+                decide_again(
+                    ledger, means_of(settings), run_id=run_id, policy=spec, name=_name(spec)
+                )
             )
-        )  # fmt: skip
     if as_json:
         emit({**found.model_dump(mode="json"), "agreement": found.agreement, "holds": found.holds})
     else:
@@ -74,8 +85,11 @@ def replay(
         raise typer.Exit(1)
 
 
-def read_policy(file: Path) -> Any:
-    """A router's name, its mapping, or a mapping whose only key is ``router``.
+KINDS = ("router", "topology")
+
+
+def read_policy(file: Path) -> tuple[str, Any]:
+    """What is asked about and its spec: a router's name or mapping, or one under its kind's key.
 
     Raises:
         ConfigError: it is none of these.
@@ -85,15 +99,16 @@ def read_policy(file: Path) -> Any:
     from agentroute.model.plans import AgentUse
 
     data = load_yaml(file).data
-    if isinstance(data, dict) and set(data) == {"router"}:
-        data = data["router"]
+    kind = "router"
+    if isinstance(data, dict) and len(data) == 1 and (only := next(iter(data))) in KINDS:
+        kind, data = only, data[only]
     try:
-        AgentUse.of(data, field="router")
+        AgentUse.of(data, field=kind)
     except ConfigError as e:
         raise ConfigError(
-            "names no router", path=str(file), hint="for example {name: knn, k: 5}"
+            f"names no {kind}", path=str(file), hint="for example {name: knn, k: 5}"
         ) from e
-    return data
+    return kind, data
 
 
 def means_of(settings: Settings) -> Means:
@@ -130,7 +145,7 @@ def show(r: Replay) -> None:
     if moves:
         table("", [">times", "was", "is now"], [(n, *m) for m, n in moves.most_common(MOST)])
         rows = [
-            (c.id, c.task_id, ", ".join(c.was) or "nobody", f"{c.propensity_was:.3f}",
+            (c.id, c.task_id or c.kind, ", ".join(c.was) or "nobody", f"{c.propensity_was:.3f}",
              ", ".join(c.now) or "nobody", f"{c.propensity_now:.3f}")
             for c in r.changed[:MOST]
         ]  # fmt: skip

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from agentroute.errors import OverlapError
-from agentroute.evaluation.offpolicy.estimators import difference
+from agentroute.evaluation.offpolicy.estimators import LoggedRows, difference
 from agentroute.evaluation.offpolicy.logged import Judged, joined, judged_decisions
 from agentroute.evaluation.replay.again import Again, Means, Replayer
+from agentroute.evaluation.replay.shapes import ShapeAgain, ShapeReplayer, rows_of
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import F64
+from agentroute.model.decisions import Kind
 from agentroute.model.plans import Spec
 from agentroute.model.record import Part
 
@@ -26,7 +28,7 @@ class Changed(Part):
     run_id: str
     """Its run."""
     task_id: str
-    """Its task."""
+    """Its task; '' for a shape."""
     was: tuple[str, ...]
     """Who was chosen; nobody: it abstained."""
     now: tuple[str, ...]
@@ -35,6 +37,8 @@ class Changed(Part):
     """The probability that it was taken with."""
     propensity_now: float
     """The probability that it is taken with now."""
+    kind: Kind = "route"
+    """Which of the choices of a run."""
     stated: bool = True
     """Whether its run says what decided it; a run of an older release may not."""
 
@@ -111,16 +115,18 @@ async def replay(
     replayer = Replayer(ledger, means, policy=policy)
     made = await replayer.again(run_id)
     other = policy is not None
+    shapes = ShapeReplayer(ledger, means.weights)
+    drawn = [] if other else shapes.again(run_id)
     changed = [a for a in made if (a.chosen != a.record.decision.chosen if other else not a.same)]
     quality, cost = _gains(ledger, means.weights, made) if other else (None, None)
     return Replay(
         policy=name if other else "as recorded",
-        decisions=len(made),
-        agreed=len(made) - len(changed),
-        changed=tuple(map(_changed, changed)),
+        decisions=len(made) + len(drawn),
+        agreed=len(made) - len(changed) + sum(a.same for a in drawn),
+        changed=(*map(_changed, changed), *(_reshaped(a) for a in drawn if not a.same)),
         unstated=0 if other else sum(not a.stated for a in made),
         left_out=dict(replayer.left_out),
-        failed=dict(replayer.failed),
+        failed=dict(replayer.failed + shapes.failed),
         quality=quality,
         cost_usd=cost,
     )
@@ -132,6 +138,39 @@ def _changed(a: Again) -> Changed:
         id=d.id, seq=d.seq, run_id=d.run_id, task_id=d.task_id, was=d.chosen, now=a.chosen,
         propensity_was=d.propensity, propensity_now=a.propensity, stated=a.stated,
     )  # fmt: skip
+
+
+def _reshaped(a: ShapeAgain) -> Changed:
+    d = a.record.decision
+    return Changed(
+        id=d.id, seq=d.seq, run_id=d.run_id, task_id="", kind="topology", was=d.chosen,
+        now=(a.shape.value,), propensity_was=d.propensity, propensity_now=a.propensity,
+    )  # fmt: skip
+
+
+def replay_shapes(
+    ledger: Ledger, weights: Mapping[str, float], policy: Spec, *, run_id: str | None = None,
+    name: str = "",
+) -> Replay:  # fmt: skip
+    """The shapes that were drawn beside those of another selector, and what that would have meant.
+
+    Raises:
+        ConfigError: there is no such selector.
+    """
+    replayer = ShapeReplayer(ledger, weights, policy=policy)
+    made = replayer.again(run_id)
+    changed = [a for a in made if a.shape.value != a.record.decision.chosen[0]]
+    rows = rows_of(ledger, weights, made)
+    return Replay(
+        policy=name,
+        decisions=len(made),
+        agreed=len(made) - len(changed),
+        changed=tuple(map(_reshaped, changed)),
+        left_out=dict(replayer.left_out),
+        failed=dict(replayer.failed),
+        quality=gain(rows.get("quality")),
+        cost_usd=gain(rows.get("cost_usd")),
+    )
 
 
 def _gains(
@@ -163,7 +202,13 @@ def _gain(
     ]
     if not known:
         return "nothing is known of what came of them"
-    rows = joined(known, {}).rows
+    return gain(joined(known, {}).rows)
+
+
+def gain(rows: LoggedRows | None) -> Gain | str:
+    """The estimate of rows; why there is none."""
+    if rows is None:
+        return "nothing is known of what came of them"
     try:
         d = difference(rows)
     except OverlapError as e:
