@@ -1,4 +1,4 @@
-"""The learned shape on the command line: run, plan, stats, replay, and what others would have got."""
+"""The learned shape on the command line: run, plan, stats, replay, and what others would get."""
 
 from __future__ import annotations
 

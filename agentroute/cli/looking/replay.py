@@ -23,10 +23,11 @@ from agentroute.inspector.money import usd
 if TYPE_CHECKING:
     from agentroute.config.settings import Settings
     from agentroute.evaluation.replay.again import Means
-    from agentroute.evaluation.replay.replay import Gain, Replay
+    from agentroute.evaluation.replay.found import Gain, Replay
 
 PLACE = 63  # where it stands in the help
 MOST = 10
+NOBODY = {"depth": "may differ"}  # what is said of a choice that has no one outcome now
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +45,7 @@ def replay(
         typer.Option(
             "--policy",
             metavar="FILE",
-            help="YAML: a router's name, its mapping, or {topology: ...}.",
+            help="YAML: a router's name, its mapping, or {topology: ...}, {depth: ...}.",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -57,8 +58,10 @@ def replay(
     is of an older release and does not say what decided it. With --policy
     another router decides, as far as it would have learned by then: who would have been chosen
     instead, and what that would have meant for quality and cost, with 95 % intervals. A policy
-    file with the key topology asks the same of the shapes that were drawn.
+    file with the key topology asks the same of the shapes that were drawn, one with depth of how
+    many were asked, and of a router's teams it is said too.
     """
+    from agentroute.evaluation.replay.paths import replay_depths
     from agentroute.evaluation.replay.replay import replay as decide_again
     from agentroute.evaluation.replay.replay import replay_shapes
     from agentroute.learning.teaching import find_run
@@ -68,9 +71,10 @@ def replay(
     kind, spec = ("router", None) if policy is None else read_policy(policy)
     with open_ledger(config, db) as ledger:
         run_id = None if run is None else find_run(ledger, run)
-        if kind == "topology":
+        if kind != "router":
             weights = settings.feedback_weights.model_dump()
-            found = replay_shapes(ledger, weights, spec, run_id=run_id, name=_name(spec))
+            again = replay_shapes if kind == "topology" else replay_depths
+            found = again(ledger, weights, spec, run_id=run_id, name=_name(spec))
         else:
             found = run_async(
                 decide_again(
@@ -85,7 +89,7 @@ def replay(
         raise typer.Exit(1)
 
 
-KINDS = ("router", "topology")
+KINDS = ("router", "topology", "depth")
 
 
 def read_policy(file: Path) -> tuple[str, Any]:
@@ -141,12 +145,15 @@ def show(r: Replay) -> None:
             f"{r.unstated} of them are of runs that do not say what decided them (an older"
             " release): the settings in force did, and they may differ"
         )
-    moves = Counter((", ".join(c.was) or "nobody", ", ".join(c.now) or "nobody") for c in r.changed)
+    moves = Counter(
+        (", ".join(c.was) or "nobody", ", ".join(c.now) or NOBODY.get(c.kind, "nobody"))
+        for c in r.changed
+    )
     if moves:
         table("", [">times", "was", "is now"], [(n, *m) for m, n in moves.most_common(MOST)])
         rows = [
             (c.id, c.task_id or c.kind, ", ".join(c.was) or "nobody", f"{c.propensity_was:.3f}",
-             ", ".join(c.now) or "nobody", f"{c.propensity_now:.3f}")
+             ", ".join(c.now) or NOBODY.get(c.kind, "nobody"), f"{c.propensity_now:.3f}")
             for c in r.changed[:MOST]
         ]  # fmt: skip
         table("", ["decision", "task", "was", ">p was", "is now", ">p now"], rows)
@@ -155,6 +162,8 @@ def show(r: Replay) -> None:
     if r.quality is not None:
         typer.echo(_gain("quality", r.quality, "{:.3f}".format))
         typer.echo(_gain("cost of a decision, USD", r.cost_usd, usd))
+    if r.teams is not None:
+        typer.echo(_gain("quality of a team", r.teams, "{:.3f}".format))
     for why, n in r.left_out.items():
         typer.echo(f"{n} left out ({why})")
     for why, n in r.failed.items():

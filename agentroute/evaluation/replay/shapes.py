@@ -33,14 +33,14 @@ NOT_POSSIBLE = "the agents cannot do the graph in that shape"
 class ShapeAgain:
     """A shape that was drawn, and the same draw taken again.
 
-    ``probabilities`` (5,) are those of each shape now; ``same`` says that shape, probability and
+    ``law`` (5,) has the probability of each shape now; ``same`` says that shape, probability and
     expectations are bit for bit as they were.
     """
 
     record: DecisionRecord
     shape: Topology
     propensity: float
-    probabilities: F64
+    law: F64
     same: bool
 
 
@@ -95,22 +95,22 @@ class ShapeReplayer:
         shape, choice, scores = redraw(
             context, learners[key].model, rng, exploration=selector.exploration
         )
-        probabilities = np.zeros(len(SHAPES))
+        law = np.zeros(len(SHAPES))
         for name, p in zip(context["shapes"], choice.propensities, strict=True):
-            probabilities[SHAPES.index(Topology(name))] = p
+            law[SHAPES.index(Topology(name))] = p
         same = (
             shape.value == d.chosen[0]
             and choice.propensity == d.propensity
             and scores.mean.tolist() == context["mean"]
         )
-        return ShapeAgain(record, shape, choice.propensity, probabilities, same)
+        return ShapeAgain(record, shape, choice.propensity, law, same)
 
 
 def rows_of(
     ledger: Ledger, weights: Mapping[str, float], made: Iterable[ShapeAgain]
 ) -> dict[str, LoggedRows]:
     """What came of the shapes, as rows for estimates: ``quality``, ``cost_usd``; what is known."""
-    target = {a.record.decision.id: a.probabilities for a in made}
+    target = {a.record.decision.id: a.law for a in made}
     judged = [j for j in judged_shapes(ledger, weights=weights) if j.record.decision.id in target]
     out = {}
     for name in ("quality", "cost_usd"):

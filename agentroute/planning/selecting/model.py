@@ -63,10 +63,10 @@ class ShapeModel:
     """
 
     def __init__(
-        self, *, alpha: float = 0.0, lift: float = 0.05, trust: float = 20.0, least: int = 20
+        self, *, alpha: float = 0.2, lift: float = 0.05, trust: float = 20.0, least: int = 20
     ) -> None:
         self.alpha, self.lift, self.trust, self.least = alpha, lift, trust, least
-        prior = np.full(D, OWN)
+        prior = np.full(D, float(OWN))
         prior[:WIDTH], prior[0], prior[-1] = SHARED, LEVEL, trust
         self._quality, self._use = np.diag(prior), np.diag(prior)  # A of either
         theta = np.zeros(D)

@@ -28,7 +28,7 @@ class Selector:
     ``exploration`` None is the plan's or the settings'.
     """
 
-    alpha: float = 0.0
+    alpha: float = 0.2
     lift: float = 0.05
     trust: float = 20.0
     least: int = 20
