@@ -80,17 +80,24 @@ def _of_contest(c: Contest) -> list[Goal]:
     out = [Goal(f"{c.objective}: {who}", float(c.utility[who].mean()), None, "") for who in NAMES]
     for who in (LEARNED, ADAPTIVE):
         for other in (*(t.value for t in Topology), VOTES):
-            mean, lo, _ = c.gap(who, other)
             limit = 0.0 if c.objective == HELD and who == LEARNED else None
-            out.append(Goal(f"{who} less {other} {mean:+.4f}, least", lo, limit, "", at_most=False))
-    mean, lo, _ = c.gap(LEARNED, ADAPTIVE)
-    out.append(Goal(f"learned less adaptive {mean:+.4f}, least", lo, None, ""))
-    mean, _, hi = c.gap(ORACLE, LEARNED, late=True)
-    out.append(Goal(f"oracle less learned in the last third {mean:+.4f}, most", hi, None, ""))
+            out.append(_gap(c, who, other, limit))
+    out.append(_gap(c, LEARNED, ADAPTIVE))
+    out.append(_gap(c, ORACLE, LEARNED, late=True))
     best, picked = (100 * c.share(of, Topology.SINGLE) for of in (c.best, c.picked))
     out.append(Goal("single is the best shape", best, None, "%"))
     out.append(Goal("single is what learned picks", picked, None, "%"))
     return out
+
+
+def _gap(
+    c: Contest, who: str, other: str, limit: float | None = None, *, late: bool = False
+) -> Goal:
+    """The lower end of a paired difference's interval; all three are said."""
+    mean, lo, hi = c.gap(who, other, late=late)
+    when = ", last third" if late else ""
+    said = f"{who} less {other}{when}: {mean:+.4f} ({lo:+.4f} to {hi:+.4f})"
+    return Goal(said, lo, limit, "", at_most=False)
 
 
 def _mean(x: Sequence[float]) -> float:

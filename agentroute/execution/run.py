@@ -204,11 +204,12 @@ class Executor:
         await shaping.catch_up()
         rng = keyed_rng(rules.seed, run.run_id, "", "topology", 1)
         shapes = possible_shapes(run.plan, self._registry, chat_ready=self._decider.chat_ready)
-        version = shaping.version()
-        found = draw(
-            run.plan.choice, shapes, shaping, exploration=rules.shape_exploration,
-            objective=rules.objective, rng=rng,
-        )  # fmt: skip
+        with shaping.hold():
+            version = shaping.version()
+            found = draw(
+                run.plan.choice, shapes, shaping, exploration=rules.shape_exploration,
+                objective=rules.objective, rng=rng,
+            )  # fmt: skip
         run.plan = run.plan.model_copy(update={"choice": found.choice})
         return {
             "policy": LEARNED, "version": version, "propensity": found.propensity,

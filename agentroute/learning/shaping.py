@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -132,6 +133,12 @@ class ShapeLearner:
     def version(self) -> str:
         """``@<folded>``: nothing is fitted before."""
         return f"@{self.folded}"
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Nothing is folded for as long as the block lasts: version and model are of one state."""
+        with self._lock:
+            yield
 
     def fold(self, upto: int | None = None) -> None:
         """Fold all rows up to ``upto`` (default: the head)."""

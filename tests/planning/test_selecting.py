@@ -7,9 +7,12 @@ import pytest
 from agentroute import AgentReply, Orchestrator, Registry, Task
 from agentroute.errors import ConfigError
 from agentroute.model.ids import keyed_rng
+from agentroute.model.objective import Objective
 from agentroute.model.plans import Topology
+from agentroute.model.tasks import TaskGraph
 from agentroute.planning.selecting import make_selector
 from agentroute.planning.selecting.selector import redraw
+from agentroute.planning.topology import choose_topology
 
 # PARALLEL by A4: four tasks, r 0.75, gamma 0.3.
 FAN = [
@@ -168,3 +171,19 @@ async def test_a_graph_of_a_host_draws_its_shape_too(opened):
 def test_a_bad_spec_is_said_while_building(opened, spec, said):
     with pytest.raises(ConfigError, match=said):
         opened(topology=spec)
+
+
+def test_time_counts_where_the_objective_weighs_it():
+    model, stats = make_selector("learned").model(), choose_topology(TaskGraph(FAN)).stats
+    for i in range(60):
+        shape = list(Topology)[i % 5]
+        took = 2.0 if shape is Topology.PARALLEL else 9.0
+        model.update(stats, shape, Topology.PARALLEL, quality=0.7, usage=(0.0, took + i % 3))
+    shapes = tuple(Topology)
+    best = {}
+    for weights in ((1.0, 0.0, 0.0), (1.0, 0.0, 1.0)):
+        scores = model.scores(stats, shapes, Topology.HYBRID, Objective(*weights))
+        best[weights] = shapes[int((scores.mean + scores.bonus).argmax())]
+        assert sum(scores.terms.values()) == pytest.approx(scores.mean)
+    assert best[1.0, 0.0, 1.0] is Topology.PARALLEL
+    assert best[1.0, 0.0, 0.0] is not Topology.PARALLEL

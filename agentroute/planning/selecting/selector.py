@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -63,6 +64,9 @@ class Shaping(Protocol):
 
     def version(self) -> str:
         """``@<folded up to seq>``."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Nothing is folded for as long as the block lasts."""
 
     async def catch_up(self) -> None:
         """Fold what was recorded since."""
