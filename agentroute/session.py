@@ -65,6 +65,7 @@ class Session:
         self.embedder = self.parts.embedder
         self._ledger: Ledger | None = None
         self._own_routers = OwnRouters()
+        self._shapings: Shapings | None = None
         make_selector(settings.topology)  # a name that is not accepted is said now
         self.policies = self._new_policies(None)
         self.policies.get(self.parts.router, trusted=True)
@@ -91,6 +92,7 @@ class Session:
         if self._own_calls is not None:
             self._own_calls.close()
         self._executor = self._ledger = self._decider = self._own_calls = None
+        self._shapings = None
         if executor is not None:
             await executor.aclose()
         if ledger is not None:
@@ -117,7 +119,8 @@ class Session:
         if self._executor is not None:
             await self._executor.drain()
         await self.policies.catch_up()
-        await self._shapings.catch_up()
+        if self._shapings is not None:
+            await self._shapings.catch_up()
         return self.ledger.head()[0]
 
     async def say(self, row: Feedback) -> dict[str, Any]:
@@ -177,6 +180,8 @@ class Session:
         rules, _ = self.rules_of(
             spec, depth=depth, exploration=plan.exploration, seed=seed, trusted=own
         )
+        if self._shapings is None:  # not open: nothing is run, and nothing was learned
+            return rules
         return self._shapings.rules(rules, plan, self.settings.exploration)
 
     def rules_of(
