@@ -114,8 +114,8 @@ def test_the_learned_shape_beats_every_fixed_one():
 
 def test_a_hybrid_run_takes_little_more_than_its_critical_path():
     for m in makespans(dags=2):
-        assert m.path <= m.hybrid < 1.1 * (m.path + m.tasks * m.node)
-        assert m.hybrid < 1.02 * m.layered
+        assert m.path <= m.hybrid < 1.2 * (m.path + m.tasks * m.node)
+        assert m.hybrid < 1.05 * m.layered
 
 
 def test_the_bench_runs_from_the_command_line_on_graphs_of_ones_own(tmp_path):
