@@ -24,6 +24,7 @@ from agentroute.execution.ruling import Rules
 from agentroute.learning.aggregators import load_winners
 from agentroute.learning.own import OwnRouters
 from agentroute.learning.policies import Policies
+from agentroute.learning.shaping import Shapings
 from agentroute.learning.state import StateStore
 from agentroute.learning.taking_up import take_up
 from agentroute.learning.teaching import believed, standing_row, taught_by
@@ -36,6 +37,7 @@ from agentroute.parts import make_parts, refiner_of
 from agentroute.planning.feasible import problems, refiner_problem
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.planner import Planner
+from agentroute.planning.selecting.selector import make_selector, shaped
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
 
@@ -63,6 +65,8 @@ class Session:
         self.embedder = self.parts.embedder
         self._ledger: Ledger | None = None
         self._own_routers = OwnRouters()
+        self._shapings: Shapings | None = None
+        make_selector(settings.topology)  # a name that is not accepted is said now
         self.policies = self._new_policies(None)
         self.policies.get(self.parts.router, trusted=True)
         self._executor: Executor | None = None
@@ -79,6 +83,7 @@ class Session:
         """
         self._ledger = Ledger.open(self.settings.db, read_only=read_only)
         self.policies = self._new_policies(self._ledger)
+        self._shapings = Shapings(self._ledger, self.settings.feedback_weights.model_dump())
         take_up(self.registry, self._ledger)
 
     async def aclose(self) -> None:
@@ -87,6 +92,7 @@ class Session:
         if self._own_calls is not None:
             self._own_calls.close()
         self._executor = self._ledger = self._decider = self._own_calls = None
+        self._shapings = None
         if executor is not None:
             await executor.aclose()
         if ledger is not None:
@@ -113,6 +119,8 @@ class Session:
         if self._executor is not None:
             await self._executor.drain()
         await self.policies.catch_up()
+        if self._shapings is not None:
+            await self._shapings.catch_up()
         return self.ledger.head()[0]
 
     async def say(self, row: Feedback) -> dict[str, Any]:
@@ -172,7 +180,9 @@ class Session:
         rules, _ = self.rules_of(
             spec, depth=depth, exploration=plan.exploration, seed=seed, trusted=own
         )
-        return rules
+        if self._shapings is None:  # not open: nothing is run, and nothing was learned
+            return rules
+        return self._shapings.rules(rules, plan, self.settings.exploration)
 
     def rules_of(
         self,
@@ -289,6 +299,7 @@ class Session:
 
     def _plan(self, work: Work, inputs: Mapping[str, Any] | None, planner: Planner) -> Plan:
         made = plan_of(work, inputs or {}, self.graph_places, planner)
+        made = shaped(made, self.settings.topology)
         for problem in problems(made, self.registry, chat_ready=endpoint_configured()):
             raise problem
         return made

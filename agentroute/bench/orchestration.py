@@ -195,6 +195,7 @@ def orchestrator(
     agents: int,
     work: Callable[[str], Awaitable[None]] = _nothing,
     at_once: int = AT_ONCE,
+    topology: str = "auto",
 ) -> Orchestrator:
     """``agents`` async agents that do ``work`` on a task's id, and a ledger in ``folder``."""
 
@@ -207,8 +208,9 @@ def orchestrator(
     for i in range(agents):
         registry.add(card(i, i % len(TOPICS), 0.0), agent)
     return Orchestrator(
-        registry, ledger=f"sqlite:///{folder}/l.db", out=folder / "out", max_concurrency=at_once
-    )
+        registry, ledger=f"sqlite:///{folder}/l.db", out=folder / "out", max_concurrency=at_once,
+        topology=topology,
+    )  # fmt: skip
 
 
 def tasks(parents: Parents, agent: str | None = None) -> list[Task]:

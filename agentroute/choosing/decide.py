@@ -82,6 +82,26 @@ def decide(
     return Choice(positions, status, propensity, first, explored)
 
 
+def team_probability(
+    scores: Scores,
+    team: list[int],
+    *,
+    k: int,
+    exploration: Exploration = DEFAULT,
+    explorable: Mask | None = None,
+    canary: Mask | None = None,
+) -> float:
+    """How probable it is that ``decide`` with these scores draws ``team``, in this order.
+
+    Ties of a greedy policy are taken to be drawn evenly. Abstaining is not looked at.
+    """
+    u = scores.mean + scores.bonus
+    u[np.isnan(u)] = -np.inf
+    free = np.ones(len(u), np.bool_) if explorable is None else explorable
+    law = _Law(exploration, free, None)
+    return float(sum(w * _likelihood(v, team, k, law) for w, v in _views(u, canary)))
+
+
 def _largest(u: F64) -> float:
     """``u.max()``, NaN if there is one; ``argmax`` takes a fifth of its time on short arrays."""
     return float(u[u.argmax()])

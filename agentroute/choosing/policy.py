@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agentroute.adapters.structured import add_usage
-from agentroute.choosing.decide import Choice, decide
+from agentroute.choosing.decide import Choice, decide, team_probability
 from agentroute.choosing.exploration import DEFAULT, Exploration
 from agentroute.choosing.protocol import BatchRouter, Router
 from agentroute.choosing.screening import Screening
@@ -154,6 +154,16 @@ class Policy:
             explorable=request.candidates.explorable,
             canary=request.candidates.canary,
         )
+
+    def of_team(self, request: Request, scores: Scores, team: Sequence[str], k: int) -> float:
+        """How probable it is that ``decide`` draws these agents, in this order."""
+        names = [str(n) for n in request.candidates.names]
+        if any(a not in names for a in team):
+            return 0.0
+        return team_probability(
+            scores, [names.index(a) for a in team], k=k, exploration=self.exploration,
+            explorable=request.candidates.explorable, canary=request.candidates.canary,
+        )  # fmt: skip
 
 
 def _spread(values: F64, keep: np.ndarray[tuple[int], np.dtype[np.int64]], n: int) -> F64:

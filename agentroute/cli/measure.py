@@ -78,11 +78,25 @@ def orchestration(as_json: Json = False) -> None:
 
 
 @bench_app.command("topology")
-def topology(as_json: Json = False) -> None:
-    """The analysis of a task graph beside networkx, up to 100,000 tasks."""
-    from agentroute.bench.topology import analysis_goals
+def topology(
+    data: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="Task graphs; else 200 of WorFBench."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="One simulated world each.")] = 30,
+    runs: Annotated[int, typer.Option("--runs", min=3, help="Graphs a world.")] = 2_000,
+    dags: Annotated[int, typer.Option("--dags", min=1, help="Graphs whose runs are timed.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Analysis beside networkx; makespans; who picks the better shape (simulated). 3 minutes."""
+    from agentroute.bench.topology import analysis_goals, contest_goals, makespan_goals
 
-    show("topology", goals(analysis_goals), as_json=as_json)
+    benches = (
+        analysis_goals,
+        lambda: makespan_goals(data, dags=dags),
+        lambda: contest_goals(data, seeds=seeds, runs=runs),
+    )
+    show("topology", goals(*benches), as_json=as_json)
 
 
 @bench_app.command("ledger")

@@ -13,6 +13,7 @@ from agentroute.cli.parts.common import (
     Db,
     GraphsDir,
     Json,
+    TopologyName,
     emit,
     orchestrator_of,
     run_async,
@@ -57,8 +58,6 @@ DepthName = Annotated[
     ),
 ]  # fmt: skip
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the choices.")]
-
-
 Resume = Annotated[
     str | None, typer.Option("--resume", help="A run's id, its start, or 'last'.", metavar="RUN")
 ]
@@ -181,6 +180,7 @@ def plan(
     work: WorkArgument,
     inputs: Inputs = None,
     planner: PlannerName = None,
+    topology: TopologyName = None,
     config: ConfigFile = None,
     agents: AgentsDir = None,
     graphs: GraphsDir = None,
@@ -190,8 +190,9 @@ def plan(
     from agentroute.cli.parts.views import show_plan
 
     orc = orchestrator_of(
-        config, None, agents, graphs=_folders(graphs), planner=_spec(planner, "--planner")
-    )
+        config, None, agents, graphs=_folders(graphs), planner=_spec(planner, "--planner"),
+        topology=_spec(topology, "--topology"),
+    )  # fmt: skip
     made = orc.plan(work, inputs=parse_inputs(inputs))
     if as_json:
         emit(made.model_dump(mode="json"))
@@ -208,6 +209,7 @@ def run(
     router: RouterName = None,
     refine: RefinerName = None,
     planner: PlannerName = None,
+    topology: TopologyName = None,
     depth: DepthName = None,
     seed: Seed = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the verifier.")] = False,
@@ -241,7 +243,7 @@ def run(
     orc = orchestrator_of(
         config, db, agents, router=_spec(router), planner=_spec(planner, "--planner"),
         depth=_spec(depth, "--depth"), seed=seed, out=str(out) if out else None,
-        graphs=_folders(graphs),
+        graphs=_folders(graphs), topology=_spec(topology, "--topology"),
     )  # fmt: skip
     answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
 

@@ -87,6 +87,8 @@ class Settings(Part):
     """A verified answer below this is tried once more, then handed over as degraded; 0: never."""
     synthesis: Synthesis | None = None
     """Work answers that do not agree out again in a closer shape: ``{theta: 0.5, most: 2}``."""
+    topology: Written = "auto"
+    """In what shape: ``auto`` (by rule), a shape, or ``learned``, where a graph does not say."""
     planner: Written = "default"
     """Who splits words into tasks: ``default``, ``one``, ``offline``, ``library``, ``chat``, or
     your own as ``module:NAME``."""

@@ -133,11 +133,12 @@ class Decider:
     async def record(
         self, history: History, kind: Kind, chosen: tuple[str, ...], *, task_id: str = "",
         attempt: int = 1, policy: str, reason: str, context: Mapping[str, Any] | None = None,
-        wait: bool = True, propensity: float = 1.0, seed: int = 0,
+        wait: bool = True, propensity: float = 1.0, seed: int = 0, version: str = "@0",
     ) -> Decision:  # fmt: skip
         """A decision without candidates (plan, topology, depth, refine, verify).
 
-        Propensity 1, but where a depth policy drew its step.
+        Propensity 1, but where a depth policy drew its step or a selector its shape; ``version``
+        is then that of what was learned.
 
         Without ``wait`` the row is only enqueued; a later row's commit covers it.
         """
@@ -147,6 +148,7 @@ class Decider:
         decision = self._decision(
             history.run_id, kind=kind, task_id=task_id, attempt=attempt, policy=policy,
             chosen=chosen, reason=reason, propensity=propensity, seed=seed,
+            policy_version=version,
         )  # fmt: skip
         record = DecisionRecord(decision, context=dict(context or {}))
         return await self._commit(record, history, wait=wait)

@@ -11,6 +11,7 @@ from agentroute.choosing.policy import Policy
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.objective import Objective
 from agentroute.model.tasks import Task
+from agentroute.planning.selecting.selector import Shaping
 
 ONE = Fixed(1)
 EQUAL = Objective()
@@ -55,9 +56,14 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How this run chooses: policy, depth, objective and seed."""
+    """How this run chooses: policy, depth, objective and seed.
+
+    ``shaping`` picks its shape where that is learned, exploring with ``shape_exploration``.
+    """
 
     policy: Policy
     depth: Depth = ONE
     objective: Objective = EQUAL
     seed: int = 0
+    shaping: Shaping | None = None
+    shape_exploration: float = 0.05

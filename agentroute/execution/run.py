@@ -29,12 +29,15 @@ from agentroute.execution.progress import Misfit, Run, RunLimits
 from agentroute.execution.ruling import Rules
 from agentroute.execution.runner import Runner
 from agentroute.ledger import Ledger
+from agentroute.model.decisions import Decision
 from agentroute.model.events import Emit, Note
-from agentroute.model.ids import uuid7
-from agentroute.model.plans import AgentUse, Plan
+from agentroute.model.ids import keyed_rng, uuid7
+from agentroute.model.plans import AgentUse, Plan, Topology
 from agentroute.model.plans import Synthesis as SynthesisRule
 from agentroute.model.runs import Labels, RunResult
 from agentroute.planning.mermaid import mermaid
+from agentroute.planning.selecting.possible import possible_shapes
+from agentroute.planning.selecting.selector import LEARNED, draw
 from agentroute.refining.credit import Credit
 from agentroute.refining.naming import WORDS
 from agentroute.registry.registry import Registry
@@ -167,8 +170,10 @@ class Executor:
         What was recorded before is learned first.
         """
         await run.rules.policy.learned.catch_up()
+        known = run.history.decision("", "topology", 1)
+        drawn = await self._shape(run) if known is None else _as_known(run, known)
         plan, c = run.plan, run.plan.choice
-        if run.history.decision("", "topology", 1) is None:
+        if known is None:
             sha = self._ledger.put_text(plan.model_dump_json())
             data = {
                 "name": plan.name, "topology": c.topology.value, "plan": sha,
@@ -179,10 +184,10 @@ class Executor:
             self._note(run, "run.started", data)
             run.budget.spend(await self._decider.planned(run.history, plan, sha))
             run.deadline -= plan.planning.took_s if plan.planning is not None else 0.0
+            said = drawn or {"policy": "adaptorch", "context": c.model_dump(mode="json")}
             await self._decider.record(
-                run.history, "topology", (c.topology.value,), policy="adaptorch",
-                reason=c.reason, context=c.model_dump(mode="json"),
-            )  # fmt: skip
+                run.history, "topology", (c.topology.value,), reason=c.reason, **said
+            )
         run.emit("run.started", name=plan.name, tasks=len(plan.tasks))
         if not run.listeners:
             return  # nobody looks: the picture of the plan is not drawn
@@ -190,6 +195,26 @@ class Executor:
             "plan.created", tasks=list(run.graph.order), topology=c.topology.value,
             reason=c.reason, mermaid=mermaid(plan),
         )  # fmt: skip
+
+    async def _shape(self, run: Run) -> dict[str, Any]:
+        """Draw the plan's shape where it names a selector: what its row says of it; else {}."""
+        shaping, rules = run.rules.shaping, run.rules
+        if shaping is None or len(run.plan.tasks) == 1:
+            return {}
+        await shaping.catch_up()
+        rng = keyed_rng(rules.seed, run.run_id, "", "topology", 1)
+        shapes = possible_shapes(run.plan, self._registry, chat_ready=self._decider.chat_ready)
+        with shaping.hold():
+            version = shaping.version()
+            found = draw(
+                run.plan.choice, shapes, shaping, exploration=rules.shape_exploration,
+                objective=rules.objective, rng=rng,
+            )  # fmt: skip
+        run.plan = run.plan.model_copy(update={"choice": found.choice})
+        return {
+            "policy": LEARNED, "version": version, "propensity": found.propensity,
+            "seed": rules.seed, "context": found.context,
+        }  # fmt: skip
 
     async def finish(self, run: Run) -> RunResult:
         """Join, verify, try low work once more; the run's last row, once and when nobody waits."""
@@ -240,3 +265,12 @@ class Executor:
             task.cancel()
         await self.drain()
         await self.pool.aclose()
+
+
+def _as_known(run: Run, known: Decision) -> dict[str, Any]:
+    """The shape that an earlier life of the run drew stands, whatever was learned since."""
+    choice, shape = run.plan.choice, Topology(known.chosen[0])
+    if known.policy == LEARNED and choice.topology is not shape:
+        update = {"topology": shape, "branch": LEARNED, "reason": known.reason}
+        run.plan = run.plan.model_copy(update={"choice": choice.model_copy(update=update)})
+    return {}

@@ -150,6 +150,8 @@ class Plan(Part):
     """The tasks, in the order in which they were written."""
     choice: TopologyChoice
     """The shape and why."""
+    selector: AgentUse | None = None
+    """Who picks the shape when the run starts, and the parameters; None: ``choice`` stands."""
     inputs: dict[str, Any] = {}
     """The graph's inputs as they were given."""
     description: str = ""

@@ -18,7 +18,7 @@ from agentroute.model.calls import INPUTS
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.tasks import Task, TaskGraph
-from agentroute.planning.graphfile import GraphSpec
+from agentroute.planning.graphfile import GraphSpec, topology_named
 from agentroute.planning.inputs import references
 from agentroute.planning.shapes import shape_of
 from agentroute.planning.topology import choose_topology
@@ -30,8 +30,7 @@ from agentroute.registry.registry import Registry
 
 def as_written(spec: GraphSpec) -> Plan:
     """A graph's tasks as they stand in its file, no input filled in: enough to check it by."""
-    override = None if spec.topology == "auto" else spec.topology
-    choice = choose_topology(TaskGraph(spec.tasks), override=override)
+    choice = choose_topology(TaskGraph(spec.tasks), override=topology_named(spec))
     return Plan(
         name=spec.name, tasks=spec.tasks, choice=choice, router=spec.router, depth=spec.depth,
         refine=spec.refine, verifiers=spec.verifier,

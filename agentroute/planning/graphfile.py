@@ -65,7 +65,7 @@ class GraphSpec(Part):
     description: str = ""
     inputs: dict[str, InputSpec] = {}
     tasks: tuple[TaskSpec, ...] = Field(min_length=1)
-    topology: Literal["auto"] | Topology = "auto"
+    topology: Literal["auto"] | Topology | Literal["learned"] = "auto"
     router: Use | None = None
     depth: Use | None = None
     refine: Use | None = None
@@ -186,12 +186,13 @@ def make_plan(spec: GraphSpec, inputs: Mapping[str, Any] | None = None) -> Plan:
     tasks = expand(spec, scope)
     if len(tasks) > MAX_TASKS:
         raise PlanError(f"the graph has {len(tasks):,} tasks", hint=f"at most {MAX_TASKS:,}")
-    override = None if spec.topology == "auto" else Topology(spec.topology)
+    override = topology_named(spec)
     return Plan(
         name=spec.name,
         description=spec.description,
         tasks=tasks,
         choice=choose_topology(TaskGraph(tasks), override=override),
+        selector=AgentUse(name="learned") if spec.topology == "learned" else None,
         inputs=values,
         router=spec.router,
         depth=spec.depth,
@@ -203,6 +204,11 @@ def make_plan(spec: GraphSpec, inputs: Mapping[str, Any] | None = None) -> Plan:
         artifact=fill(spec.artifact, scope),
         fail_when=_fail_when(spec, scope),
     )
+
+
+def topology_named(spec: GraphSpec) -> Topology | None:
+    """The shape that a graph asks for; None where it leaves it to a rule or to what was learned."""
+    return spec.topology if isinstance(spec.topology, Topology) else None
 
 
 def plan_of_text(prompt: str, *, topology: Topology | None = None, **task: Any) -> Plan:

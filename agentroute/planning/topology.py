@@ -120,6 +120,11 @@ def recoupled(choice: TopologyChoice, gamma: float) -> TopologyChoice:
     )  # fmt: skip
 
 
+def ruled(choice: TopologyChoice) -> Topology:
+    """What Algorithm 1 says of the graph that a choice was made for, whoever made it."""
+    return _algorithm_1(choice.stats, Thresholds(**choice.thresholds))[0]
+
+
 def _algorithm_1(s: TopologyStats, t: Thresholds) -> tuple[Topology, str, str]:
     if s.nodes == 1:
         return Topology.SINGLE, "A0", "one task"

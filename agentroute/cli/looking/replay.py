@@ -23,10 +23,11 @@ from agentroute.inspector.money import usd
 if TYPE_CHECKING:
     from agentroute.config.settings import Settings
     from agentroute.evaluation.replay.again import Means
-    from agentroute.evaluation.replay.replay import Gain, Replay
+    from agentroute.evaluation.replay.found import Gain, Replay
 
 PLACE = 63  # where it stands in the help
 MOST = 10
+NOBODY = {"depth": "may differ"}  # what is said of a choice that has no one outcome now
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +42,11 @@ def replay(
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option("--policy", help="YAML: a router's name, or its mapping.", metavar="FILE"),
+        typer.Option(
+            "--policy",
+            metavar="FILE",
+            help="YAML: a router's name, its mapping, or {topology: ...}, {depth: ...}.",
+        ),
     ] = None,
     config: ConfigFile = None,
     db: Db = None,
@@ -52,20 +57,30 @@ def replay(
     As recorded, every decision must come out as it was: exit 1 where one does not, unless its run
     is of an older release and does not say what decided it. With --policy
     another router decides, as far as it would have learned by then: who would have been chosen
-    instead, and what that would have meant for quality and cost, with 95 % intervals.
+    instead, and what that would have meant for quality and cost, with 95 % intervals. A policy
+    file with the key topology asks the same of the shapes that were drawn, one with depth of how
+    many were asked, and of a router's teams it is said too.
     """
+    from agentroute.evaluation.replay.paths import replay_depths
     from agentroute.evaluation.replay.replay import replay as decide_again
+    from agentroute.evaluation.replay.replay import replay_shapes
     from agentroute.learning.teaching import find_run
 
     settings = settings_of(config, db)
-    spec = None if policy is None else read_policy(policy)
+    spec: Any
+    kind, spec = ("router", None) if policy is None else read_policy(policy)
     with open_ledger(config, db) as ledger:
         run_id = None if run is None else find_run(ledger, run)
-        found = run_async(
-            decide_again(
-                ledger, means_of(settings), run_id=run_id, policy=spec, name=_name(spec)
+        if kind != "router":
+            weights = settings.feedback_weights.model_dump()
+            again = replay_shapes if kind == "topology" else replay_depths
+            found = again(ledger, weights, spec, run_id=run_id, name=_name(spec))
+        else:
+            found = run_async(
+                decide_again(
+                    ledger, means_of(settings), run_id=run_id, policy=spec, name=_name(spec)
+                )
             )
-        )  # fmt: skip
     if as_json:
         emit({**found.model_dump(mode="json"), "agreement": found.agreement, "holds": found.holds})
     else:
@@ -74,8 +89,11 @@ def replay(
         raise typer.Exit(1)
 
 
-def read_policy(file: Path) -> Any:
-    """A router's name, its mapping, or a mapping whose only key is ``router``.
+KINDS = ("router", "topology", "depth")
+
+
+def read_policy(file: Path) -> tuple[str, Any]:
+    """What is asked about and its spec: a router's name or mapping, or one under its kind's key.
 
     Raises:
         ConfigError: it is none of these.
@@ -85,15 +103,16 @@ def read_policy(file: Path) -> Any:
     from agentroute.model.plans import AgentUse
 
     data = load_yaml(file).data
-    if isinstance(data, dict) and set(data) == {"router"}:
-        data = data["router"]
+    kind = "router"
+    if isinstance(data, dict) and len(data) == 1 and (only := next(iter(data))) in KINDS:
+        kind, data = only, data[only]
     try:
-        AgentUse.of(data, field="router")
+        AgentUse.of(data, field=kind)
     except ConfigError as e:
         raise ConfigError(
-            "names no router", path=str(file), hint="for example {name: knn, k: 5}"
+            f"names no {kind}", path=str(file), hint="for example {name: knn, k: 5}"
         ) from e
-    return data
+    return kind, data
 
 
 def means_of(settings: Settings) -> Means:
@@ -126,12 +145,15 @@ def show(r: Replay) -> None:
             f"{r.unstated} of them are of runs that do not say what decided them (an older"
             " release): the settings in force did, and they may differ"
         )
-    moves = Counter((", ".join(c.was) or "nobody", ", ".join(c.now) or "nobody") for c in r.changed)
+    moves = Counter(
+        (", ".join(c.was) or "nobody", ", ".join(c.now) or NOBODY.get(c.kind, "nobody"))
+        for c in r.changed
+    )
     if moves:
         table("", [">times", "was", "is now"], [(n, *m) for m, n in moves.most_common(MOST)])
         rows = [
-            (c.id, c.task_id, ", ".join(c.was) or "nobody", f"{c.propensity_was:.3f}",
-             ", ".join(c.now) or "nobody", f"{c.propensity_now:.3f}")
+            (c.id, c.task_id or c.kind, ", ".join(c.was) or "nobody", f"{c.propensity_was:.3f}",
+             ", ".join(c.now) or NOBODY.get(c.kind, "nobody"), f"{c.propensity_now:.3f}")
             for c in r.changed[:MOST]
         ]  # fmt: skip
         table("", ["decision", "task", "was", ">p was", "is now", ">p now"], rows)
@@ -140,6 +162,8 @@ def show(r: Replay) -> None:
     if r.quality is not None:
         typer.echo(_gain("quality", r.quality, "{:.3f}".format))
         typer.echo(_gain("cost of a decision, USD", r.cost_usd, usd))
+    if r.teams is not None:
+        typer.echo(_gain("quality of a team", r.teams, "{:.3f}".format))
     for why, n in r.left_out.items():
         typer.echo(f"{n} left out ({why})")
     for why, n in r.failed.items():

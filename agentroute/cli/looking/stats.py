@@ -23,6 +23,7 @@ from agentroute.inspector.money import usd
 if TYPE_CHECKING:
     from agentroute.evaluation.statistics.groups import Group
 
+WON = ("agent", "topology")
 PLACE = 62  # where it stands in the help
 
 
@@ -32,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def stats(
-    by: Annotated[str, typer.Option("--by", help="agent, skill, graph or day.")] = "agent",
+    by: Annotated[
+        str, typer.Option("--by", help="agent, skill, graph, day or topology.")
+    ] = "agent",
     last: Annotated[int, typer.Option("--last", min=1, help="How many choices.")] = 10_000,
     config: ConfigFile = None,
     db: Db = None,
@@ -70,20 +73,20 @@ def stats(
 def show(by: str, groups: tuple[Group, ...]) -> None:
     """The groups as a table, with what its columns mean."""
     if not groups:
-        typer.echo("no choice of an agent is in the ledger yet")
+        typer.echo("no such choice is in the ledger yet")
         return
-    won = [">won"] if by == "agent" else []
+    won = [">won"] if by in WON else []
     rows = []
     for g in groups:
         spread = "" if g.ci95 is None else f"±{(g.ci95[1] - g.ci95[0]) / 2:.2f}"
         quality = "" if g.quality is None else f"{g.quality:.2f}{spread}"
         took = "" if g.latency_s is None else seconds(g.latency_s)
-        of = [_share(g.win_rate)] if by == "agent" else []
+        of = [_share(g.win_rate)] if by in WON else []
         cells: list[Any] = [g.name, g.choices, *of, _share(g.explored), _share(g.failed)]
         rows.append([*cells, quality, g.judged or "", took, usd(g.cost_usd)])
     columns = [by, ">chosen", *won, ">expl", ">fail", ">quality", ">of", ">took", ">usd"]
     table("", columns, rows)
-    about = "won: chosen of the times that it stood for choice; " if by == "agent" else ""
+    about = "won: chosen of the times that it stood for choice; " if by in WON else ""
     typer.echo(
         f"{about}expl: by the draw, against the scores; quality: what was learned of its work, a "
         "failed call 0, with the 95 % interval, and of how many; took: mean; usd: sum"

@@ -26,6 +26,10 @@ T = TypeVar("T")
 WHOLE = ("run",)  # columns whose cells are copied: never broken over lines
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+TopologyName = Annotated[
+    str | None,
+    typer.Option("--topology", help="auto, learned, or a shape: hybrid, ...", metavar="SPEC"),
+]
 Db = Annotated[
     str | None,
     typer.Option("--db", help="Ledger URL, e.g. sqlite:///agentroute.db", metavar="URL"),

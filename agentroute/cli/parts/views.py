@@ -53,6 +53,8 @@ def show_plan(plan: Plan) -> None:
 
     choice, s = plan.choice, plan.choice.stats
     typer.echo(f"{plan.name}: {choice.topology} ({choice.reason})")
+    if plan.selector is not None:
+        typer.echo("that is the rule's; what was learned picks the shape when a run starts")
     if (how := plan.planning) is not None:
         typer.echo(f"planned by {how.by}: {how.why}")
         if how.usage.tokens:

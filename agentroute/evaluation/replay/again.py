@@ -46,6 +46,7 @@ class Again:
     ``propensities`` (n,) are those of the first draw; ``same`` says that agents, status and
     probability are as they were. ``stated`` is False where the run does not say what its policy
     was made of, as runs of older releases do not: then the settings in force stand in for it.
+    ``team`` is how probable it is now to draw the team that was drawn; None where it was none.
     """
 
     record: DecisionRecord
@@ -54,6 +55,7 @@ class Again:
     propensity: float
     propensities: F64
     stated: bool
+    team: float | None = None
 
     @property
     def same(self) -> bool:
@@ -200,7 +202,10 @@ class Replayer:
             )
         k = max(1, int(record.context.get("depth", {}).get("k", len(d.chosen))))
         choice = policy.decide(request, now, k=k, rng=rng)
-        return _again(record, request, choice)
+        made = _again(record, request, choice)
+        if len(d.chosen) < 2:
+            return made
+        return replace(made, team=policy.of_team(request, now, d.chosen, k))
 
 
 def _again(record: DecisionRecord, request: Request, choice: Choice) -> Again:

@@ -4,92 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from agentroute.errors import OverlapError
-from agentroute.evaluation.offpolicy.estimators import difference
 from agentroute.evaluation.offpolicy.logged import Judged, joined, judged_decisions
 from agentroute.evaluation.replay.again import Again, Means, Replayer
+from agentroute.evaluation.replay.found import Changed, Gain, Replay, gain
+from agentroute.evaluation.replay.paths import team_gain
+from agentroute.evaluation.replay.shapes import ShapeAgain, ShapeReplayer, rows_of
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import F64
 from agentroute.model.plans import Spec
-from agentroute.model.record import Part
-
-
-class Changed(Part):
-    """A decision that came out otherwise."""
-
-    id: str
-    """The decision."""
-    seq: int
-    """Its row."""
-    run_id: str
-    """Its run."""
-    task_id: str
-    """Its task."""
-    was: tuple[str, ...]
-    """Who was chosen; nobody: it abstained."""
-    now: tuple[str, ...]
-    """Who is chosen now."""
-    propensity_was: float
-    """The probability that it was taken with."""
-    propensity_now: float
-    """The probability that it is taken with now."""
-    stated: bool = True
-    """Whether its run says what decided it; a run of an older release may not."""
-
-
-class Gain(Part):
-    """A mean as logged, and the doubly robust estimate of it under the other policy."""
-
-    rows: int
-    """Decisions that count."""
-    logged: float
-    """Mean of what was got, or paid."""
-    predicted: float
-    """The estimate."""
-    difference: float
-    """The estimate less what was logged."""
-    ci95: tuple[float, float]
-    """95 % interval of the difference."""
-
-
-class Replay(Part):
-    """Decisions taken again, beside what was recorded."""
-
-    policy: str
-    """Who decided again: 'as recorded', or the name of another policy."""
-    decisions: int
-    """How many were taken again."""
-    agreed: int
-    """How many came out as recorded; of another policy: with the same agents."""
-    changed: tuple[Changed, ...] = ()
-    """The others, in order."""
-    unstated: int = 0
-    """How many are of runs that do not say what decided them: those may differ, as recorded."""
-    left_out: dict[str, int] = {}
-    """Decisions that no policy sampled, by reason."""
-    failed: dict[str, int] = {}
-    """Decisions that could not be taken again, by reason."""
-    quality: Gain | str | None = None
-    """What the other policy would have got; why that cannot be said; None as recorded."""
-    cost_usd: Gain | str | None = None
-    """What it would have paid a decision, in USD."""
-
-    @property
-    def agreement(self) -> float | None:
-        """The share that agreed; None where nothing was taken again."""
-        return self.agreed / self.decisions if self.decisions else None
-
-    @property
-    def holds(self) -> bool:
-        """Whether every decision could be taken again and, as recorded, is the one it was.
-
-        Where a run does not say what decided it, the settings in force stand in for it: that its
-        decisions come out otherwise is no fault.
-        """
-        other = self.quality is not None
-        return not self.failed and (other or not any(c.stated for c in self.changed))
 
 
 async def replay(
@@ -111,18 +34,22 @@ async def replay(
     replayer = Replayer(ledger, means, policy=policy)
     made = await replayer.again(run_id)
     other = policy is not None
+    shapes = ShapeReplayer(ledger, means.weights)
+    drawn = [] if other else shapes.again(run_id)
     changed = [a for a in made if (a.chosen != a.record.decision.chosen if other else not a.same)]
     quality, cost = _gains(ledger, means.weights, made) if other else (None, None)
+    team = any(a.team is not None for a in made)
     return Replay(
         policy=name if other else "as recorded",
-        decisions=len(made),
-        agreed=len(made) - len(changed),
-        changed=tuple(map(_changed, changed)),
+        decisions=len(made) + len(drawn),
+        agreed=len(made) - len(changed) + sum(a.same for a in drawn),
+        changed=(*map(_changed, changed), *(_reshaped(a) for a in drawn if not a.same)),
         unstated=0 if other else sum(not a.stated for a in made),
         left_out=dict(replayer.left_out),
-        failed=dict(replayer.failed),
+        failed=dict(replayer.failed + shapes.failed),
         quality=quality,
         cost_usd=cost,
+        teams=team_gain(ledger, means.weights, made) if other and team else None,
     )
 
 
@@ -132,6 +59,39 @@ def _changed(a: Again) -> Changed:
         id=d.id, seq=d.seq, run_id=d.run_id, task_id=d.task_id, was=d.chosen, now=a.chosen,
         propensity_was=d.propensity, propensity_now=a.propensity, stated=a.stated,
     )  # fmt: skip
+
+
+def _reshaped(a: ShapeAgain) -> Changed:
+    d = a.record.decision
+    return Changed(
+        id=d.id, seq=d.seq, run_id=d.run_id, task_id="", kind="topology", was=d.chosen,
+        now=(a.shape.value,), propensity_was=d.propensity, propensity_now=a.propensity,
+    )  # fmt: skip
+
+
+def replay_shapes(
+    ledger: Ledger, weights: Mapping[str, float], policy: Spec, *, run_id: str | None = None,
+    name: str = "",
+) -> Replay:  # fmt: skip
+    """The shapes that were drawn beside those of another selector, and what that would have meant.
+
+    Raises:
+        ConfigError: there is no such selector.
+    """
+    replayer = ShapeReplayer(ledger, weights, policy=policy)
+    made = replayer.again(run_id)
+    changed = [a for a in made if a.shape.value != a.record.decision.chosen[0]]
+    rows = rows_of(ledger, weights, made)
+    return Replay(
+        policy=name,
+        decisions=len(made),
+        agreed=len(made) - len(changed),
+        changed=tuple(map(_reshaped, changed)),
+        left_out=dict(replayer.left_out),
+        failed=dict(replayer.failed),
+        quality=gain(rows.get("quality")),
+        cost_usd=gain(rows.get("cost_usd")),
+    )
 
 
 def _gains(
@@ -163,16 +123,4 @@ def _gain(
     ]
     if not known:
         return "nothing is known of what came of them"
-    rows = joined(known, {}).rows
-    try:
-        d = difference(rows)
-    except OverlapError as e:
-        return f"{e}"
-    logged = float(np.mean(rows.reward))
-    return Gain(
-        rows=len(rows),
-        logged=logged,
-        predicted=logged + d.value,
-        difference=d.value,
-        ci95=(d.lo, d.hi),
-    )
+    return gain(joined(known, {}).rows)

@@ -1,10 +1,10 @@
-"""Route decisions of a ledger by agent, skill, graph or day."""
+"""Route decisions of a ledger by agent, skill, graph or day; runs by the shape they began in."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,7 +24,7 @@ from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.record import Part
 
-By = Literal["agent", "skill", "graph", "day"]
+By = Literal["agent", "skill", "graph", "day", "topology"]
 Z95 = 1.959964
 LAST = 10_000
 DIGITS = 12  # so that sums do not depend on their order: SQL over the views gives the same
@@ -34,7 +34,7 @@ class Group(Part):
     """One row of the table. A share is None where nothing is known of it."""
 
     name: str
-    """The agent, skill, graph or day."""
+    """The agent, skill, graph, day or shape."""
     choices: int
     """How often it was chosen; of the other kinds, how many choices were made."""
     stood: int | None = None
@@ -81,8 +81,12 @@ def statistics(
     """The latest ``last`` route decisions in groups, the most chosen first; days in order.
 
     Quality is what was learned: the first word of each kind of source, weighed by ``weights``; a
-    word on a run counts for each of its decisions.
+    word on a run counts for each of its decisions. By ``topology`` the choices are runs' shapes.
     """
+    if by == "topology":
+        from agentroute.evaluation.statistics.shapes import shape_groups
+
+        return shape_groups(ledger, last=last, weights=weights)
     tallies: dict[str, _Tally] = defaultdict(_Tally)
     choices = list(choices_of(ledger, last))
     graphs = graphs_of(ledger) if by == "graph" else {}
@@ -142,12 +146,13 @@ def _group(name: str, t: _Tally, by: By) -> Group:
         failed=t.failed / calls if calls else None,
         judged=n,
         quality=None if mean is None else round(mean, DIGITS),
-        ci95=_interval(t.quality) if n > 1 else None,
+        ci95=interval(t.quality) if n > 1 else None,
         cost_usd=round(math.fsum(t.cost_usd), DIGITS),
         latency_s=round(math.fsum(t.latency_s) / calls, DIGITS) if calls else None,
     )
 
 
-def _interval(x: list[float]) -> tuple[float, float]:
+def interval(x: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of the mean of quality, from two values on."""
     mean, half = float(np.mean(x)), Z95 * float(np.std(x, ddof=1)) / math.sqrt(len(x))
     return max(0.0, mean - half), min(1.0, mean + half)

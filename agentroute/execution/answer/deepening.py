@@ -120,14 +120,14 @@ async def next_step(
     step = bounded(depth.next(seen, rng), depth, seen) if known is None else _of_row(known)
     if known is None:
         await decider.record(
-            run.history, "depth", _words(step), task_id=work.task.id, attempt=g.steps,
+            run.history, "depth", step_words(step), task_id=work.task.id, attempt=g.steps,
             policy=depth.name, reason=step.reason, context=_context(depth, seen, step),
             propensity=step.propensity, seed=run.rules.seed,
         )  # fmt: skip
     return step, said
 
 
-def _words(step: Step) -> tuple[str, ...]:
+def step_words(step: Step) -> tuple[str, ...]:
     """The step as ``chosen`` of its row: a word, and whose answers stand or how many more."""
     if isinstance(step, AskMore):
         return ("ask", str(step.k))
@@ -138,7 +138,7 @@ def _words(step: Step) -> tuple[str, ...]:
 
 
 def _of_row(row: Decision) -> Step:
-    """The inverse of ``_words``."""
+    """The inverse of ``step_words``."""
     word, *rest = row.chosen
     if word == "ask":
         return AskMore(int(rest[0]), row.reason, row.propensity)

@@ -61,11 +61,14 @@ class HostGraphs:
         state is read or written. A ``run_id`` of an unfinished run with the same plan is resumed;
         any other is of an earlier turn, and the run is a new one.
 
-        With ``plan`` the plan is fixed and drawn by ``get_graph(xray=1)``. It inherits the host's
+        With ``plan`` the plan is fixed, in the shape that it has now, and drawn by
+        ``get_graph(xray=1)``. It inherits the host's
         checkpointer; our events are its ``custom`` stream. A waiting approval is one ``interrupt``
         whose value has ``approve``: approval id to question; resume with a mapping of approval id
         (or task id) to True or False.
         """
+        if plan is not None:  # what is compiled cannot be drawn anew for each run
+            plan = plan.model_copy(update={"selector": None})
         given: State = {} if plan is None else {"plan": plan.model_dump(mode="json")}
 
         async def planned(state: State) -> State:
@@ -98,6 +101,8 @@ class HostGraphs:
         run_id = self._unfinished(state.get("run_id"), plan) or uuid7()
         run = self._run_of({"run_id": run_id, "plan": plan})
         await self._executor.start(run)
+        if run.plan.selector is not None:  # its shape was drawn: what the next nodes are to know
+            plan = run.plan.model_dump(mode="json")
         return {"run_id": run_id, "plan": plan, "spoken": spoken}
 
     def _unfinished(self, run_id: str | None, plan: Mapping[str, Any]) -> str | None:
