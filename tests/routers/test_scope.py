@@ -13,7 +13,7 @@ from agentroute.model.outcomes import Observation
 from agentroute.model.tasks import Task
 from agentroute.registry.cardset import build_cardset
 from agentroute.routers.linucb.priors.sayings import CardWords, Examples
-from agentroute.routers.linucb.priors.scope import LEAST, Scope
+from agentroute.routers.linucb.priors.scope import LEAST, PROVEN, Scope
 from agentroute.routers.linucb.router import LinUCB
 
 
@@ -115,9 +115,9 @@ def test_successes_set_the_bar_and_hard_work_near_them_is_never_refused(embedder
     cs, scope = cards(embedder, *DESKS), Scope()
     r, rng = request(embedder, cs, "anything at all here"), np.random.default_rng(0)
 
-    def out(fit, quality):
+    def out(fit, quality, successes=PROVEN):
         three = np.ones(3)
-        return scope.out_of_scope(r, fit * three, None, quality * three, 9.0 * three)
+        return scope.out_of_scope(r, fit * three, None, quality * three, successes * three)
 
     assert out(-1.0, 0.0) == 0.0, "nothing has been seen"
     for fit in rng.normal(0.7, 0.1, 3 * int(LEAST)):
@@ -125,6 +125,7 @@ def test_successes_set_the_bar_and_hard_work_near_them_is_never_refused(embedder
     assert out(0.3, 0.0) >= 0.5, "far from all successes, and not expected to go well"
     assert out(0.3, 0.99) < 0.5, "far, and expected to go well"
     assert out(0.65, 0.0) < 0.5, "near, and never yet done well"
+    assert out(0.3, 0.0, PROVEN - 1) < 0.5, "too little is known of them to judge by"
     grid = [out(f, 0.2) for f in np.linspace(-0.5, 1.0, 30)]
     assert all(a >= b for a, b in itertools.pairwise(grid))
 

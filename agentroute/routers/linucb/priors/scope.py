@@ -10,7 +10,7 @@ from agentroute.model.candidates import Candidates, Request
 from agentroute.routers.linucb.priors.sayings import CardWords
 
 CLAIM, LOOSE, SURE = 0.31, 0.15, 0.01
-LEAST, MEMORY, PROVEN = 1_000.0, 2_000.0, 3.0
+LEAST, MEMORY, PROVEN = 1_000.0, 2_000.0, 20.0
 FAR, LOW = 2.0, 0.03
 
 
