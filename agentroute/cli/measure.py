@@ -228,6 +228,21 @@ def sigma(
     show_sigma(EvalSpec(train=data, routers=routers, holdout=holdout, cuts=cuts), as_json=as_json)
 
 
+@bench_app.command("rounds")
+def rounds(
+    alpha: Annotated[
+        list[float] | None, typer.Option("--alpha", help="Weight of cost, repeat; 0 to 1.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="One simulated world each.")] = 10,
+    tasks: Annotated[int, typer.Option("--tasks", min=9, help="Tasks a world.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Tasks of several questions, in rounds: quality and cost by alpha. Simulated; 5 minutes."""
+    from agentroute.cli.measuring.rounds import rounds as show_rounds
+
+    show_rounds(alpha, seeds=seeds, tasks=tasks, as_json=as_json)
+
+
 @bench_app.command("planners")
 def planners(
     data: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines: task, nodes, edges.")],

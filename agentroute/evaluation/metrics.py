@@ -1,7 +1,8 @@
-"""Numbers of an evaluation, and how sure they are: paired bootstrap over tasks."""
+"""Numbers of an evaluation, and how sure they are: paired bootstrap over tasks, t over seeds."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,3 +74,28 @@ def expected_calibration_error(predicted: F64, observed: F64, bins: int = 10) ->
     place = np.clip((predicted * bins).astype(int), 0, bins - 1)
     gaps = np.bincount(place, weights=predicted - observed, minlength=bins)
     return float(np.abs(gaps).sum() / len(predicted))
+
+
+def t_interval(x: F64) -> tuple[float, float, float]:
+    """Mean over seeds and its 95 % interval by Student's t; from two values on.
+
+    >>> tuple(round(v, 2) for v in t_interval(np.arange(10.0)))
+    (4.5, 2.33, 6.67)
+    """
+    mean = float(x.mean())
+    half = t95(len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x)) if len(x) > 1 else math.inf
+    return mean, mean - half, mean + half
+
+
+def t95(df: int) -> float:
+    """97.5 % quantile of Student's t, from the normal's by the expansion of Cornish and Fisher:
+    from ``df`` = 4 on within 0.2 %.
+
+    >>> round(t95(9), 2)
+    2.26
+    """
+    z = 1.959964
+    return float(
+        z + (z**3 + z) / (4 * df) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * df**3)
+    )  # fmt: skip

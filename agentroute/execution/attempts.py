@@ -11,6 +11,7 @@ from agentroute.errors import RoutingError
 from agentroute.execution.answer.deepening import Gathered, depth_of, next_step, stepwise
 from agentroute.execution.answer.refiners import Refiners
 from agentroute.execution.answer.teams import join_team
+from agentroute.execution.answer.turns import Taking, turnwise
 from agentroute.execution.answer.unanswered import asked_of, over, unable
 from agentroute.execution.calls.asking import Asking
 from agentroute.execution.calls.caller import Called, Caller
@@ -58,6 +59,14 @@ class Attempts:
         Raises:
             LedgerError: a row could not be committed; nobody was called after that.
         """
+        if (depth := turnwise(run, work)) is not None:
+            out: TaskOutcome | Waiting = await Taking(
+                self, self._decider, self._registry, run, work, depth
+            )()
+            return out
+        return await self._retried(run, work)
+
+    async def _retried(self, run: Run, work: Assignment) -> TaskOutcome | Waiting:
         failed: list[list[Called]] = []
         said: list[str] = []
         rounds = Gathered(stepwise(run, work))

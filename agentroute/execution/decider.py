@@ -135,7 +135,7 @@ class Decider:
         attempt: int = 1, policy: str, reason: str, context: Mapping[str, Any] | None = None,
         wait: bool = True, propensity: float = 1.0, seed: int = 0, version: str = "@0",
     ) -> Decision:  # fmt: skip
-        """A decision without candidates (plan, topology, depth, refine, verify).
+        """A decision without candidates (plan, topology, depth, refine, verify, lead).
 
         Propensity 1, but where a depth policy drew its step or a selector its shape; ``version``
         is then that of what was learned.

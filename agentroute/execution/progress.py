@@ -35,7 +35,8 @@ class Assignment:
 
     ``agent`` is a fixed one (pinned, refiner, verifier); ``attempt`` the number of the first
     attempt; ``exclude`` agents that a lead wants left out; ``about`` the task whose team is joined,
-    '' for the run's own refining and verifying.
+    '' for the run's own refining and verifying; ``turn`` says that it is one turn of a task that is
+    worked out in rounds.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class Assignment:
     exclude: tuple[str, ...] = ()
     reason: str = ""
     about: str = ""
+    turn: bool = False
 
     @property
     def row(self) -> str:

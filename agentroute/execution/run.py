@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.choosing.depth.protocol import Verifies
+from agentroute.choosing.depth.rounds.policy import Turnwise
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.acceptance import Acceptance, Judged
 from agentroute.execution.answer.deepening import depth_of
@@ -145,8 +146,10 @@ class Executor:
         rules = rules or self._make_rules(plan)
         for depth in (rules.depth, *(depth_of(t, rules.depth) for t in plan.tasks)):
             scorer = depth.verifier if isinstance(depth, Verifies) else None
-            if scorer is not None and scorer not in self._registry:
-                raise UnknownAgentError(scorer, self._registry.entries)
+            guide = depth.guide if isinstance(depth, Turnwise) else None
+            for helper in (scorer, guide):
+                if helper is not None and helper not in self._registry:
+                    raise UnknownAgentError(helper, self._registry.entries)
         history, bounds = History.load(self._ledger, run_id), bounds or self._bounds
         spent, made = history.spent_usd, len(history.all_outcomes)
         if self._workroot is None:

@@ -112,7 +112,7 @@ def _did(ledger: Ledger, run_id: str) -> dict[str, Did]:
     rows = [r.value for r in ledger.run_rows(run_id)]
     by: dict[str, list[Decision]] = {}
     for d in rows:
-        if isinstance(d, Decision) and d.kind in ("route", "refine", "verify"):
+        if isinstance(d, Decision) and d.kind in ("route", "refine", "verify", "lead"):
             by.setdefault(d.task_id or d.kind, []).append(d)
     return {task: _task(ds, rows) for task, ds in by.items()}
 

@@ -15,7 +15,7 @@ from agentroute.model.candidates import Request
 from agentroute.model.record import Part
 from agentroute.model.scores import Scores
 
-Kind = Literal["plan", "topology", "depth", "route", "refine", "verify"]
+Kind = Literal["plan", "topology", "depth", "route", "refine", "verify", "lead"]
 DecisionStatus = Literal["selected", "ambiguous", "abstained"]
 
 

@@ -8,7 +8,6 @@ The learned selector starts with nothing and is told of each run what came of it
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import numpy as np
 from agentroute.choosing.decide import decide
 from agentroute.choosing.exploration import Epsilon
 from agentroute.config.paths import bundled_data
+from agentroute.evaluation.metrics import t_interval
 from agentroute.evaluation.splitting import Reference, read_references
 from agentroute.evaluation.worlds.shapeworld import Instance, Played, World, play, votes
 from agentroute.model.arrays import F64
@@ -53,9 +53,7 @@ class Contest:
     def gap(self, who: str, other: str, *, late: bool = False) -> tuple[float, float, float]:
         """Mean difference over seeds and its 95 % interval by Student's t; paired by seed."""
         of = self.late if late else self.utility
-        d = of[who] - of[other]
-        half = t95(len(d) - 1) * float(d.std(ddof=1)) / math.sqrt(len(d))
-        return float(d.mean()), float(d.mean()) - half, float(d.mean()) + half
+        return t_interval(of[who] - of[other])
 
     def share(self, of: Counter[str], shape: Topology) -> float:
         """How often a shape was counted, of all."""
@@ -170,16 +168,3 @@ def _bounds(graphs: Sequence[Reference], world: World, seed: int) -> Bounds:
         used += [(p.cost_usd, p.seconds) for p in (play(x, s, world, draws) for s in SHAPES)]
     (cost_lo, late_lo), (cost_hi, late_hi) = np.percentile(np.log1p(used), [5, 95], axis=0)
     return Bounds(float(cost_lo), float(cost_hi), float(late_lo), float(late_hi))
-
-
-def t95(df: int) -> float:
-    """97.5 % quantile of Student's t, from the normal's by the expansion of Cornish and Fisher.
-
-    >>> round(t95(9), 2)
-    2.26
-    """
-    z = 1.959964
-    return float(
-        z + (z**3 + z) / (4 * df) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * df**3)
-    )  # fmt: skip

@@ -9,6 +9,7 @@ from agentroute.choosing.depth.confidence import Confidence
 from agentroute.choosing.depth.entropy import Entropy
 from agentroute.choosing.depth.fixed import Fixed, Overlap
 from agentroute.choosing.depth.protocol import Depth
+from agentroute.choosing.depth.rounds.policy import Rounds
 from agentroute.choosing.depth.sigma import Sigma
 from agentroute.config.plugins import PartKind, is_object
 from agentroute.model.plans import AgentUse, Spec
@@ -18,6 +19,7 @@ DEPTHS = PartKind(
     own={
         "one": Fixed, "fixed": Fixed, "overlap": Overlap, "entropy": Entropy,
         "cascade": Cascade, "sigma": Sigma, "confidence": Confidence,
+        "rounds": Rounds,
     },
 )  # fmt: skip
 

@@ -65,9 +65,13 @@ def depth_paths(
         if first.scores is None or not steps:
             left_out["no step was decided by the answers"] += 1
             continue
+        records = tuple(ledger.record(d.id) for d in steps)
+        if "answers" not in records[0].context:
+            left_out["worked out in rounds: no depth of answers"] += 1
+            continue
         of = [o for d in mine if d.kind == "route" for o in said.get(d.id, ())]
         yield DepthPath(
-            first, tuple(ledger.record(d.id) for d in steps), _quality(steps[-1], of),
+            first, records, _quality(steps[-1], of),
             float(sum(o.cost_usd or 0.0 for o in of)),
         )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Rounds: think, route a sub-query, read what came, until there is an answer (Router-R1)."""
