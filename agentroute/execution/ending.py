@@ -11,11 +11,11 @@ from typing import Any
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.crediting import credited
 from agentroute.execution.answer.refiners import DEFAULT_REFINER, NOTES, citing, routing_of
-from agentroute.execution.attempts import Attempts, Waiting
 from agentroute.execution.judging import sheet
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.runner import ALL, sinks
+from agentroute.execution.trying.attempts import Attempts, Waiting
 from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentReply
 from agentroute.model.ids import uuid7

@@ -17,7 +17,6 @@ from agentroute.execution.answer.output import named, writable
 from agentroute.execution.answer.refiners import Refiners, Winners
 from agentroute.execution.answer.summary import summarise
 from agentroute.execution.answer.synthesis import Synthesis
-from agentroute.execution.attempts import Attempts
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Caller, ChatFactory
 from agentroute.execution.calls.pool import WorkerPool
@@ -29,6 +28,7 @@ from agentroute.execution.langgraph.host import HostGraphs
 from agentroute.execution.progress import Misfit, Run, RunLimits
 from agentroute.execution.ruling import Rules
 from agentroute.execution.runner import Runner
+from agentroute.execution.trying.attempts import Attempts
 from agentroute.ledger import Ledger
 from agentroute.model.decisions import Decision
 from agentroute.model.events import Emit, Note

@@ -9,8 +9,8 @@ import pytest
 
 from agentroute.errors import ExecutionError
 from agentroute.execution.calls.caller import Called
-from agentroute.execution.moves import next_move
 from agentroute.execution.progress import RunLimits
+from agentroute.execution.trying.moves import next_move
 from agentroute.model.cards import CapabilityCard, Limits
 from agentroute.planning.graphfile import plan_of_text
 

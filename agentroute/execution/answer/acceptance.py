@@ -14,10 +14,10 @@ from typing import Any
 
 from agentroute.execution.answer.refit import fitted
 from agentroute.execution.answer.synthesis import Synthesis
-from agentroute.execution.attempts import Attempts
 from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.progress import Run
 from agentroute.execution.runner import Runner, as_one_task, told, used_by
+from agentroute.execution.trying.attempts import Attempts
 from agentroute.model.runs import Verdict
 from agentroute.planning.lead import Order
 from agentroute.registry.registry import Registry

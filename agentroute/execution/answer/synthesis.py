@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentroute.execution.attempts import Attempts
 from agentroute.execution.ending import Ending, Finisher, terminal
 from agentroute.execution.progress import Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.runner import Runner, told
+from agentroute.execution.trying.attempts import Attempts
 from agentroute.model.calls import AgentReply
 from agentroute.model.plans import Plan, TopologyChoice
 from agentroute.planning.topology import recoupled

@@ -17,10 +17,10 @@ from agentroute.execution.calls.asking import Asking
 from agentroute.execution.calls.caller import Called, Caller
 from agentroute.execution.decider import Decider
 from agentroute.execution.history import APPROVAL_NEEDED, stored_reply
-from agentroute.execution.moves import PATIENCE_S, Move, next_move
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.ruling import Ask, Ruling
+from agentroute.execution.trying.moves import PATIENCE_S, Move, next_move
 from agentroute.model.calls import AgentReply, handed_over
 from agentroute.model.decisions import Decision
 from agentroute.model.events import Note

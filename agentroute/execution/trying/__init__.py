@@ -1,0 +1,1 @@
+"""One task to its end: decide, call, and on failure retry, fall back, choose again or give up."""
