@@ -15,7 +15,8 @@ from agentroute.execution.judging import sheet
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.runner import ALL, sinks
-from agentroute.execution.trying.attempts import Attempts, Waiting
+from agentroute.execution.trying.approving import Waiting
+from agentroute.execution.trying.attempts import Attempts
 from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentReply
 from agentroute.model.ids import uuid7

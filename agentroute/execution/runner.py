@@ -9,7 +9,8 @@ from typing import Any
 from agentroute.execution.langgraph.gated import Gates, Running, Wiring, run_gated
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
-from agentroute.execution.trying.attempts import Attempts, Waiting
+from agentroute.execution.trying.approving import Waiting
+from agentroute.execution.trying.attempts import Attempts
 from agentroute.model.calls import AgentReply
 from agentroute.model.plans import Plan
 from agentroute.model.tasks import Task, TaskGraph

@@ -12,6 +12,8 @@ from agentroute.choosing.decide import Choice
 from agentroute.choosing.depth import make_depth
 from agentroute.choosing.depth.protocol import Answer, AskMore, Seen
 from agentroute.choosing.state import StateDict
+from agentroute.execution.langgraph.modes import mode_structure
+from agentroute.execution.trying import attempt
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.refining.agreement import sigma
 
@@ -322,3 +324,56 @@ async def test_an_agent_that_comes_later_is_asked_without_anything_learned_of_it
         after = await orc.run(Task(prompt="what is 20 + 3", skills=("s",)))
     assert "new" in {a for d in rows(after, "route") for a in d.chosen}
     assert after.answer == "2"  # and it made the majority
+
+
+@pytest.mark.checklist("PR9")
+@pytest.mark.parametrize(
+    ("mode", "tau_c", "tau_a", "first"), [
+        ("single", 0.5, 0.05, 1), ("dual", 0.5, 0.5, 2), ("explore", 0.95, 0.05, 3),
+    ],
+)  # fmt: skip
+async def test_each_mode_runs_as_a_graph_of_its_own_that_its_row_shows(
+    opened, mode, tau_c, tau_a, first, monkeypatch
+):
+    ran_as = []
+    plain = attempt.run_mode
+
+    async def watched(modal, k):
+        ran_as.append(k)
+        await plain(modal, k)
+
+    monkeypatch.setattr(attempt, "run_mode", watched)
+    registry = saying(a="23", b="23", c="23", d="23")
+    async with opened(
+        registry, depth={"name": "confidence", "tau_c": tau_c, "tau_a": tau_a},
+        exploration=0.0, router=ByCard(),
+    ) as orc:  # fmt: skip
+        run = await orc.run(Task(prompt="what is 20 + 3", skills=("s",)))
+        (step,) = (orc.ledger.record(d.id) for d in rows(run, "depth"))
+    assert len(registry.calls) == first
+    assert ran_as == [first]
+    assert f"confidence: {mode}" in rows(run, "route")[0].reason
+    plan = step.context["plan"]
+    assert [n for n in plan["nodes"] if n.startswith("asked_")] == [
+        f"asked_{i + 1}" for i in range(first)
+    ]
+    assert [
+        e for e in plan["edges"] if "again" in e and "__end__" not in e
+    ] == [["again", "policy"], ["policy", "again"]]
+    plans = [mode_structure(k) for k in (1, 2, 3)]
+    assert plan == plans[first - 1]
+    assert all(plans.count(p) == 1 for p in plans)
+
+
+async def test_what_a_verifier_left_unscored_is_said_after_more_were_asked(opened):
+    registry = saying(a="wrong", b="right")
+
+    @registry.agent(name="judge", skills=["verify"])
+    def judge(call):
+        (text,) = (r.text for r in call.inputs.values())
+        return AgentReply(data={"score": 0.9} if text == "right" else {})
+
+    depth = {"name": "cascade", "accept_at": 0.95, "verifier": "judge", "k_max": 2}
+    run = await ran(opened, registry, depth)
+    assert registry.calls == ["a", "b"]
+    assert any("gave no score for the answer of a" in d for d in run.degraded)

@@ -19,6 +19,7 @@ from agentroute.choosing.depth.protocol import (
 )
 from agentroute.execution.answer.teams import with_team
 from agentroute.execution.decider import Decider
+from agentroute.execution.langgraph.modes import mode_structure
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome, speaking
 from agentroute.execution.ruling import Ruling
@@ -35,7 +36,10 @@ Carry = Callable[[Run, Assignment], Awaitable[Any]]
 
 @dataclass
 class Gathered:
-    """What the rounds of one task brought so far; ``depth`` None where nobody looks at it."""
+    """What the rounds of one task brought so far; ``depth`` None where nobody looks at it.
+
+    ``first`` is how many were asked at once at first.
+    """
 
     depth: Stepwise | None = None
     last: Decision | None = None
@@ -45,6 +49,7 @@ class Gathered:
     asked: list[str] = field(default_factory=list)
     left: int = 0
     steps: int = 0
+    first: int = 1
 
     def add(self, ruling: Ruling, good: Mapping[str, AgentReply]) -> None:
         """A round: who was asked, what was expected of them, what they said."""
@@ -119,9 +124,10 @@ async def next_step(
     rng = keyed_rng(run.rules.seed, run.run_id, work.task.id, "depth", g.steps)
     step = bounded(depth.next(seen, rng), depth, seen) if known is None else _of_row(known)
     if known is None:
+        context = {**_context(depth, seen, step), "plan": mode_structure(g.first)}
         await decider.record(
             run.history, "depth", step_words(step), task_id=work.task.id, attempt=g.steps,
-            policy=depth.name, reason=step.reason, context=_context(depth, seen, step),
+            policy=depth.name, reason=step.reason, context=context,
             propensity=step.propensity, seed=run.rules.seed,
         )  # fmt: skip
     return step, said

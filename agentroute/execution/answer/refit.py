@@ -6,7 +6,8 @@ from agentroute.adapters.untrusted import one_line
 from agentroute.execution.ending import Ending, first_attempt, terminal
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.runner import inputs_of
-from agentroute.execution.trying.attempts import Attempts, Waiting
+from agentroute.execution.trying.approving import Waiting
+from agentroute.execution.trying.attempts import Attempts
 from agentroute.model.calls import AgentReply
 from agentroute.model.tasks import Task
 from agentroute.planning.shapes import shape_of

@@ -9,6 +9,7 @@ from typing import Any
 from agentroute.errors import BudgetExceededError
 from agentroute.execution.budget import Budget, Hold, Price
 from agentroute.execution.calls.caller import Called, Caller
+from agentroute.execution.history import stored_reply
 from agentroute.execution.progress import Assignment, Run
 from agentroute.ledger import Ledger
 from agentroute.model.calls import AgentCall
@@ -137,3 +138,13 @@ class Asking:
             run.emit("agent.finished", work.task.id, c.agent, latency_s=c.latency_s,
                      cost_usd=c.cost_usd, tokens=c.tokens,
                      text=c.reply.text if c.reply is not None else "")  # fmt: skip
+
+
+def recalled(ledger: Ledger, o: Outcome) -> Called:
+    """The call of an earlier life of the run, from what it left in the ledger."""
+    reply = stored_reply(ledger, o.reply)
+    error = o.error or (
+        None if reply is not None else "the stored reply was erased or cannot be read"
+    )
+    timed_out = bool(error and error.startswith("no answer within"))
+    return Called(o.agent, reply, error, o.latency_s, o.cost_usd, o.tokens, timed_out=timed_out)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agentroute.execution.calls.caller import Called
+from agentroute.execution.progress import Assignment
 from agentroute.model.cards import CapabilityCard
 
 MAX_REROUTES = 8
@@ -89,3 +91,19 @@ def _other(
     if free and len(tried) <= MAX_REROUTES + len(failed[0]) - 1:
         return Move(reason=f"chosen again without {', '.join(sorted(tried))} after {words}")
     return None
+
+
+def first_move(work: Assignment) -> Move:
+    """What is tried first."""
+    if work.agent is None:
+        return Move(reason=work.reason)
+    policy = "pinned" if work.kind == "route" else "named"
+    return Move(work.agent, policy, work.reason or f"{policy} by the graph or the settings")
+
+
+def context_of(work: Assignment) -> dict[str, Any]:
+    """What a join was made with, so that it can be made again from what is recorded."""
+    if work.kind != "refine":
+        return {}
+    told = {k: v for k, v in work.task.params.items() if k != "prompts"}
+    return {"inputs": list(work.inputs), "params": told}
