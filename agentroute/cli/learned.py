@@ -37,6 +37,14 @@ def train(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="By default the settings'.")
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="WEIGHTS",
+            help="What is valued: '{correct: 1, process: 0.2, efficient: 0.3}'.",
+        ),
+    ] = None,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Of gnn: also train its four ablations.")
     ] = False,
@@ -47,13 +55,16 @@ def train(
 
     Rows of a table's test split are left out. From a ledger all judged decisions are learned
     from, each weighted by 1 / its probability. The state goes into the folder `state` of the
-    settings; serve it with router: {name: linear, state: NAME}.
+    settings; serve it with router: {name: linear, state: NAME}. With --target right answers are
+    weighed against the column `process` of the table and against few `tokens`.
     """
-    from agentroute.cli.parts.training import lessons
+    from agentroute.cli.parts.training import lessons, valued
     from agentroute.cli.parts.training import train as fit
 
     spec = spec_of(router)
     taught = lessons(data, ledger, config)
+    if target is not None:
+        taught = valued(taught, target)
     report = fit(spec, taught, name, config, seed=seed, ablate=ablate, quiet=as_json)
     if as_json:
         emit({k: v for k, v in report.items() if k != "lines"})

@@ -357,9 +357,10 @@ async def test_each_mode_runs_as_a_graph_of_its_own_that_its_row_shows(
     assert [n for n in plan["nodes"] if n.startswith("asked_")] == [
         f"asked_{i + 1}" for i in range(first)
     ]
-    assert [
-        e for e in plan["edges"] if "again" in e and "__end__" not in e
-    ] == [["again", "policy"], ["policy", "again"]]
+    assert [e for e in plan["edges"] if "again" in e and "__end__" not in e] == [
+        ["again", "policy"],
+        ["policy", "again"],
+    ]
     plans = [mode_structure(k) for k in (1, 2, 3)]
     assert plan == plans[first - 1]
     assert all(plans.count(p) == 1 for p in plans)

@@ -6,13 +6,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agentroute.cli.parts.common import console, settings_of
+from agentroute.cli.parts.common import console, settings_of, spec_of
 from agentroute.cli.parts.states import shown
 from agentroute.cli.parts.terminal import raw
 from agentroute.config.paths import SCHEME
@@ -21,6 +21,7 @@ from agentroute.errors import TableError, UsageError
 from agentroute.evaluation.offpolicy.astable import ledger_table, require_overlap
 from agentroute.evaluation.tables.outcomes import OutcomeTable
 from agentroute.evaluation.tables.reading import load_table
+from agentroute.evaluation.tables.targets import Target, soft_targets
 from agentroute.features.text import embedder_of
 from agentroute.learning.state import Snapshot
 from agentroute.ledger import Ledger
@@ -89,6 +90,24 @@ def lessons(data: Path | None, ledger: str | None, config: Path | None) -> Lesso
     return Lessons(table, rows, source)
 
 
+def valued(taught: Lessons, written: str) -> Lessons:
+    """The lessons with what is to be valued in place of the scores.
+
+    Raises:
+        UsageError: the weights cannot be read.
+        ConfigError, TableError: one of them cannot be, or its column is not there.
+    """
+    given = spec_of(written, "--target")
+    if not isinstance(given, Mapping):
+        raise UsageError("--target takes weights", hint="--target '{correct: 1, efficient: 0.2}'")
+    target = Target.of(given)
+    table = target.taught(taught.table)
+    mass = np.mean(soft_targets(table.scores[taught.rows]), axis=0)
+    best = sorted(zip(mass, (a.name for a in table.arms), strict=True), reverse=True)[:3]
+    source = {"target": asdict(target), "mass": {name: round(float(x), 4) for x, name in best}}
+    return replace(taught, table=table, source={**taught.source, **source})
+
+
 def _of_ledger(url: str, settings: Settings) -> OutcomeTable:
     if not url.startswith(SCHEME):
         raise UsageError(f"--from-ledger {url} is not a ledger URL", hint="use sqlite:///FILE")
@@ -129,10 +148,18 @@ def _lines_of(snapshot: Snapshot, variants: Sequence[Mapping[str, Any]]) -> list
         f" {about['rows']:,} rows,"
         f" {len(about['agents'])} agents",
         f"sha256 {snapshot.sha256}",
+        *_valued_lines(about["provenance"]),
         *(f"{k}: {v:.4f}" for k, v in metrics.items()),
         *(f"{v['variant']:12} KL {v['kl']:.4f}, quality {v['quality']:.4f}" for v in variants),
         f"serve it with --router '{_flow(spec)}', or as router: in agentroute.yaml",
     ]
+
+
+def _valued_lines(made: Mapping[str, Any]) -> list[str]:
+    if "target" not in made:
+        return []
+    mass = ", ".join(f"{name} {100 * x:.1f} %" for name, x in made["mass"].items())
+    return [f"target: {_flow(made['target'])}", f"most of what is valued: {mass}"]
 
 
 def _flow(value: Any) -> str:

@@ -49,6 +49,7 @@ def ledger_table(ledger: Ledger, *, weights: Mapping[str, float] = WEIGHTS) -> L
         raise OverlapError("the prompts of all judged decisions were erased")
     cards = _cards(kept)
     scores, propensity, cost, latency = _columns(kept, {c.name: i for i, c in enumerate(cards)})
+    tokens = _tokens(ledger, kept, {c.name: i for i, c in enumerate(cards)})
     late = len(kept) - round(TEST_SHARE * len(kept))
     table = OutcomeTable(
         name=ledger.path.stem,
@@ -65,6 +66,7 @@ def ledger_table(ledger: Ledger, *, weights: Mapping[str, float] = WEIGHTS) -> L
         propensity=propensity,
         skills=tuple(_request(j).task.skills for j in kept),
         own_cards=cards,
+        tokens=None if np.isnan(tokens).all() else tokens,
     )
     return LedgerTable(table, left_out)
 
@@ -125,6 +127,17 @@ def _columns(kept: Sequence[Judged], column: dict[str, int]) -> tuple[F64, F64, 
         out[2, i, at] = np.nan if j.cost_usd is None else j.cost_usd
         out[3, i, at] = np.nan if j.latency_s is None else j.latency_s
     return out[0], out[1], out[2], out[3]
+
+
+def _tokens(ledger: Ledger, kept: Sequence[Judged], column: dict[str, int]) -> F64:
+    """(m, n) of the calls that were made; NaN elsewhere, and where a call told of none."""
+    out = np.full((len(kept), len(column)), np.nan)
+    row = {j.record.decision.id: i for i, j in enumerate(kept)}
+    told = "SELECT decision_id, agent, tokens FROM outcomes WHERE tokens > 0"
+    for decision_id, agent, tokens in ledger.query(told):
+        if decision_id in row and agent in column:
+            out[row[decision_id], column[agent]] = tokens
+    return np.where(np.isnan(_columns(kept, column)[0]), np.nan, out)
 
 
 def _arm(card: CapabilityCard) -> Arm:

@@ -57,9 +57,10 @@ class Arm:
 class OutcomeTable:
     """m tasks by n arms.
 
-    Shapes: ``scores`` (m, n) in [0, 1]; ``cost_usd``, ``latency_s`` (m, n), NaN where not
-    measured, or None where the table has none; ``abstain`` (m,) True where nobody should be
-    called; ``ids``, ``split`` (m,) strings. ``prompts`` and ``features`` have m entries.
+    Shapes: ``scores`` and ``process`` (how well the work was done) (m, n) in [0, 1]; ``cost_usd``,
+    ``latency_s``, ``tokens`` (m, n); NaN where not measured, or None where the table has none;
+    ``abstain`` (m,) True where nobody should be called; ``ids``, ``split`` (m,) strings.
+    ``prompts`` and ``features`` have m entries.
 
     A partial table knows what was chosen alone: ``scores`` are NaN elsewhere, and ``propensity``
     (m, n) is each candidate's probability to be chosen, NaN for who was none. ``skills`` are the
@@ -82,6 +83,8 @@ class OutcomeTable:
     propensity: F64 | None = None
     skills: tuple[tuple[str, ...], ...] | None = None
     own_cards: tuple[CapabilityCard, ...] | None = None
+    tokens: F64 | None = None
+    process: F64 | None = None
     _vectors: dict[str, F32] = field(default_factory=dict, repr=False)
     _cards: dict[str, CardSet] = field(default_factory=dict, repr=False)
 

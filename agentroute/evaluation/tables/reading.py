@@ -26,7 +26,7 @@ __all__ = ["Arm", "OutcomeTable", "load_table"]
 OUTCOMES = ("outcomes.jsonl.gz", "outcomes.jsonl")
 KEYS = {
     "id", "split", "prompt", "features", "scores", "cost_usd", "latency_s", "abstain", "skills",
-    "propensity",
+    "propensity", "tokens", "process",
 }  # fmt: skip
 Given = dict[str, Any]
 
@@ -148,15 +148,14 @@ class _RowReader:
             parsed.append(self._row(line))
         if not parsed:
             raise TableError(f"{self.path} has no rows")
-        (ids, split, prompts, features, scores, cost, latency, abstain, skills, p) = zip(
-            *parsed, strict=True
-        )
+        (ids, split, prompts, features, scores, cost, latency, abstain, skills, p, tokens,
+         process) = zip(*parsed, strict=True)  # fmt: skip
         return OutcomeTable(
             name, self.arms,
             np.array(ids, dtype=object), np.array(split, dtype=object), prompts, features,
             np.array(scores, dtype=np.float64), _optional(cost), _optional(latency),
             np.array(abstain, dtype=bool), self.sparse, self.clipped, meta, _optional(p),
-            skills if any(skills) else None,
+            skills if any(skills) else None, tokens=_optional(tokens), process=_optional(process),
         )  # fmt: skip
 
     def _bad(self, column: str, what: str, hint: str = "") -> NoReturn:
@@ -178,6 +177,7 @@ class _RowReader:
             self._id(row), self._split(row), self._prompt(row), self._features(row),
             self._scores(row, abstain), self._measured(row, "cost_usd"),
             self._measured(row, "latency_s"), abstain, self._skills(row), self._propensity(row),
+            self._measured(row, "tokens"), self._measured(row, "process", most=1.0),
         )  # fmt: skip
 
     def _id(self, row: Given) -> str:
@@ -235,14 +235,17 @@ class _RowReader:
             )
         return out
 
-    def _measured(self, row: Given, column: str) -> list[float] | None:
+    def _measured(self, row: Given, column: str, *, most: float = math.inf) -> list[float] | None:
         given = row.get(column)  # null, for the row or for an arm, means not measured
         if given is None:
             return None
         if not isinstance(given, dict):
             self._bad(column, "must be a mapping of arm to number")
         measured = {arm: value for arm, value in given.items() if value is not None}
-        return self._by_arm(measured, column, absent=math.nan)
+        out = self._by_arm(measured, column, absent=math.nan)
+        if any(x > most for x in out):
+            self._bad(column, f"a value is above {most:g}")
+        return out
 
     def _skills(self, row: Given) -> tuple[str, ...]:
         given = row.get("skills", [])

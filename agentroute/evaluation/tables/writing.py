@@ -55,7 +55,8 @@ def _row(table: OutcomeTable, i: int) -> dict[str, Any]:
         row["skills"] = list(table.skills[i])
     columns = {
         "scores": table.scores, "propensity": table.propensity,
-        "cost_usd": table.cost_usd, "latency_s": table.latency_s,
+        "cost_usd": table.cost_usd, "latency_s": table.latency_s, "tokens": table.tokens,
+        "process": table.process,
     }  # fmt: skip
     for name, values in columns.items():
         by_arm = {} if values is None else _by_arm(table, values[i])
