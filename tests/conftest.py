@@ -35,6 +35,7 @@ def pytest_configure(config):
 
 RESULTS = pytest.StashKey[dict]()
 FAULTS = "injected faults"
+NO_CHROMIUM = "no Chromium is installed"
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -75,6 +76,11 @@ class FaultCount:
             terminalreporter.write_line(
                 f"{s.injected:,} faults injected by {self.tests} tests: "
                 f"lost {s.lost}, corrupt {s.corrupt}, undetected {s.undetected}"
+            )
+        skipped = terminalreporter.stats.get("skipped", [])
+        if browser := [r for r in skipped if NO_CHROMIUM in str(r.longrepr)]:
+            terminalreporter.write_line(
+                f"{len(browser)} browser tests were left out: {NO_CHROMIUM}"
             )
 
 

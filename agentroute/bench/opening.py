@@ -93,7 +93,7 @@ def _opened(folder: Path, decisions: int, *, repeats: int = 5) -> _Opened:
 def _write_ledger(path: Path, cards: CardSet, decisions: int, *, seed: int = 0) -> None:
     """A ledger as runs write it, in one run: a decision among all cards, its outcome, feedback."""
     with Ledger.open(f"sqlite:///{path}") as ledger:
-        for at, record in enumerate(_records(cards, decisions, seed)):
+        for at, record in enumerate(records(cards, decisions, seed)):
             d = record.decision
             ticket = ledger.append(record)
             ledger.append(
@@ -106,7 +106,8 @@ def _write_ledger(path: Path, cards: CardSet, decisions: int, *, seed: int = 0) 
                 ticket.wait()
 
 
-def _records(cards: CardSet, decisions: int, seed: int) -> Iterator[DecisionRecord]:
+def records(cards: CardSet, decisions: int, seed: int) -> Iterator[DecisionRecord]:
+    """So many decisions among all cards, ten a run."""
     rng, embedder = np.random.default_rng(seed), make_embedder()
     candidates, n = Candidates.idle(cards), len(cards)
     texts = [" ".join(rng.choice(WORDS, size=12)) for _ in range(256)]

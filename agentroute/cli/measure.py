@@ -108,6 +108,18 @@ def ledger(as_json: Json = False) -> None:
     show("ledger", goals(bench_ledger, bench_opening), as_json=as_json)
 
 
+@bench_app.command("inspector")
+def inspector(
+    decisions: Annotated[int, typer.Option("--decisions", min=2_000)] = 1_000_000,
+    as_json: Json = False,
+) -> None:
+    """Every page of the inspector on a ledger of a million decisions, in milliseconds."""
+    from agentroute.bench.reading.pages import bench_pages
+    from agentroute.cli.measuring.pages import application
+
+    show("inspector", goals(lambda: bench_pages(application, decisions)), as_json=as_json)
+
+
 @bench_app.command("recruiting")
 def recruiting(
     data: Annotated[Path, typer.Argument(metavar="DIR", help="An outcome table.")],

@@ -151,7 +151,7 @@ class Ledger:
         """Events of a run, in order, of one type or of all."""
         where, key = "run_id = ?", [run_id]
         if type is not None:
-            where, key = f"{where} AND type = ?", [run_id, type]
+            where, key = f"{where} AND +type = ?", [run_id, type]  # by the run: its rows are few
         rows = self._reader.values("events", where, key)
         return [r.value for r in rows if isinstance(r.value, Note)]
 

@@ -9,6 +9,7 @@ import re
 import sqlite3
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -16,12 +17,11 @@ pytest.importorskip("starlette", reason="the extra web is not installed")
 
 from starlette.testclient import TestClient
 
-from agentroute import Orchestrator, Registry, Task
 from agentroute.config.settings import Settings
 from agentroute.inspector.web.app import PAGES, inspector
 from agentroute.ledger import Ledger
 from agentroute.model.events import Note
-from agentroute.model.outcomes import Feedback, Outcome
+from tests.inspector.ledgers import PAYLOADS, diamonds, hostile_ledger
 from tests.ledger.sample import record
 
 TOKEN, PORT = "the-token", 8123
@@ -53,39 +53,7 @@ def client(url, *, signed=True):
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    """Twelve runs of a diamond through the front door, one of them failed."""
-    folder = tmp_path_factory.mktemp("web")
-    registry = Registry()
-
-    for name, price in (("cheap", 0.001), ("dear", 0.01)):
-
-        @registry.agent(name=name, skills=["first"], cost_usd=price)
-        async def begin(call):
-            """Begins."""
-            if "broken" in call.task.prompt:
-                raise ValueError("it broke")
-            return f"{call.task.prompt} begun"
-
-    @registry.agent(skills=["second"])
-    async def end(call):
-        """Ends."""
-        return "ended"
-
-    async def go():
-        async with Orchestrator(registry, ledger=f"sqlite:///{folder}/a.db", out=folder / "o") as o:
-            for i in range(12):
-                word = "broken" if i == 5 else f"order {i}"
-                tasks = [
-                    Task(id="a", prompt=word, skills=("first",)),
-                    Task(id="b", prompt="left", skills=("second",), depends_on={"a": 0.5}),
-                    Task(id="c", prompt="right", skills=("second",), depends_on={"a": 0.5}),
-                    Task(id="d", prompt="join", skills=("second",), depends_on={"b": 1, "c": 1}),
-                ]
-                await o.run(tasks, run_id=f"run{i:02d}", seed=i)
-                await o.feedback(f"run{i:02d}", score=0.8)
-
-    asyncio.run(go())
-    return f"sqlite:///{folder}/a.db"
+    return diamonds(tmp_path_factory.mktemp("web"), 12, broken=5)
 
 
 @pytest.fixture(scope="module")
@@ -352,71 +320,19 @@ def test_odd_queries_are_pages_too(web, path):
 
 # -- hostile texts -------------------------------------------------------------------------------
 
-PAYLOADS = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "\"><svg onload=alert(1)>",
-    "'><svg/onload=alert(1)>",
-    "</title><script>alert(1)</script>",
-    "</textarea><script>alert(1)</script>",
-    "</svg><script>alert(1)</script>",
-    "</pre><iframe src=javascript:alert(1)>",
-    "javascript:alert(1)",
-    "\" onmouseover=\"alert(1)",
-    "' onfocus='alert(1)' autofocus='",
-    "` onclick=alert(1) `",
-    "{{ 7 * 7 }}{% raw %}",
-    "${7*7}#{7*7}",
-    "<!--><script>alert(1)</script>-->",
-    "<![CDATA[<script>alert(1)</script>]]>",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "<style>*{display:none}</style>",
-    "<base href=//evil.example><a href=//evil.example>",
-    "<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
-]  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A ledger with every text field a payload, written past every check of the front door."""
-    from dataclasses import replace
-    from unittest.mock import patch
-
-    url = f"sqlite:///{tmp_path_factory.mktemp('hostile')}/a.db"
-    unchecked = patch("agentroute.ledger.insert.RUN_STEPS", {})
-    with unchecked, Ledger.open(url) as led:
-        for i, p in enumerate(PAYLOADS):
-            run = f"run {i} {p}"
-            plan = led.put_text(p)
-            led.append(Note(id=f"s{i}{p}", run_id=run, type="run.started",
-                            data={"name": p, "topology": p, "plan": plan}))  # fmt: skip
-            rec = record(i, run=run)
-            d = rec.decision.model_copy(update={
-                "id": f"d{i} {p}", "task_id": p, "policy": p, "policy_version": p, "reason": p,
-            })  # fmt: skip
-            scores = replace(rec.scores, terms={p: rec.scores.mean, f"b{p}": rec.scores.mean * 0})
-            task = rec.request.task.model_copy(update={"prompt": p, "skills": (p,)})
-            request = replace(rec.request, task=task)
-            led.append(replace(rec, decision=d, scores=scores, request=request, reasons=(p, p)))
-            led.append(Outcome(decision_id=d.id, agent=d.chosen[0], error=p, quality=0.0))
-            led.append(Outcome(decision_id=d.id, agent=p, cost_usd=0.1, latency_s=0.1))
-            for n, (kind, target) in enumerate((("run", run), ("decision", d.id))):
-                led.append(Feedback(id=f"f{i}{n}", target=kind, target_id=target, score=0.5,
-                                    agent=p, source=p, method=p))  # fmt: skip
-            end = {"status": p, "answer": led.put_text(p), "degraded": [p], "usage": {}}
-            last = led.append(Note(id=f"e{i}{p}", run_id=run, type="run.finished", data=end))
-            led.append(Note(id=f"o{i}{p}", run_id=run, type=p, data={p: p}))
-        last.wait(30)
-    return url
+    return hostile_ledger(tmp_path_factory.mktemp("hostile"), PAYLOADS[:20])
 
 
 def test_hostile_texts_stay_text_on_every_page(hostile):
     web = client(hostile)
     before = digest(hostile)
     seen = crawl(web)
-    assert len([at for at in seen if at.startswith("/decision?")]) >= len(PAYLOADS)
+    assert len([at for at in seen if at.startswith("/decision?")]) >= 20
     shown = html.unescape(" ".join(seen.values()))
-    for p in PAYLOADS:
+    for p in PAYLOADS[:20]:
         assert p in shown, f"{p} was not shown at all"
     assert digest(hostile) == before
 
@@ -428,7 +344,7 @@ def test_hostile_queries_stay_text(web, payload):
         answer = web.get(path, params=dict.fromkeys(keys, payload))
         assert answer.status_code in (200, 404), (path, answer.text[-300:])
         Page(answer.text)
-    Page(web.get("/" + payload).text)
+    Page(web.get("/" + quote(payload)).text)
 
 
 def test_a_hostile_run_as_one_file_is_inert_too(hostile):

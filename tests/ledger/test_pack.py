@@ -50,6 +50,18 @@ def test_mutants_are_read_or_refused_in_our_words(arrays, data):
     assert all(isinstance(a, np.ndarray) for a in got.values())
 
 
+@given(ARRAYS, st.data())
+def test_some_of_them_are_read_as_if_all_were(arrays, data):
+    packed = pack(arrays)
+    names = data.draw(st.sets(st.sampled_from(sorted(arrays)))) if arrays else set()
+    some, whole = unpack(packed, names), unpack(packed)
+    assert list(some) == [n for n in whole if n in names]
+    for name in names:
+        assert some[name].tobytes() == whole[name].tobytes()
+    with pytest.raises(LedgerError):
+        unpack(packed + bytes(16), set())
+
+
 @given(st.binary(max_size=200))
 def test_noise_is_refused(noise):
     for data in (noise, MAGIC + noise):

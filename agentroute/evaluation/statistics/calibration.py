@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from agentroute.evaluation.metrics import expected_calibration_error
-from agentroute.evaluation.statistics.reading import (
+from agentroute.evaluation.statistics.reading import (  # fmt: skip
     Choice,
-    calls_of,
-    choices_of,
+    Reading,
     quality_of,
-    words_on,
-)  # fmt: skip
+    reading,
+)
 from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import F64
@@ -47,11 +46,12 @@ class Calibration(Part):
 
 
 def calibration(
-    ledger: Ledger, *, last: int, weights: Mapping[str, float] = WEIGHTS
-) -> Calibration:
+    ledger: Ledger, *, last: int, weights: Mapping[str, float] = WEIGHTS,
+    read: Reading | None = None,
+) -> Calibration:  # fmt: skip
     """Of the latest ``last`` route decisions; where cost or latency weighed, none is counted."""
-    choices = list(choices_of(ledger, last))
-    calls, said = calls_of(ledger, choices), words_on(ledger, choices)
+    r = read or reading(ledger, last)
+    choices, calls, said = r.choices, r.calls, r.said
     quality = [
         quality_of(c, c.chosen[0], calls, said, weights) if c.chosen else None for c in choices
     ]

@@ -10,16 +10,15 @@ from typing import Literal
 
 import numpy as np
 
-from agentroute.evaluation.statistics.reading import (
+from agentroute.evaluation.statistics.reading import (  # fmt: skip
     Call,
     Choice,
+    Reading,
     Words,
-    calls_of,
-    choices_of,
     graphs_of,
     quality_of,
-    words_on,
-)  # fmt: skip
+    reading,
+)
 from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.record import Part
@@ -77,20 +76,22 @@ def statistics(
     *,
     last: int = LAST,
     weights: Mapping[str, float] = WEIGHTS,
+    read: Reading | None = None,
 ) -> tuple[Group, ...]:
     """The latest ``last`` route decisions in groups, the most chosen first; days in order.
 
     Quality is what was learned: the first word of each kind of source, weighed by ``weights``; a
-    word on a run counts for each of its decisions. By ``topology`` the choices are runs' shapes.
+    word on a run counts for each of its decisions. ``read`` is what ``reading`` gave, where it was
+    read before. By ``topology`` the choices are runs' shapes.
     """
     if by == "topology":
         from agentroute.evaluation.statistics.shapes import shape_groups
 
         return shape_groups(ledger, last=last, weights=weights)
     tallies: dict[str, _Tally] = defaultdict(_Tally)
-    choices = list(choices_of(ledger, last))
-    graphs = graphs_of(ledger) if by == "graph" else {}
-    calls, said = calls_of(ledger, choices), words_on(ledger, choices)
+    r = read or reading(ledger, last)
+    choices, calls, said = r.choices, r.calls, r.said
+    graphs = graphs_of(ledger, choices) if by == "graph" else {}
     for c in choices:
         if by == "agent":
             for agent in c.candidates:

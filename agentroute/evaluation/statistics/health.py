@@ -10,13 +10,7 @@ from typing import Literal
 
 from agentroute.evaluation.metrics import expected_calibration_error
 from agentroute.evaluation.statistics.calibration import expected_and_got
-from agentroute.evaluation.statistics.reading import (
-    Choice,
-    calls_of,
-    choices_of,
-    quality_of,
-    words_on,
-)  # fmt: skip
+from agentroute.evaluation.statistics.reading import Choice, quality_of, reading  # fmt: skip
 from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.record import Part
@@ -42,10 +36,10 @@ def health(
     ledger: Ledger, *, weights: Mapping[str, float] = WEIGHTS, now: datetime | None = None
 ) -> tuple[Finding, ...]:
     """What the latest 2,000 route decisions say; nothing where there is none."""
-    choices = list(choices_of(ledger, LAST))
+    r = reading(ledger, LAST)
+    choices, calls, said = r.choices, r.calls, r.said
     if not choices:
         return ()
-    calls, said = calls_of(ledger, choices), words_on(ledger, choices)
     quality = [
         quality_of(c, c.chosen[0], calls, said, weights) if c.chosen else None for c in choices
     ]

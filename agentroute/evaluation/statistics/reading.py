@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from agentroute.learning.sources import WEIGHTS, kind_of
 from agentroute.ledger import Ledger
 from agentroute.ledger.rows.pack import unpack
 
+AT_ONCE = 500
+_READ = frozenset({"rows", "mean", "bonus"})
 Call = tuple[float, float, int]  # USD, seconds, failed
 Words = list[tuple[str | None, str, float]]  # (agent, source, score), in order
 
@@ -73,6 +75,21 @@ def learned(words: list[tuple[str, float]], weights: Mapping[str, float] = WEIGH
     return sum(weights[kind] * score for kind, score in heard.items()) / mass if mass else None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Choices, their calls by (decision, agent), and what was said by decision or run."""
+
+    choices: tuple[Choice, ...]
+    calls: Mapping[tuple[str, str], Call]
+    said: Mapping[str, Words]
+
+
+def reading(ledger: Ledger, last: int) -> Reading:
+    """Of the latest ``last`` route decisions with a request."""
+    choices = tuple(choices_of(ledger, last))
+    return Reading(choices, calls_of(ledger, choices), words_on(ledger, choices))
+
+
 def choices_of(ledger: Ledger, last: int) -> Iterator[Choice]:
     """The latest ``last`` route decisions with a request, the latest first."""
     sql = (
@@ -80,12 +97,16 @@ def choices_of(ledger: Ledger, last: int) -> Iterator[Choice]:
         "WHERE kind = 'route' AND packed IS NOT NULL ORDER BY seq DESC LIMIT ?"
     )
     names: dict[str, list[str]] = {}
+    told: dict[tuple[str, bytes], tuple[str, ...]] = {}  # most choices are among the same
     for decision_id, seq, run_id, at, raw, packed in ledger.query(sql, (last,)):
-        body, arrays = orjson.loads(raw), unpack(packed)
+        body, arrays = orjson.loads(raw), unpack(packed, _READ)
         blob = body["cardset"]["blob"]
         if blob not in names:
             names[blob] = ledger.card_names(blob)
-        candidates = tuple(names[blob][i] for i in arrays["rows"])
+        among = (blob, arrays["rows"].tobytes())
+        if among not in told:
+            told[among] = tuple(names[blob][i] for i in arrays["rows"])
+        candidates = told[among]
         yield Choice(
             id=decision_id,
             seq=seq,
@@ -121,13 +142,22 @@ def _expected(
     return x if np.isfinite(x) else None
 
 
-def graphs_of(ledger: Ledger) -> dict[str, str]:
-    """Run to the name of its graph."""
-    rows = ledger.query("SELECT run_id, body FROM events WHERE type = 'run.started'")
-    return {run_id: orjson.loads(body)["data"].get("name", "") for run_id, body in rows}
+def graphs_of(ledger: Ledger, choices: Sequence[Choice]) -> dict[str, str]:
+    """Run to the name of its graph, of the runs of these choices."""
+    runs = list({c.run_id for c in choices})
+    out = {}
+    for at in range(0, len(runs), AT_ONCE):
+        some = runs[at : at + AT_ONCE]
+        sql = (
+            "SELECT run_id, body FROM events WHERE +type = 'run.started' "
+            f"AND run_id IN ({', '.join('?' * len(some))})"
+        )
+        for run_id, body in ledger.query(sql, some):
+            out[run_id] = orjson.loads(body)["data"].get("name", "")
+    return out
 
 
-def calls_of(ledger: Ledger, choices: list[Choice]) -> dict[tuple[str, str], Call]:
+def calls_of(ledger: Ledger, choices: Sequence[Choice]) -> dict[tuple[str, str], Call]:
     """(decision, agent) to its call."""
     wanted = {c.id for c in choices}
     sql = (
@@ -138,7 +168,7 @@ def calls_of(ledger: Ledger, choices: list[Choice]) -> dict[tuple[str, str], Cal
     return {(d, a): (cost, s, failed) for d, a, cost, s, failed in rows if d in wanted}
 
 
-def words_on(ledger: Ledger, choices: list[Choice]) -> dict[str, Words]:
+def words_on(ledger: Ledger, choices: Sequence[Choice]) -> dict[str, Words]:
     """Decision or run to what was said of it."""
     wanted = {c.id for c in choices} | {c.run_id for c in choices}
     out: dict[str, Words] = defaultdict(list)
@@ -149,6 +179,6 @@ def words_on(ledger: Ledger, choices: list[Choice]) -> dict[str, Words]:
     return out
 
 
-def _first(choices: list[Choice]) -> int:
+def _first(choices: Sequence[Choice]) -> int:
     """The first of their rows: whatever came of them comes after it."""
     return min((c.seq for c in choices), default=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -119,14 +119,24 @@ def _fitting(ledger: Ledger, chunk: Sequence[_Found], wanted: Wanted) -> list[_F
     if wanted.status:
         kept = [f for f in kept if _status(ends.get(f.run_id)) == wanted.status]
     words = wanted.text.casefold()
-    return [f for f in kept if not words or words in _text(ledger, f, ends.get(f.run_id, {}))]
+    if not words:
+        return kept
+    shas = {f.run_id: (f.data.get("plan"), ends.get(f.run_id, {}).get("answer")) for f in kept}
+    texts = _texts(ledger, {str(sha) for pair in shas.values() for sha in pair if sha})
+    return [f for f in kept if words in _text(f, [texts.get(str(s), "") for s in shas[f.run_id]])]
 
 
 def _status(end: dict[str, Any] | None) -> str:
     return UNFINISHED if end is None else str(end.get("status", "finished"))
 
 
-def _text(ledger: Ledger, found: _Found, end: dict[str, Any]) -> str:
+def _texts(ledger: Ledger, shas: Collection[str]) -> dict[str, str]:
+    """Those of these texts that are there, by their hashes."""
+    sql = f"SELECT sha256, body FROM blobs WHERE sha256 IN ({', '.join('?' * len(shas))})"
+    rows = ledger.query(sql, tuple(shas)) if shas else []
+    return {sha: body.decode("utf-8", "surrogatepass") for sha, body in rows if body is not None}
+
+
+def _text(found: _Found, texts: Sequence[str]) -> str:
     """What is searched of a run."""
-    texts = [ledger.text(str(sha)) or "" for sha in (found.data.get("plan"), end.get("answer"))]
     return "\n".join([found.run_id, str(found.data.get("name", "")), *texts]).casefold()

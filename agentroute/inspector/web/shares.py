@@ -1,8 +1,15 @@
-"""Figures of groups as words."""
+"""What pages share: the latest choices, read once, and figures of groups as words."""
 
 from __future__ import annotations
 
 from agentroute.evaluation.statistics.groups import Group
+from agentroute.evaluation.statistics.reading import Reading, reading
+from agentroute.inspector.web.desk import Desk
+
+
+def latest(desk: Desk, last: int) -> Reading:
+    """The latest ``last`` choices and what came of them, read once for each state of the ledger."""
+    return desk.once(("reading", last), lambda: reading(desk.ledger, last))
 
 
 def share(x: float | None) -> str:

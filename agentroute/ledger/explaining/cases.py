@@ -10,6 +10,7 @@ import orjson
 from agentroute.ledger.explaining.explanation import PastCase
 from agentroute.ledger.reader import Reader
 from agentroute.ledger.rows.pack import unpack
+from agentroute.model.arrays import F32, F64
 from agentroute.model.decisions import DecisionRecord
 
 AT_LEAST, LOOK_BACK = 0.6, 1_000
@@ -35,20 +36,22 @@ def past_cases(
     if request is None or most < 1:
         return (), 0
     rows = reader.fetch(_JUDGED, (record.decision.seq, LOOK_BACK))
-    here = request.embedding
-    found = []
-    for row in rows:
-        there = unpack(row[2]).get("embedding")
-        if there is not None and there.shape == here.shape:
-            found.append((_cosine(here, there), row))
-    found.sort(key=lambda pair: -pair[0])
+    here, held = request.embedding, frozenset({"embedding"})
+    there = [(unpack(row[2], held).get("embedding"), row) for row in rows]
+    alike = [(e, row) for e, row in there if e is not None and e.shape == here.shape]
+    if not alike:
+        return (), 0
+    similar = _cosines(here, np.stack([e for e, _ in alike]))
+    found = sorted(zip(similar.tolist(), (r for _, r in alike), strict=True), key=lambda p: -p[0])
     near = [(s, row) for s, row in found if s >= at_least]
     return tuple(_case(reader, s, row) for s, row in near[:most]), len(found) - len(near)
 
 
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / size if size > 0 else 0.0
+def _cosines(a: F32, others: F32) -> F64:
+    """(m,) of a (e,) with each row of (m, e); 0 where one has no length."""
+    size = np.linalg.norm(others, axis=1) * np.linalg.norm(a)
+    dots = others.astype(np.float64) @ a.astype(np.float64)
+    return np.asarray(np.where(size > 0, dots / np.maximum(size, 1e-30), 0.0))
 
 
 def _case(reader: Reader, similarity: float, row: tuple[Any, ...]) -> PastCase:

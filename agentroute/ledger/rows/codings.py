@@ -94,6 +94,22 @@ def decoded(
     return array.reshape(shape), end
 
 
+def ends(coding: str, data: bytes, at: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    """Where the array written at ``at`` ends, without reading it.
+
+    Raises:
+        Unreadable: it runs past the end.
+    """
+    size = dtype.itemsize
+    if coding == "dense":
+        return _end(data, at, prod(shape) * size)
+    if coding == "few":
+        start = _end(data, at, 16)
+        m = int.from_bytes(data[at + 8 : at + 16], "little")
+        return _end(data, _end(data, start, m * _PLACES.itemsize), m * size)
+    return at if coding == "count" else _end(data, at, size)
+
+
 def _read_one(data: bytes, at: int, dtype: np.dtype[Any], n: int) -> tuple[NDArray[Any], int]:
     end = _end(data, at, dtype.itemsize)
     return np.frombuffer(data[at : at + dtype.itemsize] * n, dtype), end

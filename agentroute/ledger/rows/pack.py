@@ -9,7 +9,7 @@ Nothing in it can run code, and what ``pack`` would not write is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,7 @@ import orjson
 from numpy.typing import NDArray
 
 from agentroute.errors import LedgerError, RowUnreadableError
-from agentroute.ledger.rows.codings import ALIGN, CODINGS, decoded, encoded
+from agentroute.ledger.rows.codings import ALIGN, CODINGS, decoded, encoded, ends
 
 MAGIC_1, MAGIC = b"ARPK1\n", b"ARPK2\n"
 DTYPES = frozenset({"<f8", "<f4", "<i8", "<i4", "|u1", "|b1"})
@@ -60,8 +60,10 @@ def _head(described: Described) -> bytes:
     return MAGIC + len(head).to_bytes(4, "little") + head
 
 
-def unpack(data: bytes) -> dict[str, NDArray[Any]]:
+def unpack(data: bytes, only: Container[str] | None = None) -> dict[str, NDArray[Any]]:
     """The arrays of ``pack``, bit-equal and read-only; dense ones share the memory of ``data``.
+
+    With ``only`` those of these names; the others are passed over unread.
 
     Raises:
         RowUnreadableError: anything in ``data`` that ``pack`` would not have written.
@@ -70,6 +72,9 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for name, code, shape, coding in _described(data[:offset]):
         try:
+            if only is not None and name not in only:
+                offset = ends(coding, data, offset, _DTYPES[code], shape)
+                continue
             arrays[name], offset = decoded(coding, data, offset, _DTYPES[code], shape)
         except ValueError as e:  # numpy refuses (0, 2**40, 2**40): no bytes, but no array either
             raise _broken(f"array '{name}': {e}") from None

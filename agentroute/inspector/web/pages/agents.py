@@ -10,19 +10,21 @@ from agentroute.inspector.money import usd
 from agentroute.inspector.page import Section
 from agentroute.inspector.web.desk import Desk, Page, Query, whole
 from agentroute.inspector.web.forms import Field, form
-from agentroute.inspector.web.shares import share, spread
+from agentroute.inspector.web.shares import latest, share, spread
 
-LAST, MOST, DRAWN = 4_000, 100_000, 30
+LAST, MOST, DRAWN = 1_000, 100_000, 30
 
 
 def page(desk: Desk, query: Query) -> Page:
-    """Over the latest ``last`` choices (4,000), grouped ``by``."""
+    """Over the latest ``last`` choices (1,000), grouped ``by``."""
     kinds: tuple[By, ...] = get_args(By)
     by: By = next((k for k in kinds if k == query.get("by")), "agent")
     last = whole(query, "last", LAST, low=1, high=MOST)
     found = desk.once(
         ("groups", by, last),
-        lambda: statistics(desk.ledger, by, last=last, weights=desk.weights()),
+        lambda: statistics(
+            desk.ledger, by, last=last, weights=desk.weights(), read=latest(desk, last)
+        ),
     )
     fields = [
         Field("by", "by", by, choices=[(k, k) for k in kinds]),

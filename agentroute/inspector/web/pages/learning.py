@@ -13,18 +13,20 @@ from agentroute.inspector.charts import bars, lines, scatter
 from agentroute.inspector.money import usd
 from agentroute.inspector.page import Cell, Section
 from agentroute.inspector.web.desk import Desk, Page, Query
-from agentroute.inspector.web.shares import share, spread
+from agentroute.inspector.web.shares import latest, share, spread
 from agentroute.learning.state import StateStore
 
-LAST, JUDGED, DRAWN = 4_000, 2_000, 60
+LAST, JUDGED, DRAWN = 1_000, 2_000, 60
 _AFTER = "SELECT seq FROM decisions WHERE kind = 'route' ORDER BY seq DESC LIMIT 1 OFFSET ?"
 
 
 def page(desk: Desk, query: Query) -> Page:
-    """Over the latest 4,000 choices."""
+    """Over the latest 1,000 choices."""
     ledger, weights = desk.ledger, desk.weights()
-    days = desk.once(("day",), lambda: statistics(ledger, "day", last=LAST, weights=weights))
-    fit = desk.once(("fit",), lambda: calibration(ledger, last=LAST, weights=weights))
+    read = latest(desk, LAST)
+    days = desk.once(("groups", "day", LAST), lambda: statistics(
+        ledger, "day", last=LAST, weights=weights, read=read))  # fmt: skip
+    fit = desk.once(("fit",), lambda: calibration(ledger, last=LAST, weights=weights, read=read))
     helps = Section(
         "Does learning help?",
         "Beside what the router would have got had it learned nothing: doubly robust, from the "
