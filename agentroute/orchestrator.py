@@ -79,6 +79,7 @@ class Orchestrator(OwnCalls):
         out: Path | str = "agentroute-out",
         graphs: Sequence[Path | str] = (),
         state: Path | str = "agentroute-state",
+        otel: Mapping[str, Any] | None = None,
     ) -> None:
         o = objective or Objective()
         given = {
@@ -88,10 +89,9 @@ class Orchestrator(OwnCalls):
         settings = settings_of(
             db=ledger, exploration=exploration, seed=seed, out=str(out), state=str(state),
             graphs=tuple(map(str, graphs)), synthesis=synthesis, topology=topology,
+            otel=otel,
             objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
-            budget={
-                "usd": budget_usd, "seconds": deadline_s, "max_concurrency": max_concurrency
-            },
+            budget={"usd": budget_usd, "seconds": deadline_s, "max_concurrency": max_concurrency},
             **{key: written(part) for key, part in given.items()},
         )  # fmt: skip
         objects = {key: part for key, part in given.items() if is_object(part)}
@@ -199,8 +199,8 @@ class Orchestrator(OwnCalls):
         await s.policies.catch_up()
         rows = tuple(self.ledger.decisions(run_id))
         result = result.model_copy(update={"decisions": rows})
-        result = keep_artifacts(result, plan, Path(self.settings.out))
-        return typed(result, output_type)
+        await s.told(run_id)
+        return typed(keep_artifacts(result, plan, Path(self.settings.out)), output_type)
 
     def run_sync(self, work: Work, **options: Any) -> RunResult:
         """``run`` for code without an event loop; opens and closes the orchestrator if needed.

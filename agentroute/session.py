@@ -40,6 +40,7 @@ from agentroute.planning.planner import Planner
 from agentroute.planning.selecting.selector import make_selector, shaped
 from agentroute.planning.work import Work, plan_of
 from agentroute.registry.registry import Registry
+from agentroute.tracing.sending import send_quietly
 
 if TYPE_CHECKING:
     from agentroute.execution.run import Executor
@@ -142,6 +143,11 @@ class Session:
             "reason": "known already" if ticket.duplicate else refused or taught.reason,
             "believes": await believed(policy, taught.observations),
         }
+
+    async def told(self, run_id: str) -> None:
+        """Send the spans of a run that is over, where the settings say whither."""
+        if (otel := self.settings.otel) is not None:
+            await send_quietly(self.ledger, run_id, otel.endpoint, content=otel.content)
 
     async def refresh(self) -> None:
         """See which agents there are; a remote embedder reads new cards in a thread."""

@@ -44,6 +44,15 @@ class FeedbackWeights(Part):
     self: float = Field(0.25, ge=0, le=1)
 
 
+class OtelSettings(Part):
+    """Where spans of runs are sent."""
+
+    endpoint: str = Field(min_length=8, pattern=r"^https?://")
+    """The whole address of an OTLP endpoint, as ``http://localhost:4318/v1/traces``."""
+    content: bool = False
+    """Whether texts of tasks and answers are sent too."""
+
+
 class BudgetSettings(Part):
     """Bounds of one run."""
 
@@ -101,6 +110,8 @@ class Settings(Part):
     """Weights of quality, cost and latency."""
     budget: BudgetSettings = BudgetSettings()
     """Bounds of one run."""
+    otel: OtelSettings | None = None
+    """Send the spans of each run: ``{endpoint: URL, content: false}``; needs the extra ``otel``."""
     seed: int = Field(0, ge=0)
     """Of all random choices."""
 

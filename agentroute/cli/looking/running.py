@@ -1,0 +1,108 @@
+"""``runs watch`` and ``runs diff``: a run while it goes on, and beside another."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+
+from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger, seconds, table
+from agentroute.cli.parts.terminal import shown
+from agentroute.cli.runs import RUN_HELP, runs_app
+from agentroute.inspector.money import usd
+
+if TYPE_CHECKING:
+    from agentroute.inspector.comparing import Did
+
+PLACE = 61  # where it stands in the help
+
+
+def register(app: typer.Typer) -> None:
+    """Add these to the group ``runs``."""
+    runs_app.command("watch")(watch)
+    runs_app.command("diff")(diff)
+
+
+def watch(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help=f"{RUN_HELP} Else the one that goes on, or the next."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every run, until Ctrl-C.")] = False,
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """A run while it goes on, from another terminal: each row as it is committed.
+
+    Ends when the run does, or when it waits for a word. With --json one object a line.
+    """
+    from agentroute.errors import UsageError
+    from agentroute.inspector.following import before, follow, latest_open
+    from agentroute.learning.teaching import find_run
+
+    if every and run is not None:
+        raise UsageError("--all watches every run", hint="name a run, or leave it out")
+    with open_ledger(config, db) as ledger:
+        after, target = 0, None
+        if run is not None:
+            target = find_run(ledger, run)
+        elif not every:
+            target = latest_open(ledger)
+        if target is None:
+            after = ledger.head()[0]
+            print("waiting for a run", file=sys.stderr, flush=True)
+        else:
+            after = before(ledger, target)
+        for line in follow(ledger, target, after_seq=after):
+            if target is None and not every:
+                if not line.words.startswith("started"):
+                    continue
+                target = line.run_id  # the next one: from here on this alone
+            if target is not None and line.run_id != target:
+                continue
+            if as_json:
+                print(orjson.dumps(line).decode(), flush=True)
+            else:
+                typer.echo(f"{line.at[11:19]}  {line.run_id[:13]}  "
+                           f"{shown(line.task_id):12}  {shown(line.words)}")  # fmt: skip
+            if line.over and not every:
+                return
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="The other.")] = "last",
+    config: ConfigFile = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Two runs side by side: what they came to, and who did each task."""
+    from agentroute.inspector.comparing import compare, totals
+    from agentroute.learning.teaching import find_run
+
+    with open_ledger(config, db) as ledger:
+        found = compare(ledger, find_run(ledger, first), find_run(ledger, second))
+        sums = totals(ledger, found)
+    if as_json:
+        emit(found.model_dump(mode="json"))
+        return
+    table("", ("", "first", "second"), [("run", found.a, found.b), *sums])
+    rows = [("*" if p.differs else "", p.task, *_did(p.a), *_did(p.b)) for p in found.tasks]
+    columns = ("", "task", "first", ">score", ">took", ">usd", "second", ">score", ">took", ">usd")
+    table("", columns, rows)
+    others = sum(p.differs for p in found.tasks)
+    said = {True: "; the answers are the same text", False: "; the answers differ", None: ""}
+    typer.echo(f"{others} of {len(found.tasks)} tasks were done by others (*)"
+               f"{said[found.answers_alike]}")  # fmt: skip
+
+
+def _did(d: Did | None) -> tuple[str, ...]:
+    if d is None:
+        return ("not there", "", "", "")
+    again = f" ({d.attempts} choices)" if d.attempts > 1 else ""
+    who = (", ".join(d.chosen) or "nobody") + again
+    score = "" if d.score is None else f"{d.score:.2f}"
+    return who, score, seconds(d.latency_s), usd(d.cost_usd)
