@@ -22,7 +22,6 @@ from agentroute.cli.parts.common import (
 from agentroute.inspector.money import usd
 
 if TYPE_CHECKING:
-    from agentroute.model.runs import RunResult
     from agentroute.orchestrator import Orchestrator
 
 WorkArgument = Annotated[
@@ -225,6 +224,7 @@ def run(
     meta: Annotated[
         list[str] | None, typer.Option("--meta", help="Kept with the run.", metavar="K=V")
     ] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Show answers as they come.")] = False,
     config: ConfigFile = None,
     agents: AgentsDir = None,
     graphs: GraphsDir = None,
@@ -235,6 +235,7 @@ def run(
 
     Exit 1 if it failed, missed its goal, or was verified below accept_at.
     """
+    from agentroute.cli.parts.progress import answers_of, carried_out, fell_short
     from agentroute.cli.parts.views import show_run
     from agentroute.errors import UsageError
 
@@ -245,41 +246,19 @@ def run(
         depth=_spec(depth, "--depth"), seed=seed, out=str(out) if out else None,
         graphs=_folders(graphs), topology=_spec(topology, "--topology"),
     )  # fmt: skip
-    answers = {**dict.fromkeys(approve or (), True), **dict.fromkeys(reject or (), False)}
-
     options = {
-        "inputs": parse_inputs(inputs), "refine": _spec(refine, "--refine"), "answers": answers,
+        "inputs": parse_inputs(inputs), "refine": _spec(refine, "--refine"),
+        "answers": answers_of(approve, reject),
         "verify": not no_verify, "budget_usd": budget, "tags": tag or (), "user": user,
-        "session": session, "metadata": parse_inputs(meta, "--meta"),
+        "session": session, "metadata": parse_inputs(meta, "--meta"), "stream": stream,
     }  # fmt: skip
-    result = _carried_out(orc, work, resume, quiet=as_json, **options)
+    result = carried_out(orc, work, resume, quiet=as_json, **options)
     if as_json:
         emit(result)
     else:
         show_run(result, db)
-    if _fell_short(result):
+    if fell_short(result):
         raise typer.Exit(1)
-
-
-def _carried_out(
-    orc: Orchestrator, work: str | None, resume: str | None, *, quiet: bool, **options: Any
-) -> RunResult:
-    from agentroute.cli.parts.progress import Progress
-    from agentroute.learning.teaching import find_run
-
-    async def go(progress: Progress) -> RunResult:
-        async with orc:
-            again = resume and find_run(orc.ledger, resume)
-            return await orc.run(work, resume=again, on_event=progress, **options)
-
-    with Progress(quiet=quiet) as progress:
-        return run_async(go(progress))
-
-
-def _fell_short(result: RunResult) -> bool:
-    low = result.verdict is not None and not result.verdict.accepted
-    nobody = result.status == "abstained" and not result.usage.calls
-    return result.status in ("failed", "waiting") or nobody or low or bool(result.goal_missed)
 
 
 def feedback(

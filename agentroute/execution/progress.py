@@ -76,6 +76,7 @@ class Run:
     asked; ``calls`` maps a call id to what it used; ``uses`` counts how often this life of the run
     turned to an agent for a kind of its own (refine, verify); ``looked`` how often this life looked
     at the consistency of the answers, ``rerouted`` how often they were worked out again;
+    ``refusal`` is what is said of an approval that was not given;
     ``outstanding`` are the outcome rows that nobody has waited for yet, oldest first.
     """
 
@@ -94,6 +95,7 @@ class Run:
     calls: dict[str, tuple[int, float]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     verify: bool = True
+    refusal: str = "a human refused it"
     misfit: Misfit | None = None
     labels: Labels = field(default_factory=Labels)
     accept_at: float = 0.5

@@ -109,3 +109,36 @@ def test_two_runs_are_put_side_by_side(two):
     assert told["answers_alike"] is False
     same = invoke(folder, "diff", "last", "last").stdout
     assert "0 of 1 tasks" in same and "the same text" in same
+
+
+def test_answers_are_shown_as_they_come_and_a_waiting_run_goes_on_by_one_command(
+    tmp_path, monkeypatch
+):
+    """A chat agent that streams; then a card that requires approval."""
+    from agentroute.testing import ScriptedChatServer
+
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "agents"
+    folder.mkdir()
+    card = {"name": "talker", "description": "talks of the sea", "entrypoint": "chat",
+            "prompt": "You talk.", "skills": ["talk"]}  # fmt: skip
+    (folder / "talker.yaml").write_text(json.dumps(card))
+    graph = "tasks: [{id: t, prompt: talk of the sea, skills: [talk]}]\nverifier: null\n"
+    (tmp_path / "g.yaml").write_text(graph)
+    with ScriptedChatServer(["one two three four"] * 2) as server:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        line = ["run", "g.yaml", "--agents", str(folder), "--stream"]
+        done = CliRunner().invoke(app, line)
+        assert done.exit_code == 0, done.output
+        assert "\nt: one" in done.stderr
+        (folder / "talker.yaml").write_text(json.dumps({**card, "requires_approval": True}))
+        waits = CliRunner().invoke(app, line)
+        assert waits.exit_code == 1
+        assert "--approve t" in waits.stdout and "--reject t" in waits.stdout
+        assert "agentroute runs resume" in waits.stdout
+        assert "waiting" in CliRunner().invoke(app, ["runs", "ls"]).stdout
+        go_on = ["runs", "resume", "last", "--approve", "t", "--agents", str(folder)]
+        ends = CliRunner().invoke(app, go_on)
+    assert ends.exit_code == 0, ends.output
+    assert "one two three four" in ends.stdout

@@ -139,11 +139,29 @@ tasks:
 
 async def test_an_approval_without_a_checkpointer_is_refused_before_any_call(world, plan_of):
     world.agent("careful", requires_approval=True)
-    world.agent("one")
     graph = host(world.executor().as_graph(plan_of(DIAMOND)))
     with pytest.raises(ConfigError, match="no checkpointer"):
         await graph.ainvoke({})
     assert world.calls == []
+
+
+@pytest.mark.parametrize("first", ["careful", "one"])
+async def test_an_agent_that_requires_approval_stops_no_task_that_others_can_do(
+    world, plan_of, first
+):
+    """Without a checkpointer nobody can be asked: whoever needs a word is passed over and named."""
+    world.agent("careful", requires_approval=True)
+    world.agent("one")
+    world.router.script = dict.fromkeys("abcd", first)
+    graph = host(world.executor().as_graph(plan_of(DIAMOND)))
+    out = await graph.ainvoke({})
+    assert {c.task.id for c in world.calls} >= {"a", "b", "c", "d"}
+    result = out["result"]
+    assert set(result["replies"]) == set("abcd")
+    named = any("no checkpointer" in line for line in result["degraded"])
+    assert (result["status"], named) == (
+        ("degraded", True) if first == "careful" else ("completed", False)
+    )
 
 
 async def test_updates_of_each_task_stream_to_the_host(world, plan_of):

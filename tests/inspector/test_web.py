@@ -17,6 +17,7 @@ pytest.importorskip("starlette", reason="the extra web is not installed")
 
 from starlette.testclient import TestClient
 
+from agentroute import Orchestrator, Registry, Task
 from agentroute.config.settings import Settings
 from agentroute.inspector.web.app import PAGES, inspector
 from agentroute.ledger import Ledger
@@ -297,6 +298,53 @@ def test_two_runs_are_compared_by_task(web):
     said = words(web.get("/compare", params={"a": "run03", "b": "run05"}))
     assert "status completed failed" in said
     assert web.get("/compare", params={"a": "run03", "b": "nobody"}).status_code == 404
+
+
+def test_trails_are_those_of_the_command_and_the_slider_goes_back(url, web):
+    from agentroute.inspector.trails import trails
+
+    with Ledger.open(url, read_only=True) as ledger:
+        head = ledger.head()[0]
+        now, before = (trails(ledger, Settings(), upto=n) for n in (head, head // 2))
+    assert now["folded"] > before["folded"] > 0
+    for upto, found in ((head, now), (head // 2, before)):
+        answer = web.get("/pheromones", params={"upto": upto})
+        said = words(answer)
+        assert f"{found['folded']:,} observations" in said
+        assert f'type="range" name="upto" value="{upto}" min="0" max="{head}"' in answer.text
+        for data in found["kinds"].values():
+            for source, p in zip(data["sources"], data["p"], strict=True):
+                assert source in said
+                assert all(f"{x:.3f}" in said for x in p)
+    assert "Not folded yet" not in words(web.get("/pheromones"))
+
+
+def test_shapes_are_shown_with_what_the_others_were_expected_to_be(tmp_path):
+    registry = Registry()
+
+    @registry.agent(skills=["s"])
+    def worker(call):
+        return "done"
+
+    async def go():
+        async with Orchestrator(
+            registry, ledger=f"sqlite:///{tmp_path}/a.db", out=tmp_path, topology="learned",
+            embedder="hashing",
+        ) as o:  # fmt: skip
+            tasks = [Task(id=t, prompt=t, skills=("s",)) for t in "ab"]
+            return await o.run(tasks)
+
+    run = asyncio.run(go())
+    (d,) = [d for d in run.decisions if d.kind == "topology"]
+    web = client(f"sqlite:///{tmp_path}/a.db")
+    said = words(web.get("/topology"))
+    assert d.chosen[0] in said and d.reason in said and d.policy in said
+    with Ledger.open(f"sqlite:///{tmp_path}/a.db", read_only=True) as ledger:
+        c = ledger.record(d.id).context
+    one = words(web.get("/topology", params={"id": d.id}))
+    for shape, mean, p in zip(c["shapes"], c["mean"], c["propensities"], strict=True):
+        assert f"{shape} {mean:.3f}" in one and f"{p:.3f}" in one
+    assert web.get("/topology", params={"id": "zzz"}).status_code == 404
 
 
 @pytest.mark.parametrize(

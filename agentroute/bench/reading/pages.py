@@ -137,6 +137,8 @@ def _addresses(ledger: Ledger, rows: int) -> Iterator[tuple[str, dict[str, str]]
     yield "/compare", {"a": last[1], "b": mid[1]}
     for by in ("agent", "skill", "graph", "day"):
         yield "/agents", {"by": by}
+    yield "/topology", {}
+    yield "/pheromones", {}
     yield "/learning", {}
     yield "/ledger", {}
     yield "/ledger", {"before": str(rows // 2)}

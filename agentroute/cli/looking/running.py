@@ -1,4 +1,4 @@
-"""``runs watch`` and ``runs diff``: a run while it goes on, and beside another."""
+"""``runs watch``, ``diff`` and ``resume``: a run while it goes on, beside another, once more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger, seconds, table
+from agentroute.cli.parts.common import (
+    AgentsDir,
+    ConfigFile,
+    Db,
+    Json,
+    emit,
+    open_ledger,
+    orchestrator_of,
+    seconds,
+    table,
+)
 from agentroute.cli.parts.terminal import shown
 from agentroute.cli.runs import RUN_HELP, runs_app
 from agentroute.inspector.money import usd
@@ -23,6 +33,7 @@ def register(app: typer.Typer) -> None:
     """Add these to the group ``runs``."""
     runs_app.command("watch")(watch)
     runs_app.command("diff")(diff)
+    runs_app.command("resume")(resume)
 
 
 def watch(
@@ -106,3 +117,26 @@ def _did(d: Did | None) -> tuple[str, ...]:
     who = (", ".join(d.chosen) or "nobody") + again
     score = "" if d.score is None else f"{d.score:.2f}"
     return who, score, seconds(d.latency_s), usd(d.cost_usd)
+
+
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)] = "last",
+    approve: Annotated[list[str] | None, typer.Option("--approve", metavar="TASK")] = None,
+    reject: Annotated[list[str] | None, typer.Option("--reject", metavar="TASK")] = None,
+    config: ConfigFile = None,
+    agents: AgentsDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that waits or was cut off; what was decided and done is not done again."""
+    from agentroute.cli.parts.progress import answers_of, carried_out, fell_short
+    from agentroute.cli.parts.views import show_run
+
+    orc = orchestrator_of(config, db, agents)
+    result = carried_out(orc, None, run, quiet=as_json, answers=answers_of(approve, reject))
+    if as_json:
+        emit(result)
+    else:
+        show_run(result, db)
+    if fell_short(result):
+        raise typer.Exit(1)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from agentroute.cli.parts.common import seconds
 from agentroute.cli.parts.terminal import shown
 from agentroute.model.events import Event
 
-MOST = 24
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentroute.model.runs import RunResult
+    from agentroute.orchestrator import Orchestrator
+
+MOST, WORDS = 24, 60
 
 
 class Progress:
@@ -20,6 +26,7 @@ class Progress:
         self._quiet = quiet
         self._tasks: dict[str, dict[str, Any]] = {}
         self._live: Any = None
+        self._saying = ""  # the task whose words are being printed
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
@@ -45,12 +52,22 @@ class Progress:
         if self._quiet:
             return
         if self._live is None:
-            line = plain(event)
-            if line:
-                print(line, file=sys.stderr, flush=True)
+            self._print(event)
             return
         self._note(event)
         self._live.update(self._table())
+
+    def _print(self, event: Event) -> None:
+        """A line an event; what an agent says as it comes goes on in a line of its own."""
+        if event.type == "agent.delta":
+            start = "" if self._saying == event.task_id else f"\n{shown(event.task_id)}: "
+            words = shown(str(event.data.get("text", "")))
+            print(start + words, end="", file=sys.stderr, flush=True)
+            self._saying = event.task_id
+        elif line := plain(event):
+            end = "\n" if self._saying else ""
+            print(end + line, file=sys.stderr, flush=True)
+            self._saying = ""
 
     def _note(self, e: Event) -> None:
         if e.type == "plan.created":
@@ -59,7 +76,9 @@ class Progress:
         row = self._tasks.setdefault(e.task_id, {"state": "waits"}) if e.task_id else {}
         if e.type == "decision.made":
             row.update(state="decided", agent=e.agent)
-            row["p"] = e.data.get("propensity")
+            row["p"], row["says"] = e.data.get("propensity"), ""
+        elif e.type == "agent.delta":
+            row["says"] = (row.get("says", "") + str(e.data.get("text", "")))[-WORDS:]
         elif e.type == "agent.started":
             row.update(state="runs", agent=e.agent, since=e.at_s)
         elif e.type in ("agent.finished", "agent.failed"):
@@ -82,6 +101,7 @@ class Progress:
                 Text(shown(row.get("agent", ""))),
                 Text("" if p is None else f"p={p:.2f}", style="dim"),
                 Text("" if row.get("took") is None else seconds(row["took"]), style="dim"),
+                Text(shown(" ".join(row.get("says", "").split())), style="dim"),
             )
         if len(rows) > MOST:
             out.add_row(Text(""), Text(f"and {len(rows) - MOST} more"))
@@ -104,3 +124,31 @@ def plain(e: Event) -> str:
     }
     line = words.get(e.type, "")
     return f"[{e.at_s:7.2f}] {line}" if line else ""
+
+
+def carried_out(
+    orc: Orchestrator, work: str | None, resume: str | None, *, quiet: bool, **options: Any
+) -> RunResult:
+    """Run work, or go on with a run, while its events are shown."""
+    from agentroute.cli.parts.common import run_async
+    from agentroute.learning.teaching import find_run
+
+    async def go(progress: Progress) -> RunResult:
+        async with orc:
+            again = resume and find_run(orc.ledger, resume)
+            return await orc.run(work, resume=again, on_event=progress, **options)
+
+    with Progress(quiet=quiet) as progress:
+        return run_async(go(progress))
+
+
+def answers_of(yes: Sequence[str] | None, no: Sequence[str] | None) -> dict[str, bool]:
+    """Approvals by task, from --approve and --reject."""
+    return {**dict.fromkeys(yes or (), True), **dict.fromkeys(no or (), False)}
+
+
+def fell_short(result: RunResult) -> bool:
+    """Whether the exit code is 1: no answer, a low one, a goal missed, somebody is waited for."""
+    low = result.verdict is not None and not result.verdict.accepted
+    nobody = result.status == "abstained" and not result.usage.calls
+    return result.status in ("failed", "waiting") or nobody or low or bool(result.goal_missed)

@@ -180,22 +180,11 @@ def _epoch(p: Any) -> None:
 
 def pheromones(config: Path | None, db: str | None, task: str | None) -> dict[str, Any]:
     """The trails folded from the ledger in force, with lines for people."""
-    from agentroute.learning.base import start_policy
-    from agentroute.learning.fold import Learner
-    from agentroute.learning.state import StateStore
+    from agentroute.inspector.trails import trails
 
     settings = settings_of(config, db)
-    named = AgentUse.of(settings.router, field="router").name == "pheromone"
-    embedder = embedder_of(settings)
-    spec = settings.router if named else "pheromone"  # what a run uses, where one does
-    policy, _ = start_policy(
-        spec, embedder=embedder, states=StateStore(Path(settings.state)), seed=settings.seed
-    )
-    router: Any = policy.router
     with Ledger.open(settings.db, read_only=True) as ledger:
-        weights = settings.feedback_weights.model_dump()
-        Learner(router, ledger, weights=weights, embedder=embedder).fold()
-    shown = router.show(task)
+        shown = trails(ledger, settings, kind=task)
     lines = [f"{shown['folded']} observations folded"]
     for kind, data in shown["kinds"].items():
         lines += _lines(kind, data)

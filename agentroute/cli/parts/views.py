@@ -103,7 +103,7 @@ def show_waiting(run_id: str, waiting: Mapping[str, Sequence[str]], db: str | No
         typer.echo(f"waiting for approval: task '{task}' by {', '.join(agents)}")
         where = f" --db {shlex.quote(db)}" if db else ""
         for word in ("approve", "reject"):
-            typer.echo(f"  agentroute run --resume {run_id} --{word} {shlex.quote(task)}{where}")
+            typer.echo(f"  agentroute runs resume {run_id} --{word} {shlex.quote(task)}{where}")
 
 
 def show_choices(result: RunResult) -> None:

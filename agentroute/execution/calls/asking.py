@@ -65,7 +65,7 @@ class Asking:
     def _check_answer(self, run: Run, work: Assignment, decision: Decision, agent: str) -> None:
         answer = run.history.answers.get(f"{work.task.id}#{decision.attempt}")
         if answer is False and self._registry[agent].card.requires_approval:
-            raise Refused("a human refused it")
+            raise Refused(run.refusal)
 
     def _limit_s(self, run: Run, work: Assignment, timeout_s: float) -> float:
         limit_s = min(timeout_s, run.left_s, work.task.deadline_s or timeout_s)

@@ -156,6 +156,9 @@ class HostGraphs:
     def _ask(self, run: Run) -> dict[str, bool]:
         """The host's answers; the interrupt ends this node, and the run is found again later."""
         questions = dict(run.pending)
+        if not has_checkpointer():
+            run.refusal = "nobody could be asked: the host graph has no checkpointer"
+            return dict.fromkeys(questions, False)
         self._runs.pop(run.run_id, None)
         answers = ask_host(questions)
         self._runs[run.run_id] = run
@@ -190,7 +193,7 @@ class HostGraphs:
         run = self._runs.get(state["run_id"])
         if run is None:
             run = self._executor.begin(Plan.model_validate(state["plan"]), state["run_id"])
-            self._check_host()
+            self._check_host(run.plan)
             self._runs[run.run_id] = run
         run.listeners = [host_listener()]
         for v, data in state.get("outcomes", {}).items():
@@ -199,13 +202,24 @@ class HostGraphs:
                 run.outcomes[v] = TaskOutcome.from_state(data, reply)
         return run
 
-    def _check_host(self) -> None:
-        """An approval inside a host needs the host's checkpointer: say so before any call."""
-        if any(c.requires_approval for c in self._decider.cards.cards) and not has_checkpointer():
-            raise ConfigError(
-                "an agent requires approval, and the host graph has no checkpointer",
-                hint="compile the host graph with a checkpointer and pass a thread_id",
-            )
+    def _check_host(self, plan: Plan) -> None:
+        """An approval inside a host needs the host's checkpointer: say so before any call, where
+        a task cannot be done without one.
+        """
+        if has_checkpointer():
+            return
+        cards = self._decider.cards.cards
+        for t in plan.tasks:
+            able = [
+                c
+                for c in cards
+                if t.agent == c.name or (t.agent is None and set(t.skills) <= set(c.skill_ids))
+            ]
+            if able and all(c.requires_approval for c in able):
+                raise ConfigError(
+                    f"task '{t.id}' requires approval, and the host graph has no checkpointer",
+                    hint="compile the host graph with a checkpointer and pass a thread_id",
+                )
 
 
 def _executed(run: Run) -> State:

@@ -27,8 +27,10 @@ from agentroute.inspector.web.pages import (
     compare,
     decision,
     learning,
+    pheromones,
     run,
     runs,
+    topology,
 )
 from agentroute.inspector.web.pages import (
     ledger as rows,
@@ -44,6 +46,8 @@ PAGES: dict[str, Work] = {
     "/learning": learning.page,
     "/learning/helps": learning.helps_page,
     "/agents": agents.page,
+    "/topology": topology.page,
+    "/pheromones": pheromones.page,
     "/compare": compare.page,
     "/ledger": rows.page,
     "/ledger/verify": rows.verify_page,
@@ -54,6 +58,8 @@ PLACES = {
     "Runs": ("/", "/run", "/decision"),
     "Learning": ("/learning", "/learning/helps"),
     "Agents": ("/agents",),
+    "Topology": ("/topology",),
+    "Pheromones": ("/pheromones",),
     "Compare": ("/compare",),
     "Ledger": ("/ledger", "/ledger/verify", "/row"),
 }

@@ -26,6 +26,10 @@ class Field:
     """Words that are offered for free text."""
     hidden: bool = False
     """Sent along and not shown."""
+    least: int | None = None
+    """With ``most``: a whole number, on a slider."""
+    most: int | None = None
+    """The largest."""
 
 
 def form(action: str, button: str, fields: Sequence[Field]) -> Markup:
