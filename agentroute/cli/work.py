@@ -247,16 +247,13 @@ def run(
         graphs=_folders(graphs), topology=_spec(topology, "--topology"),
     )  # fmt: skip
     options = {
-        "inputs": parse_inputs(inputs), "refine": _spec(refine, "--refine"),
-        "answers": answers_of(approve, reject),
-        "verify": not no_verify, "budget_usd": budget, "tags": tag or (), "user": user,
-        "session": session, "metadata": parse_inputs(meta, "--meta"), "stream": stream,
+        "inputs": parse_inputs(inputs), "refine": _spec(refine, "--refine"), "stream": stream,
+        "answers": answers_of(approve, reject), "verify": not no_verify, "budget_usd": budget,
+        "tags": tag or (), "user": user, "session": session,
+        "metadata": parse_inputs(meta, "--meta"),
     }  # fmt: skip
     result = carried_out(orc, work, resume, quiet=as_json, **options)
-    if as_json:
-        emit(result)
-    else:
-        show_run(result, db)
+    emit(result) if as_json else show_run(result, db)
     if fell_short(result):
         raise typer.Exit(1)
 
