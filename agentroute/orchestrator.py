@@ -46,10 +46,10 @@ class Orchestrator(OwnCalls):
     ``name`` and parameters, ``module:NAME``, or an object of your own: a ``Router``, a depth policy
     (``how_many``), a function that joins (an agent) or that splits a text, an ``Embedder``;
     a router that was fitted is ``{"name": NAME, "state": S}``, S in the folder ``state``;
-    ``topology`` is ``auto``, a shape or ``learned``; ``ledger`` is a ``sqlite:///`` URL;
-    ``objective`` weighs quality, cost and latency of every choice; ``budget_usd`` and
-    ``deadline_s`` bound one run; ``seed`` makes choices repeatable. Opening rebuilds the routers
-    and the live state of the agents from the ledger.
+    ``topology`` is ``auto``, a shape or ``learned``; ``lead`` is ``rule`` or an agent; ``ledger``
+    is a ``sqlite:///`` URL; ``objective`` weighs quality, cost and latency of every choice;
+    ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` makes choices repeatable. Opening
+    rebuilds the routers and the live state of the agents from the ledger.
 
     Raises:
         ConfigError: a name or number that is not accepted, while building.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -160,7 +161,7 @@ async def crashed(opened, monkeypatch, registry, work, k, **options):
         return run, rounds(orc, run)
 
 
-@pytest.mark.parametrize("k", range(2, 26))
+@pytest.mark.parametrize("k", range(2, 18))
 async def test_a_resumed_run_decides_no_round_twice(opened, monkeypatch, k):
     asked = []
     registry = team(asked, dumb={("ada", "find")})
@@ -413,18 +414,26 @@ async def test_without_money_for_it_the_rule_leads(led):
     assert run.answer == "ada(tell ada(find) ada(date))"
 
 
-@pytest.mark.parametrize("k", range(2, 32))
+@pytest.mark.parametrize("k", range(2, 24))
 async def test_a_resumed_run_asks_its_lead_for_no_round_twice(opened, monkeypatch, k):
-    asked = []
-    registry = coded(team(asked), [again("date"), done("two"), done("three"), done(), done()])
-    run, led_ = await crashed(opened, monkeypatch, registry, graph("lead: boss"), k)
-    assert [n for n, _, _ in led_] == [1, 2, 3, 4]
-    assert led_[0] == (1, "rule", ("find", "date"))
-    assert led_[-1][2] == ("done",)
-    assert run.status == "completed"
+    asked, given = [], []
+    registry = team(asked)
+
+    @registry.agent(name="boss", skills=["leading"])
+    def boss(call):  # what it says depends on the reports alone
+        given.append(sorted(call.inputs))
+        low = [v for v, r in call.inputs.items() if v == "date" and r.data["issued"] == 1]
+        return AgentReply(data=again(*low))
+
+    run, found = await crashed(opened, monkeypatch, registry, graph("lead: boss"), k)
+    assert found == [
+        (1, "rule", ("find", "date")), (2, "boss", ("date",)), (3, "boss", ("tell",)),
+        (4, "boss", ("done",)),
+    ]  # fmt: skip
+    assert run.answer == "ada(tell ada(find) bob(date))"
     calls = [d.reason for d in rows(run) if d.chosen == ("boss",)]
-    assert calls == ["leads round 2", "leads round 3", "leads round 4"] or k in range(8, 18)
-    assert len(registry.given) <= 4  # a word that was not written is asked for again, no other
+    assert calls == ["leads round 2", "leads round 3", "leads round 4"]
+    assert len(given) <= 4  # a word that was not written is asked for again, no other
     assert len(asked) <= 6
 
 
@@ -438,9 +447,16 @@ async def test_a_lead_that_needs_approval_is_waited_for(opened):
         first = await orc.run(graph(), run_id="r")
         assert (first.status, dict(first.waiting)) == ("waiting", {"lead": ("boss",)})
         assert [d.chosen for d in rows(first)] == [("find", "date"), ("boss",)]
+        second = await orc.run(None, resume="r", answers={"lead": True})
+        assert second.status == "waiting"  # each word of it is a call of its own
+        assert rounds(orc, second)[1:] == [(2, "boss", ("find",))]
         run = await orc.run(None, resume="r", answers={"lead": False})
-        assert rounds(orc, run)[1] == (2, "rule", ("tell",))
+        assert rounds(orc, run)[2] == (3, "rule", ("tell",))
+        run = await orc.run(None, resume="r", answers={"lead": False})
+        assert rounds(orc, run)[3] == (4, "rule", ("done",))
     assert any("a human refused it" in d for d in run.degraded)
+    assert run.answer == "ada(tell bob(find) ada(date))"
+    assert registry.given[1:] == []
 
 
 # -- where it is set ---------------------------------------------------------------------------
@@ -498,8 +514,9 @@ async def test_the_commands_that_read_show_rounds_and_do_not_stumble(led, tmp_pa
         ["replay", run.run_id], ["replay"], ["explain", rows(run)[0].id], ["explain", run.run_id],
         ["runs", "diff", run.run_id, run.run_id], ["ledger", "verify"], ["stats"],
     ):  # fmt: skip
-        done_ = CliRunner().invoke(app, [*line, "--db", db])
+        done_ = await asyncio.to_thread(CliRunner().invoke, app, [*line, "--db", db])
         assert done_.exit_code == 0, (line, done_.output)
-    again_ = CliRunner().invoke(app, ["replay", run.run_id, "--json", "--db", db])
+    line = ["replay", run.run_id, "--json", "--db", db]
+    again_ = await asyncio.to_thread(CliRunner().invoke, app, line)
     found = json.loads(again_.output)
     assert (found["agreed"], found["changed"]) == (4, [])
