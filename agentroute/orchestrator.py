@@ -46,10 +46,10 @@ class Orchestrator(OwnCalls):
     ``name`` and parameters, ``module:NAME``, or an object of your own: a ``Router``, a depth policy
     (``how_many``), a function that joins (an agent) or that splits a text, an ``Embedder``;
     a router that was fitted is ``{"name": NAME, "state": S}``, S in the folder ``state``;
-    ``topology`` is ``auto``, a shape or ``learned``; ``ledger`` is a ``sqlite:///`` URL;
-    ``objective`` weighs quality, cost and latency of every choice; ``budget_usd`` and
-    ``deadline_s`` bound one run; ``seed`` makes choices repeatable. Opening rebuilds the routers
-    and the live state of the agents from the ledger.
+    ``topology`` is ``auto``, a shape or ``learned``; ``lead`` is ``rule`` or an agent; ``ledger``
+    is a ``sqlite:///`` URL; ``objective`` weighs quality, cost and latency of every choice;
+    ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` makes choices repeatable. Opening
+    rebuilds the routers and the live state of the agents from the ledger.
 
     Raises:
         ConfigError: a name or number that is not accepted, while building.
@@ -70,6 +70,7 @@ class Orchestrator(OwnCalls):
         refine: Spec | Callable[..., Any] = "refiner",
         planner: Spec | Split = "default",
         topology: Spec = "auto",
+        lead: Spec = "rule",
         credit: Spec = "equal",
         synthesis: Mapping[str, float] | None = None,
         budget_usd: float | None = None,
@@ -84,12 +85,11 @@ class Orchestrator(OwnCalls):
         o = objective or Objective()
         given = {
             "router": router, "depth": depth, "refine": refine, "planner": planner,
-            "embedder": embedder, "credit": credit,
+            "embedder": embedder, "credit": credit, "lead": lead,
         }  # fmt: skip
         settings = settings_of(
             db=ledger, exploration=exploration, seed=seed, out=str(out), state=str(state),
-            graphs=tuple(map(str, graphs)), synthesis=synthesis, topology=topology,
-            otel=otel,
+            graphs=tuple(map(str, graphs)), synthesis=synthesis, topology=topology, otel=otel,
             objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
             budget={"usd": budget_usd, "seconds": deadline_s, "max_concurrency": max_concurrency},
             **{key: written(part) for key, part in given.items()},

@@ -31,11 +31,12 @@ REFINERS = PartKind("refiner", "refine", "agentroute.refiners")
 
 @dataclass(frozen=True)
 class Parts:
-    """What chooses, how many, who joins, who splits, what sees text, and how credit is given."""
+    """What chooses, how many, who joins, leads, splits and sees text, how credit is given."""
 
     router: Spec | Router
     depth: Depth
     refine: AgentUse
+    lead: AgentUse
     planner: Planner
     embedder: Embedder
     credit: Credit
@@ -81,6 +82,7 @@ def make_parts(
         router=router,
         depth=make_depth(own.get("depth", settings.depth), trusted=True),  # type: ignore[arg-type]
         refine=refiner_of(own.get("refine", settings.refine), registry),
+        lead=AgentUse.of(settings.lead, field="lead"),
         planner=make_planner(own.get("planner", settings.planner), trusted=True, around=around),
         embedder=embedder,
         credit=make_credit(settings.credit),

@@ -276,6 +276,7 @@ class Session:
             winners=lambda: load_winners(Path(s.state)),
             accept_at=s.accept_at,
             synthesis=s.synthesis,
+            lead=self.parts.lead,
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",
             planner=self.plan,

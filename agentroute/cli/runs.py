@@ -111,7 +111,7 @@ def show(
         (
             r["kind"],
             r["task"],
-            ", ".join(r["chosen"]) or "nobody",
+            _named(r["chosen"]),
             f"{r['propensity']:.3f}",
             "" if r["score"] is None else f"{r['score']:.2f}",
             "" if r["latency_s"] is None else seconds(r["latency_s"]),
@@ -126,6 +126,12 @@ def show(
         _show_history(task, steps)
     if summary.status == "waiting":
         show_waiting(run_id, waiting, db)
+
+
+def _named(chosen: list[str], most: int = 5) -> str:
+    """Who was chosen, or which tasks a lead ordered: the first few, and how many more."""
+    more = len(chosen) - most
+    return (", ".join(chosen[:most]) or "nobody") + (f" and {more} more" if more > 0 else "")
 
 
 def choices(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:

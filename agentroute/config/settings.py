@@ -96,6 +96,8 @@ class Settings(Part):
     """A verified answer below this is tried once more, then handed over as degraded; 0: never."""
     synthesis: Synthesis | None = None
     """Work answers that do not agree out again in a closer shape: ``{theta: 0.5, most: 2}``."""
+    lead: Written = "rule"
+    """Who leads a hierarchical run where a graph does not say: ``rule``, an agent, or a mapping."""
     topology: Written = "auto"
     """In what shape: ``auto`` (by rule), a shape, or ``learned``, where a graph does not say."""
     planner: Written = "default"

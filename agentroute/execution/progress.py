@@ -6,7 +6,7 @@ import logging
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from agentroute.ledger import Ticket
 from agentroute.model.calls import AgentReply
 from agentroute.model.decisions import Kind
 from agentroute.model.events import Emit, Event, EventType
-from agentroute.model.plans import Plan, Synthesis
+from agentroute.model.plans import AgentUse, Plan, Synthesis
 from agentroute.model.runs import Labels
 from agentroute.model.tasks import Task, TaskGraph
+from agentroute.planning.lead import Order
 
 log = logging.getLogger(__name__)
 
@@ -69,15 +70,35 @@ class RunLimits:
 
 
 @dataclass
+class Led:
+    """How far the rounds under a lead are.
+
+    ``rounds`` were decided in this life; ``left`` of the last one are the orders that wait for a
+    human. ``heard`` maps a task to how often it had been issued when a round last saw its report;
+    ``said`` is what went wrong with the lead. Of the run's rows of the kind: ``known`` maps a round
+    to its row's context, ``asked`` the reason of a call to its attempt, ``attempt`` is the next
+    free one, 0 until they were looked at.
+    """
+
+    rounds: int = 0
+    left: dict[str, Order] = field(default_factory=dict)
+    heard: dict[str, int] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    known: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
+    attempt: int = 0
+
+
+@dataclass
 class Run:
     """Plan, rules, history, budget and results of one run.
 
     ``deadline`` is an absolute ``time.monotonic()``; ``pending`` maps an approval id to what is
-    asked; ``calls`` maps a call id to what it used; ``uses`` counts how often this life of the run
-    turned to an agent for a kind of its own (refine, verify); ``looked`` how often this life looked
-    at the consistency of the answers, ``rerouted`` how often they were worked out again;
-    ``refusal`` is what is said of an approval that was not given;
-    ``outstanding`` are the outcome rows that nobody has waited for yet, oldest first.
+    asked; ``calls`` maps a call id to what it used; ``lead`` is an agent that leads, None the rule;
+    ``uses`` counts how often this life of the run turned to an agent for a kind of its own (refine,
+    verify); ``looked`` how often this life looked at the consistency of the answers, ``rerouted``
+    how often they were worked out again; ``refusal`` is what is said of an approval that was not
+    given; ``outstanding`` are the outcome rows that nobody has waited for yet, oldest first.
     """
 
     run_id: str
@@ -100,6 +121,8 @@ class Run:
     labels: Labels = field(default_factory=Labels)
     accept_at: float = 0.5
     synthesis: Synthesis | None = None
+    lead: AgentUse | None = None
+    led: Led = field(default_factory=Led)
     rerouted: int = 0
     looked: int = 0
     uses: Counter[tuple[str, str]] = field(default_factory=Counter)

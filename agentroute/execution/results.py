@@ -9,6 +9,8 @@ from typing import Any
 from agentroute.model.calls import AgentReply
 from agentroute.planning.lead import Report, ReportStatus
 
+MISSING = 1_000  # characters of what went wrong with a task that its report repeats
+
 
 @dataclass(frozen=True, slots=True)
 class TaskOutcome:
@@ -32,8 +34,12 @@ class TaskOutcome:
 
     def report(self) -> Report:
         """For the lead."""
-        text = self.reply.text if self.reply else ""
-        return Report(self.task_id, self.status, self.tried, self.issued, text)
+        reply = self.reply or AgentReply()
+        missing = "; ".join(dict.fromkeys(filter(None, [reply.incomplete, *self.said])))
+        return Report(
+            self.task_id, self.status, self.tried, self.issued, reply.text, reply.confidence,
+            missing[:MISSING],
+        )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
         """For the graph's state: plain JSON, the reply by reference."""

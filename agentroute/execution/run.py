@@ -36,6 +36,7 @@ from agentroute.model.ids import keyed_rng, uuid7
 from agentroute.model.plans import AgentUse, Plan, Topology
 from agentroute.model.plans import Synthesis as SynthesisRule
 from agentroute.model.runs import Labels, RunResult
+from agentroute.planning.chatlead import lead_of
 from agentroute.planning.mermaid import mermaid
 from agentroute.planning.selecting.possible import possible_shapes
 from agentroute.planning.selecting.selector import LEARNED, draw
@@ -50,8 +51,8 @@ class Executor:
     ``make_rules(plan)`` says how a run chooses where nobody else says it; ``refine`` is the refiner
     for plans that name none, ``winners()`` who won as aggregator, ``credit`` how a
     team's verified score is parted, ``accept_at`` and ``synthesis`` what is asked of verified
-    answers and of their agreement where a plan does not say; ``workroot`` is where calls get their
-    folders.
+    answers and of their agreement where a plan does not say, ``lead`` who leads where it does not;
+    ``workroot`` is where calls get their folders.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Executor:
         credit: Credit | None = None,
         accept_at: float = 0.5,
         synthesis: SynthesisRule | None = None,
+        lead: AgentUse | None = None,
         bounds: RunLimits | None = None,
         workroot: Path | None = None,
         planner: Callable[[str], Plan] | None = None,
@@ -75,7 +77,7 @@ class Executor:
         self._decider, self._registry, self._ledger = decider, registry, ledger
         self._make_rules, self._bounds = make_rules, bounds or RunLimits()
         self._workroot, self._accept_at = workroot, accept_at
-        self._synthesis = synthesis
+        self._synthesis, self._lead = synthesis, lead
         self.pool = pool or WorkerPool()
         refiners = Refiners(registry, refine, winners)
         caller = Caller(registry, self.pool, chat=chat)
@@ -109,7 +111,7 @@ class Executor:
 
         Raises:
             UsageError: the ``run_id`` could not be a folder's name.
-            UnknownAgentError: the plan or its depth names an agent that does not exist.
+            UnknownAgentError: the plan, its lead or its depth names an agent that does not exist.
             LedgerBusyError: another live process works on this run.
             LedgerError: a row could not be committed.
         """
@@ -135,7 +137,7 @@ class Executor:
         """A run in progress, with what the ledger knows of an earlier life of it.
 
         Raises:
-            UnknownAgentError: the plan or its depth names an agent that does not exist.
+            UnknownAgentError: the plan, its lead or its depth names an agent that does not exist.
             ConfigError: a task names no depth policy, or the folder for results cannot be written;
                 nobody is called then.
         """
@@ -143,6 +145,9 @@ class Executor:
         for name in (*named, *(t.agent for t in plan.tasks if t.agent)):
             if name not in self._registry and name not in WORDS:
                 raise UnknownAgentError(name)
+        lead = lead_of(plan.lead or self._lead)
+        if lead is not None and lead.name not in self._registry:
+            raise UnknownAgentError(lead.name, self._registry.entries)
         rules = rules or self._make_rules(plan)
         for depth in (rules.depth, *(depth_of(t, rules.depth) for t in plan.tasks)):
             scorer = depth.verifier if isinstance(depth, Verifies) else None
@@ -165,6 +170,7 @@ class Executor:
             budget=Budget(bounds.usd, bounds.calls, spent_usd=spent, made=made),
             accept_at=self._accept_at if plan.accept_at is None else plan.accept_at,
             synthesis=self._synthesis if plan.synthesis is None else plan.synthesis,
+            lead=lead,
         )
 
     async def start(self, run: Run) -> None:

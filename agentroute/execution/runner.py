@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from agentroute.execution.langgraph.gated import Gates, Running, Wiring, run_gated
+from agentroute.execution.leading.rounds import Leading
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.trying.approving import Waiting
@@ -14,7 +15,7 @@ from agentroute.execution.trying.attempts import Attempts
 from agentroute.model.calls import AgentReply
 from agentroute.model.plans import Plan
 from agentroute.model.tasks import Task, TaskGraph
-from agentroute.planning.lead import Lead, Order, RuleLead
+from agentroute.planning.lead import Order
 from agentroute.planning.shapes import Shape, shape_of
 
 ALL = "all"
@@ -29,18 +30,12 @@ def run_shape(plan: Plan) -> Wiring:
     return Wiring(graph.order, shape.edges(graph))
 
 
-def next_orders(run: Run) -> dict[str, Order]:
-    """HIERARCHICAL: the next round's orders by task; none when the work is done."""
-    lead: Lead = RuleLead(run.graph)
-    reports = {v: o.report() for v, o in run.outcomes.items()}
-    return {o.task_id: o for o in lead.next(reports)}
-
-
 class Runner:
     """Runs the tasks of a run in the order its topology asks for."""
 
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
+        self.leading = Leading(attempts)
 
     async def execute(self, run: Run) -> None:
         """All that can be done without a human: every task, or round by round under a lead.
@@ -51,13 +46,18 @@ class Runner:
             await self._gated(run, run_shape(run.plan), {})
             await run.recorded()
             return
-        while not run.pending and (orders := next_orders(run)):
+        while orders := await self.leading.next(run):
             await self.execute_round(run, orders)
+            if run.pending:
+                break
 
     async def execute_round(self, run: Run, orders: Mapping[str, Order]) -> None:
-        """HIERARCHICAL: the tasks a lead issued, side by side."""
+        """HIERARCHICAL: the tasks a lead issued, side by side; what waits for a human is left."""
         nodes = tuple(v for v in run.graph.order if v in orders)
+        before = dict(run.outcomes)
         await self._gated(run, Wiring(nodes), orders)
+        waits = (v for v in nodes if run.outcomes.get(v) is before.get(v))
+        run.led.left = {v: orders[v] for v in waits} if run.pending else {}
         await run.recorded()
 
     async def again(
@@ -99,7 +99,7 @@ class Runner:
         orders = {v: Order(v, reason=reason) for v in shape.nodes}
         await self._gated(run, shape, orders)
         while shape_of(run.plan.topology).led and not run.pending:
-            if not (more := next_orders(run)):
+            if not (more := await self.leading.next(run)):
                 break
             await self.execute_round(run, more)
         await run.recorded()
@@ -149,7 +149,7 @@ def told(run: Run) -> list[str]:
         if missed := lost.get(o.task_id):
             why = lines.pop() if o.said else f"task '{o.task_id}' has no answer"
             lines.append(f"{why}; not done without it: {', '.join(missed)}")
-    return lines
+    return [*lines, *run.led.said]
 
 
 def _cause(run: Run, v: str) -> str:
@@ -203,11 +203,12 @@ def _stage(run: Run, v: str) -> int:
 def _again(before: TaskOutcome, now: TaskOutcome) -> TaskOutcome:
     """A task issued again: what the second issue brought, or the first one where it brought none.
 
-    A first issue that failed is told of even when the second succeeded.
+    Whoever does not know does not stand in for an answer. A first issue that failed is told of even
+    when the second succeeded.
     """
     issued = before.issued + 1
     tried = tuple(dict.fromkeys([*before.tried, *now.tried]))
-    if now.reply is None:
+    if now.reply is None or (before.status == "ok" and now.status == "abstained"):
         said = before.said + now.said if now.tried else before.said
         attempt = max(before.attempt, now.attempt)
         return replace(before, issued=issued, tried=tried, attempt=attempt, said=said)

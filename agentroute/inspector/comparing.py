@@ -111,8 +111,11 @@ def _answer(ledger: Ledger, run_id: str) -> str:
 def _did(ledger: Ledger, run_id: str) -> dict[str, Did]:
     rows = [r.value for r in ledger.run_rows(run_id)]
     by: dict[str, list[Decision]] = {}
+    called = {o.decision_id for o in rows if isinstance(o, Outcome)}
     for d in rows:
-        if isinstance(d, Decision) and d.kind in ("route", "refine", "verify", "lead"):
+        if not isinstance(d, Decision) or (d.kind == "lead" and d.id not in called):
+            continue  # a round of a lead names tasks, and nobody who did one
+        if d.kind in ("route", "refine", "verify", "lead"):
             by.setdefault(d.task_id or d.kind, []).append(d)
     return {task: _task(ds, rows) for task, ds in by.items()}
 

@@ -110,7 +110,7 @@ def _took_part(
     ledger: Ledger, about: Sequence[Decision], agent: str, registered: Container[str]
 ) -> None:
     """Refuse a word on an agent that did nothing of this."""
-    took = {a for d in about for a in d.chosen if d.kind in ("route", "refine", "verify", "lead")}
+    took = {a for d in about for a in d.chosen if d.kind in ("route", "refine", "verify")}
     ids = {d.id for d in about}
     for run_id in {d.run_id for d in about}:
         took |= {o.agent for o in ledger.outcomes(run_id) if o.decision_id in ids}

@@ -141,7 +141,7 @@ class Plan(Part):
     """A graph of tasks with the shape it will be run in; data only, JSON round trip.
 
     What is None is left to the settings: ``router``, ``depth``, ``exploration``, ``refine``,
-    ``accept_at``, ``synthesis``.
+    ``accept_at``, ``synthesis``, ``lead``.
     """
 
     name: str
@@ -170,6 +170,8 @@ class Plan(Part):
     """The verified score from which on the answer is accepted; None: as the settings say."""
     synthesis: Synthesis | None = None
     """When answers that do not agree are worked out again; None: as the settings say."""
+    lead: AgentUse | None = None
+    """The agent that leads a hierarchical run; ``rule``: none does; None: as the settings say."""
     artifact: str | None = None
     """The name of the file that the run is to leave."""
     fail_when: FailWhen | None = None

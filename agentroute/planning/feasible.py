@@ -18,6 +18,7 @@ from agentroute.model.calls import INPUTS
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.plans import AgentUse, Plan
 from agentroute.model.tasks import Task, TaskGraph
+from agentroute.planning.chatlead import lead_of
 from agentroute.planning.graphfile import GraphSpec, topology_named
 from agentroute.planning.inputs import references
 from agentroute.planning.shapes import shape_of
@@ -33,7 +34,7 @@ def as_written(spec: GraphSpec) -> Plan:
     choice = choose_topology(TaskGraph(spec.tasks), override=topology_named(spec))
     return Plan(
         name=spec.name, tasks=spec.tasks, choice=choice, router=spec.router, depth=spec.depth,
-        refine=spec.refine, verifiers=spec.verifier,
+        refine=spec.refine, verifiers=spec.verifier, lead=spec.lead,
     )  # fmt: skip
 
 
@@ -68,7 +69,9 @@ def _unknown_parts(plan: Plan) -> Iterator[AgentRouteError]:
 
 def _unknown_agents(plan: Plan, registry: Registry) -> Iterator[AgentRouteError]:
     pinned = [t.agent for t in plan.tasks if t.agent and not any(references(t.agent))]
-    for name in dict.fromkeys([*pinned, *(u.name for u in plan.verifiers)]):
+    lead = lead_of(plan.lead)
+    leads = [lead.name] if lead is not None else []
+    for name in dict.fromkeys([*pinned, *(u.name for u in plan.verifiers), *leads]):
         if name not in registry:
             yield UnknownAgentError(name, registry.entries)
     if plan.refine is not None and (problem := refiner_problem(plan.refine, registry)):

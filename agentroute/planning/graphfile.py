@@ -72,6 +72,7 @@ class GraphSpec(Part):
     verifier: Uses = ()
     accept_at: float | None = Field(None, ge=0, le=1)
     synthesis: Synthesis | None = None
+    lead: Use | None = None
     exploration: float | None = Field(None, ge=0, le=1)
     artifact: str | None = None
     fail_when: dict[str, Any] | None = None
@@ -120,7 +121,7 @@ def _texts(spec: GraphSpec) -> list[tuple[tuple[str | int, ...], Any]]:
     for i, task in enumerate(spec.tasks):
         for field in ("prompt", "params", "features", "agent"):
             found.append((("tasks", i, field), getattr(task, field)))
-    for field in ("refine", "verifier", "fail_when", "artifact"):
+    for field in ("refine", "verifier", "lead", "fail_when", "artifact"):
         value = getattr(spec, field)
         uses = value if isinstance(value, tuple) else (value,)
         found += [((field,), u.params if isinstance(u, AgentUse) else u) for u in uses]
@@ -201,6 +202,7 @@ def make_plan(spec: GraphSpec, inputs: Mapping[str, Any] | None = None) -> Plan:
         verifiers=tuple(_filled(v, scope) for v in spec.verifier),
         accept_at=spec.accept_at,
         synthesis=spec.synthesis,
+        lead=_filled(spec.lead, scope) if spec.lead else None,
         artifact=fill(spec.artifact, scope),
         fail_when=_fail_when(spec, scope),
     )

@@ -45,8 +45,10 @@ def check_everything(config: Path | None) -> dict[str, Any]:
 
 def _settings_problems(settings: Settings, registry: Registry) -> list[str]:
     """Folders, routers, parts and agents that the settings name and that are not there."""
+    from agentroute.errors import UnknownAgentError
     from agentroute.model.plans import AgentUse
     from agentroute.orchestrator import Orchestrator
+    from agentroute.planning.chatlead import lead_of
     from agentroute.planning.feasible import refiner_problem
 
     found = [
@@ -59,6 +61,9 @@ def _settings_problems(settings: Settings, registry: Registry) -> list[str]:
         Orchestrator.from_settings(settings, registry=registry)
         if problem := refiner_problem(AgentUse.of(settings.refine, field="refine"), registry):
             raise problem
+        lead = lead_of(AgentUse.of(settings.lead, field="lead"))
+        if lead is not None and lead.name not in registry:
+            raise UnknownAgentError(lead.name, registry.entries)
     except AgentRouteError as e:
         found.append(_line(e))
     return found

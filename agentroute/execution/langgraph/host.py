@@ -25,7 +25,7 @@ from agentroute.execution.langgraph.outer import (
 )
 from agentroute.execution.progress import Run
 from agentroute.execution.results import TaskOutcome
-from agentroute.execution.runner import next_orders, run_shape
+from agentroute.execution.runner import run_shape
 from agentroute.model.ids import uuid7
 from agentroute.model.plans import Plan
 from agentroute.planning.lead import Order
@@ -77,7 +77,7 @@ class HostGraphs:
         steps = {
             "plan": self._both(planned),
             "execute": Step(self._execute, self._execute_blocking),
-            "lead": self._both(self._lead),
+            "lead": Step(self._lead, self._lead_blocking),
             "refine": self._both(self._refine),
         }
         if plan is None:
@@ -145,7 +145,7 @@ class HostGraphs:
         runner = self._executor.runner
         try:
             if shape_of(run.plan.topology).led and "orders" in state:
-                await runner.execute_round(run, _orders(state["orders"]))
+                await runner.execute_round(run, run.led.left or _orders(state["orders"]))
             else:
                 await runner.execute(run)
         except BaseException:
@@ -165,14 +165,30 @@ class HostGraphs:
         return answers
 
     async def _lead(self, state: State) -> State:
-        """HIERARCHICAL: the next round's orders; none when the work is done."""
+        """HIERARCHICAL: the next round's orders; none when the work is done. A lead that may not
+        be called without a human's word waits for it.
+        """
+        while True:
+            run, said = await self._round(state)
+            if not run.pending:
+                return said
+            answer(self._ledger, run.history, self._ask(run))
+
+    def _lead_blocking(self, state: State) -> State:
+        """``_lead`` for a sync host."""
+        while True:
+            run, said = self._home_loop.run(lambda: self._round(state))
+            if not run.pending:
+                return said
+            answer(self._ledger, run.history, self._ask(run))
+
+    async def _round(self, state: State) -> tuple[Run, State]:
+        """The round after those that the state knows: a repeated node decides it once."""
         run = self._run_of(state)
-        orders = {} if run.pending else next_orders(run)
-        return {
-            "orders": {
-                v: {"exclude": list(o.exclude), "reason": o.reason} for v, o in orders.items()
-            }
-        }
+        run.led.rounds, run.led.left = state.get("rounds", 0), {}
+        orders = await self._executor.runner.leading.next(run)
+        said = {v: {"exclude": list(o.exclude), "reason": o.reason} for v, o in orders.items()}
+        return run, {"orders": said, "rounds": run.led.rounds}
 
     async def _refine(self, state: State) -> State:
         """Join, verify, try low work once more, sum up, and write the run's last row."""
@@ -196,6 +212,7 @@ class HostGraphs:
             self._check_host(run.plan)
             self._runs[run.run_id] = run
         run.listeners = [host_listener()]
+        run.led.rounds = max(run.led.rounds, state.get("rounds", 0))
         for v, data in state.get("outcomes", {}).items():
             if v not in run.outcomes:
                 reply = stored_reply(self._ledger, data["reply"])

@@ -39,6 +39,7 @@ class State(TypedDict, total=False):
     spoken: bool
     plan: dict[str, Any]
     orders: dict[str, Any]
+    rounds: int
     outcomes: Annotated[dict[str, Any], merge]
     usage: Annotated[dict[str, Any], merge]
     output: str

@@ -1,0 +1,1 @@
+"""Rounds under a lead: each decided once, committed, then carried out."""
