@@ -6,7 +6,7 @@ import logging
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,7 @@ class Run:
     asked; ``calls`` maps a call id to what it used; ``uses`` counts how often this life of the run
     turned to an agent for a kind of its own (refine, verify); ``looked`` how often this life looked
     at the consistency of the answers, ``rerouted`` how often they were worked out again;
+    ``keys`` are those of its labels that every decision's row has;
     ``outstanding`` are the outcome rows that nobody has waited for yet, oldest first.
     """
 
@@ -96,6 +97,7 @@ class Run:
     verify: bool = True
     misfit: Misfit | None = None
     labels: Labels = field(default_factory=Labels)
+    keys: Mapping[str, str] = field(default_factory=dict)
     accept_at: float = 0.5
     synthesis: Synthesis | None = None
     rerouted: int = 0
