@@ -43,8 +43,9 @@ def make_router(
     """The router that ``spec`` names: a name, or a mapping with ``name`` and its parameters.
 
     A router's constructor takes keywords; ``embedder``, ``seed`` and the policy's ``margin`` are
-    handed over where it has parameters of these names. ``module:Class`` imports code, so it is taken only where the spec
-    is ``trusted``: the user's own configuration or Python, never a graph or card file.
+    handed over where it has parameters of these names. ``module:Class`` imports code, so it is
+    taken only where the spec is ``trusted``: the user's own configuration or Python, never a graph
+    or card file.
 
     Raises:
         ConfigError: an unknown name or parameter, a bad value, or code from an untrusted spec.
@@ -56,7 +57,7 @@ def make_router(
     if name not in known and ":" not in name:
         raise ConfigError(f"unknown router '{name}'", field=FIELD, hint=did_you_mean(name, known))
     cls = ROUTERS.find(DEFAULT if name == "default" else name, trusted=trusted)
-    offered = {"embedder": embedder, "seed": seed}
+    offered: dict[str, Any] = {"embedder": embedder, "seed": seed}
     if margin is not None:
         offered["margin"] = margin
     return own_router(ROUTERS.make(name, cls, params, offered=offered, also=POLICY), name=name)

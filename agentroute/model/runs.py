@@ -87,7 +87,7 @@ class Labels(Part):
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def started(self) -> dict[str, Any]:
-        """What the note of a run's start has of it: ``labels`` and ``keys``, where there are any."""
+        """What the note of a run's start has of it: ``labels`` and ``keys``, if there are any."""
         parts = {"labels": self.written(), "keys": self.keys}
         return {name: part for name, part in parts.items() if part}
 

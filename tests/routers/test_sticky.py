@@ -131,6 +131,19 @@ async def test_who_failed_or_was_judged_badly_is_no_longer_kept(tmp_path):
         assert await who(orc, session="s1") == "good"
 
 
+async def test_one_whose_breaker_is_open_is_not_kept(tmp_path):
+    card, down = {"limits": {"max_attempts": 1, "cooldown_failures": 1}}, set()
+    async with opened(tmp_path, registry({"good": 0.80, "near": 0.78}, down, **card)) as orc:
+        pinned = TASK.model_copy(update={"agent": "near"})
+        assert await who(orc, pinned, session="s1") == "near"
+        down.add("near")
+        await orc.run(pinned, session="s2")
+        run = await orc.run(TASK, session="s1")
+        (decision,) = [d for d in run.decisions if d.kind == "route"]
+        assert decision.chosen == ("good",)
+        assert "circuit breaker is open" in orc.ledger.record(decision.id).reasons
+
+
 async def test_replay_takes_every_decision_again_and_explain_shows_the_term(tmp_path, monkeypatch):
     async with opened(tmp_path, registry({"good": 0.80, "near": 0.78}), exploration=0.2) as orc:
         await orc.run(TASK.model_copy(update={"agent": "near"}), session="s0", user="ada")

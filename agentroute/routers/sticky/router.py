@@ -93,6 +93,11 @@ class Sticky:
         return Taxonomy(t.when, (*t.info, "key"), t.compute)
 
     @property
+    def calls_model(self) -> bool:
+        """Whether the inner router asks a model for its scores."""
+        return bool(getattr(self.inner, "calls_model", False))
+
+    @property
     def is_fitted(self) -> bool:
         """Whether the inner router can score."""
         return bool(getattr(self.inner, "is_fitted", True))
@@ -181,10 +186,12 @@ class Sticky:
         kept = np.isin(c.rows, rows) & usable
         if kept.any():
             names = ", ".join(map(str, c.names[kept]))
-            return self.margin * kept, f"{self.key} kept with {names} within {self.margin:g}"
+            return np.where(
+                kept, self.margin, 0.0
+            ), f"{self.key} kept with {names} within {self.margin:g}"
         here = placed(key, c, usable)
         words = f"{self.key} placed among replicas" if here.any() else ""
-        return HALF * self.margin * here, words
+        return np.where(here, HALF * self.margin, 0.0), words
 
 
 def stability(mean: F64, added: F64) -> F64:
