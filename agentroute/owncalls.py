@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack
 
 from agentroute.choosing.protocol import Router
 from agentroute.errors import NestedLoopError, UsageError
 from agentroute.model.decisions import Decision
 from agentroute.model.plans import Spec
 from agentroute.model.record import Part
+from agentroute.model.runs import Said, labels_of
 from agentroute.model.tasks import Task
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import plan_of
@@ -76,16 +77,20 @@ class OwnCalls(ABC):
         skills: Sequence[str] = (),
         router: Spec | Router | None = None,
         seed: int | None = None,
+        **labels: Unpack[Said],
     ) -> Decision:
         """Who does the task: a committed decision, with its ``id``, ``chosen``, ``propensity``.
 
         The decision is a run of its own. Call whom it names, then ``report`` what came of it. It
         may be ``abstained``, with nobody chosen, and counts as in flight until it is reported.
+        ``labels`` are those of ``run``: tags, user, session, metadata.
 
         Raises:
+            UsageError: it cannot be labelled so.
             NoCandidateError: nobody is eligible; says why.
             LedgerError: the decision could not be committed.
         """
+        said = labels_of(**labels)
         await self._session.refresh()
         if isinstance(task, str):
             plan = plan_of_text(task, skills=tuple(skills))
@@ -93,7 +98,7 @@ class OwnCalls(ABC):
             plan = plan_of(task, {}, ())
         rules = self._session.rules(plan, router=router, seed=seed)
         await rules.policy.learned.catch_up()
-        return await self._session.own_calls.decide(plan, rules)
+        return await self._session.own_calls.decide(plan, rules, said)
 
     async def report(
         self,

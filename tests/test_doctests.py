@@ -16,6 +16,7 @@ MODULES = sorted(
 ROUTERS = (
     "baselines", "skill_match", "linucb.router", "linear.router", "knn.router", "gnn.router",
     "reasoning.router", "pheromone.router", "recruiting.router", "ensemble.router",
+    "sticky.router", "sticky.bonds",
 )  # fmt: skip
 
 

@@ -37,13 +37,15 @@ def make_router(
     *,
     embedder: Embedder | None = None,
     seed: int = 0,
+    margin: float | None = None,
     trusted: bool = False,
 ) -> Router:
     """The router that ``spec`` names: a name, or a mapping with ``name`` and its parameters.
 
-    A router's constructor takes keywords; ``embedder`` and ``seed`` are handed over where it has
-    parameters of these names. ``module:Class`` imports code, so it is taken only where the spec
-    is ``trusted``: the user's own configuration or Python, never a graph or card file.
+    A router's constructor takes keywords; ``embedder``, ``seed`` and the policy's ``margin`` are
+    handed over where it has parameters of these names. ``module:Class`` imports code, so it is
+    taken only where the spec is ``trusted``: the user's own configuration or Python, never a graph
+    or card file.
 
     Raises:
         ConfigError: an unknown name or parameter, a bad value, or code from an untrusted spec.
@@ -55,7 +57,9 @@ def make_router(
     if name not in known and ":" not in name:
         raise ConfigError(f"unknown router '{name}'", field=FIELD, hint=did_you_mean(name, known))
     cls = ROUTERS.find(DEFAULT if name == "default" else name, trusted=trusted)
-    offered = {"embedder": embedder, "seed": seed}
+    offered: dict[str, Any] = {"embedder": embedder, "seed": seed}
+    if margin is not None:
+        offered["margin"] = margin
     return own_router(ROUTERS.make(name, cls, params, offered=offered, also=POLICY), name=name)
 
 
@@ -91,7 +95,10 @@ def make_policy(
     use = AgentUse.of(spec, field=FIELD)
     name, params = use.name, dict(use.params)
     own = {k: params.pop(k) for k in tuple(POLICY) if k in params}
-    router = make_router({"name": name, **params}, embedder=embedder, seed=seed, trusted=trusted)
+    router = make_router(
+        {"name": name, **params}, embedder=embedder, seed=seed, margin=own.get("margin"),
+        trusted=trusted,
+    )  # fmt: skip
     return policy_of(router, own, name=name, exploration=exploration)
 
 

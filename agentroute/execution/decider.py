@@ -206,6 +206,7 @@ class Decider:
             stage=ask.stage,
             patience_s=ask.left_s,
             budget_usd=ask.budget_left_usd,
+            keys=ask.keys,
         )
 
     def _forced(

@@ -34,6 +34,7 @@ class History:
         self.answers: dict[str, bool] = {}
         self.questions: dict[str, str] = {}
         self._asked: dict[str, Note] = {}
+        self.keys: Mapping[str, str] = {}
         self.ended = False
 
     @classmethod
@@ -61,8 +62,10 @@ class History:
             self._outcomes[outcome.decision_id].setdefault(outcome.agent, outcome)
 
     def noted(self, note: Note) -> None:
-        """An approval was asked for or answered, or the run ended."""
+        """The run started or ended, or an approval was asked for or answered."""
         self.ended |= note.type == "run.finished"
+        if note.type == "run.started":
+            self.keys = note.data.get("keys", {})
         if note.type == APPROVAL_NEEDED:
             self.questions[note.data["task_id"]] = note.data["approval_id"]
             self._asked[note.data["approval_id"]] = note

@@ -97,8 +97,9 @@ class Run:
     asked; ``calls`` maps a call id to what it used; ``lead`` is an agent that leads, None the rule;
     ``uses`` counts how often this life of the run turned to an agent for a kind of its own (refine,
     verify); ``looked`` how often this life looked at the consistency of the answers, ``rerouted``
-    how often they were worked out again; ``refusal`` is what is said of an approval that was not
-    given; ``outstanding`` are the outcome rows that nobody has waited for yet, oldest first.
+    how often they were worked out again; ``keys`` are those of its labels that every decision's row
+    has; ``refusal`` is what is said of an approval that was not given; ``outstanding`` are
+    the outcome rows that nobody has waited for yet, oldest first.
     """
 
     run_id: str
@@ -119,6 +120,7 @@ class Run:
     refusal: str = "a human refused it"
     misfit: Misfit | None = None
     labels: Labels = field(default_factory=Labels)
+    keys: Mapping[str, str] = field(default_factory=dict)
     accept_at: float = 0.5
     synthesis: Synthesis | None = None
     lead: AgentUse | None = None

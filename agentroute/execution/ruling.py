@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from agentroute.choosing.depth import Depth
 from agentroute.choosing.depth.fixed import Fixed
@@ -23,7 +23,8 @@ class Ask:
 
     ``given`` are the keys that earlier tasks handed over; ``exclude`` agents already tried;
     ``only`` a single agent with ``policy`` and ``reason`` saying why it is not a free choice
-    (pinned, retry, fallback); ``k`` how many, None as the depth policy says.
+    (pinned, retry, fallback); ``k`` how many, None as the depth policy says; ``keys`` as a
+    request has them.
     """
 
     task: Task
@@ -38,6 +39,7 @@ class Ask:
     budget_left_usd: float | None = None
     left_s: float | None = None
     k: int | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

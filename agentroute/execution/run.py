@@ -122,6 +122,7 @@ class Executor:
             run = self.begin(plan, run_id, rules, bounds)
             run.stream, run.verify, run.misfit = stream, verify, misfit
             run.labels = labels or run.labels
+            run.keys = run.history.keys or run.labels.keys
             if emit is not None:
                 run.listeners.append(emit)
             answer(self._ledger, run.history, approvals or {})
@@ -188,8 +189,7 @@ class Executor:
                 "name": plan.name, "topology": c.topology.value, "plan": sha,
                 "policy": dict(run.rules.policy.made_of),
             }  # fmt: skip
-            if said := run.labels.written():
-                data["labels"] = said
+            data |= run.labels.started()
             self._note(run, "run.started", data)
             run.budget.spend(await self._decider.planned(run.history, plan, sha))
             run.deadline -= plan.planning.took_s if plan.planning is not None else 0.0

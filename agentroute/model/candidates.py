@@ -181,6 +181,8 @@ class Request:
     """Seconds that are left of the run, which a router's own call must not use up."""
     budget_usd: float | None = None
     """Money that is left of the run for a router's own call."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Of the run's labels ``session`` and ``user``, those that were given: hashes (``Labels``)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 from agentroute.errors import RunStateError, UsageError
 from agentroute.model.calls import AgentReply, Artifact
 from agentroute.model.decisions import Decision
+from agentroute.model.ids import sha256
 from agentroute.model.record import Part
 
 MAX_METADATA = 16_384  # bytes: more belongs into a file, with its name here
@@ -56,7 +57,10 @@ Word = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Labels(Part):
-    """What its caller says of a run, to find it again; no choice depends on it."""
+    """What its caller says of a run, to find it again.
+
+    No choice depends on it, but where a router keeps a session or a user with an agent: ``keys``.
+    """
 
     tags: tuple[Word, ...] = Field((), max_length=64)
     """Words, in any number up to 64."""
@@ -81,6 +85,25 @@ class Labels(Part):
     def written(self) -> dict[str, Any]:
         """What was said, as JSON has it; {} where nothing was."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    def started(self) -> dict[str, Any]:
+        """What the note of a run's start has of it: ``labels`` and ``keys``, if there are any."""
+        parts = {"labels": self.written(), "keys": self.keys}
+        return {name: part for name, part in parts.items() if part}
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """``session`` and ``user`` where they were given, each as 32 hex digits of a SHA-256.
+
+        What routers tell sessions and users apart by: a name would be copied into every row, and
+        one that looks like a secret would be redacted there, so that a replay saw another.
+        """
+        said = {"session": self.session, "user": self.user}
+        return {k: _hashed(k, v) for k, v in said.items() if v is not None}
+
+
+def _hashed(label: str, value: str) -> str:
+    return sha256(f"{label}\0{value}".encode("utf-8", "surrogatepass"))[:32]
 
 
 class Said(TypedDict, total=False):

@@ -63,6 +63,7 @@ class World:
             candidates=self.candidates(bare=bare),
             objective=Objective(0.8, 0.1, 0.1, bounds),
             upstream=(self.cards[0].name,),
+            keys={"session": task.prompt[-4:], "user": task.prompt[:4]} if features else {},
         )
 
     def observation(self, seq: int, request: Request | None = None) -> Observation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Outcome
 from agentroute.model.plans import Plan
+from agentroute.model.runs import Labels
 from agentroute.model.tasks import Task
 from agentroute.registry.registry import Registry
 
@@ -35,7 +37,7 @@ class OwnCalls:
         self._decider, self._registry, self._ledger = decider, registry, ledger
         self._open: dict[str, set[str]] = {}
 
-    async def decide(self, plan: Plan, rules: Rules) -> Decision:
+    async def decide(self, plan: Plan, rules: Rules, labels: Labels) -> Decision:
         """Who does the plan's task; committed before this returns.
 
         Raises:
@@ -43,12 +45,12 @@ class OwnCalls:
             LedgerError: the row could not be committed.
         """
         (task,) = plan.tasks
-        run_id = uuid7()
-        ruling = await self._decider.route(_ask(task), rules, History(run_id))
+        run_id, ask = uuid7(), replace(_ask(task), keys=labels.keys)
+        ruling = await self._decider.route(ask, rules, History(run_id))
         sha = self._ledger.put_text(plan.model_dump_json())
         data: dict[str, Any] = {
             "name": plan.name, "topology": plan.topology.value, "plan": sha, "calls": OWN,
-            "policy": dict(rules.policy.made_of),
+            "policy": dict(rules.policy.made_of), **labels.started(),
         }  # fmt: skip
         await self._ledger.append(Note(id=uuid7(), run_id=run_id, type="run.started", data=data))
         decision = ruling.decision

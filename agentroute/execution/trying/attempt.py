@@ -322,6 +322,7 @@ class Trying:
             budget_left_usd=run.purse(work).left_usd,
             left_s=run.left_s,
             k=move.k,
+            keys=run.keys,
         )
 
     def _tried(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ WORDS: Mapping[str, str] = {
     "quality": "expected quality",
     "cost": "its price",
     "latency": "its speed",
+    "stability": "that it serves this session or user",
     "clip": "kept between 0 and 1",
     "bonus": "how little is known of it",
 }

@@ -76,6 +76,7 @@ def _request(
         },
         "upstream": request.upstream,
         "stage": request.stage,
+        **({"keys": dict(request.keys)} if request.keys else {}),
     }
 
 

@@ -135,6 +135,7 @@ def _request(
         upstream=tuple(body["upstream"]),
         stage=body["stage"],
         recorded=arrays["recorded"].tobytes() if "recorded" in arrays else None,
+        keys=body.get("keys", {}),
     )
 
 
