@@ -20,7 +20,10 @@ def page(desk: Desk, query: Query) -> Page:
     head = desk.ledger.head()[0]
     upto = min(whole(query, "upto", head), head)
     ask = _ask(head, upto)
-    lead = "What the pheromone router would have laid, from the same rows that every router learns."
+    lead = (
+        "What the pheromone router would have laid, from the same rows that every router learns: "
+        "the probability to go on to an agent by trails alone. '*' is any source, '0|' the start."
+    )
     if head > AT_ONCE and "upto" not in query:
         words = f"{head:,} rows are folded for it: it may take seconds. Move the slider and ask."
         return Page("Pheromones", [Section("Not folded yet", words)], lead=lead, form=ask)
@@ -46,11 +49,10 @@ def _kind(kind: str, data: dict[str, Any]) -> Section:
         for source, p, still in zip(data["sources"], data["p"], data["stagnation"], strict=True)
     ]
     more = len(data["agents"]) - len(best)
-    cut = f" {more} agents with less are not shown." if more else ""
+    cut = f"{more} agents with less are not shown." if more else ""
     return Section(
         kind or "any kind",
-        "Probability to go on to an agent by trails alone; '*' stands for any source, '0|' for the "
-        "start." + cut,
+        cut,
         columns=columns,
         rows=rows,
         notes=[
