@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agentroute.execution.batching.seats import Seats
 from agentroute.execution.budget import Budget
 from agentroute.execution.history import History
 from agentroute.execution.results import TaskOutcome
@@ -76,6 +77,7 @@ class Run:
     asked; ``calls`` maps a call id to what it used; ``uses`` counts how often this life of the run
     turned to an agent for a kind of its own (refine, verify); ``looked`` how often this life looked
     at the consistency of the answers, ``rerouted`` how often they were worked out again;
+    ``seats`` are the places of items that are given to agents together;
     ``outstanding`` are the outcome rows that nobody has waited for yet, oldest first.
     """
 
@@ -101,6 +103,7 @@ class Run:
     rerouted: int = 0
     looked: int = 0
     uses: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seats: Seats = field(default_factory=Seats)
     purses: dict[str, Budget] = field(default_factory=dict)
     outstanding: deque[Ticket] = field(default_factory=deque)
 
