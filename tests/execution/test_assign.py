@@ -231,6 +231,80 @@ async def test_propensities_are_what_the_draws_say(tmp_path):
     assert np.mean(weighed) == pytest.approx(1.0, abs=0.35)  # an estimate by weights: all ask c
 
 
+AROUND = """
+name: around
+topology: {topology}
+inputs: {{xs: {{type: yaml-list}}}}
+tasks:
+  - {{id: first, prompt: prepare, skills: [s]}}
+  - {{id: ask, prompt: "do ${{item}}", skills: [s], depends_on: {{first: 0.9}},
+      foreach: "${{inputs.xs}}", assign: true}}
+  - {{id: last, prompt: join, skills: [s], depends_on: {{ask: 0.9}}}}
+"""
+
+
+@pytest.mark.parametrize("topology", ["hybrid", "parallel", "sequential", "hierarchical", "single"])
+async def test_in_every_shape_after_what_the_items_wait_for(tmp_path, topology):
+    shop = Shop({"a": 1, "b": 2})
+    async with opened(shop, "linucb", tmp_path) as orc:
+        run = await orc.run(plan(5, AROUND.format(topology=topology)))
+        got = {d.task_id: orc.ledger.record(d.id) for d in routes(run)}
+    assert run.status == "completed"
+    if topology == "single":  # one task in one prompt: there is nothing to deal
+        assert list(got) == ["all"]
+        return
+    items = [r for v, r in got.items() if v.startswith("ask[")]
+    assert {r.context["assign"]["of"] for r in items} == {5}
+    assert got["first"].decision.seq < min(r.decision.seq for r in items)
+    assert "assign" not in got["last"].context
+    assert all(r.request.upstream == got["first"].decision.chosen for r in items)
+
+
+async def test_pinned_items_take_their_places_first(tmp_path):
+    text = TEXT.replace("skills: [s]", 'skills: [s], agent: "${item}"')
+    shop = Shop({"a": 1, "b": 1})
+    table = [{"a": 0.9, "b": 0.88}]
+    async with opened(shop, Table(table), tmp_path, exploration=0.0) as orc:
+        run = await orc.run(make_plan(parse_graph(text), {"xs": ["a", ""]}))
+    assert [(d.task_id, d.chosen, d.policy) for d in sorted(routes(run), key=lambda d: d.task_id)
+            ] == [("ask[0]", ("a",), "pinned"), ("ask[1]", ("b",), "table")]  # fmt: skip
+
+
+async def test_a_batch_that_cannot_be_scored_is_decided_alone_and_says_so(tmp_path):
+    class Single(Table):
+        async def score_many(self, requests):
+            raise ValueError("not so many")
+
+    shop = Shop({"a": 1, "b": 1})
+    async with opened(shop, Single([{"a": 0.9, "b": 0.1}]), tmp_path) as orc:
+        run = await orc.run(plan(2))
+    assert run.status == "completed"
+    assert all("decided alone: its batch could not be scored" in d.reason for d in routes(run))
+
+
+async def test_an_agent_on_trial_gets_one_item(tmp_path):
+    shop = Shop({"a": 3, "b": 3})
+    async with opened(shop, Table([{"a": 0.9, "b": 0.1}]), tmp_path, exploration=0.0) as orc:
+        for _ in range(3):
+            shop.registry.live.observe(
+                "a", cost_usd=0.0, latency_s=0.1, error=True, at_s=0.0, cooldown_s=1.0
+            )
+        run = await orc.run(plan(4))
+        other = next(d for d in routes(run) if d.chosen == ("b",))
+        why = orc.ledger.explain(other.id, why_not="a").why_not
+    assert Counter(d.chosen for d in routes(run)) == {("a",): 1, ("b",): 3}
+    assert "items that gain more by it" in why.sentence
+
+
+def test_a_plan_whose_batches_do_not_fit_is_refused():
+    made = plan(2)
+    data = made.model_dump(mode="json")
+    assert type(made).model_validate(data) == made
+    data["batches"][0]["items"].append("nobody")
+    with pytest.raises(ValueError, match="batches must name tasks"):
+        type(made).model_validate(data)
+
+
 def test_replay_deals_the_batch_again(tmp_path):
     shop = Shop({"a": 1, "b": 2, "c": 1})
 
