@@ -296,6 +296,38 @@ async def test_an_agent_on_trial_gets_one_item(tmp_path):
     assert "items that gain more by it" in why.sentence
 
 
+@pytest.mark.parametrize("eps", [0.0, 0.2])
+async def test_canaries_get_a_tenth_and_their_own_chance_is_said(tmp_path, eps):
+    shop, n = Shop({"a": 2, "b": 2}), 40
+    shop.registry.agent(
+        name="c", description="c", skills=["s"], status="canary", limits={"max_concurrency": 2}
+    )(lambda call: "c")
+    table = Table([{"a": 0.5, "b": 0.4, "c": 0.9}])
+    async with opened(shop, table, tmp_path, exploration=eps, seed=3) as orc:
+        run = await orc.run(plan(n))
+        records = [orc.ledger.record(d.id) for d in routes(run)]
+    for r in records:
+        at = list(map(str, r.request.candidates.names)).index("c")
+        assert r.propensities[at] == pytest.approx(0.1 * (1 - eps + eps / 3))
+        assert r.propensities.sum() == pytest.approx(1.0)
+    assert 0 < sum(d.chosen == ("c",) for d in routes(run)) < n / 3
+
+
+def test_inside_a_langgraph_app(tmp_path):
+    shop = Shop({"a": 1, "b": 2})
+
+    async def go():
+        async with opened(shop, "linucb", tmp_path) as orc:
+            graph = orc.as_graph(plan(5))
+            out = await graph.ainvoke({"task": "all of them"})
+            return [orc.ledger.record(d.id) for d in orc.ledger.decisions(out["run_id"])
+                    if d.kind == "route"]  # fmt: skip
+
+    records = asyncio.run(go())
+    assert [r.context["assign"]["of"] for r in records] == [5] * 5
+    assert all(shop.most[a] <= limit for a, limit in {"a": 1, "b": 2}.items())
+
+
 def test_a_plan_whose_batches_do_not_fit_is_refused():
     made = plan(2)
     data = made.model_dump(mode="json")

@@ -143,7 +143,7 @@ class Batches:
         )
         run.history.batched |= {r.decision.id: r for r in rulings}
         run.seats.alone |= {
-            a.task.id: "decided alone: the agents of its batch that are on trial have their item"
+            a.task.id: "decided alone: no agent of its batch had a place for it"
             for a, (r, _) in zip(asks, records, strict=True)
             if r is None
         }
