@@ -73,10 +73,10 @@ def decide(
     if best == -np.inf:
         raise RoutingError("every candidate is screened out", hint="raise screening.keep")
     free = np.ones(n, np.bool_) if explorable is None else explorable
-    views = _views(u, canary)
+    seen = views(u, canary)
     law = _Law(exploration, free, rng.permutation(n) if exploration.greedy else None)
-    first = law(u) if len(views) == 1 else _mixed(views, law)
-    positions, propensity = _draw_team(views, law, first, k, rng)
+    first = law(u) if len(seen) == 1 else _mixed(seen, law)
+    positions, propensity = _draw_team(seen, law, first, k, rng)
     status: DecisionStatus = "ambiguous" if _close(u, k, margin, best) else "selected"
     explored = bool(u[positions[0]] < best - TIE)
     return Choice(positions, status, propensity, first, explored)
@@ -99,7 +99,7 @@ def team_probability(
     u[np.isnan(u)] = -np.inf
     free = np.ones(len(u), np.bool_) if explorable is None else explorable
     law = _Law(exploration, free, None)
-    return float(sum(w * _likelihood(v, team, k, law) for w, v in _views(u, canary)))
+    return float(sum(w * _likelihood(v, team, k, law) for w, v in views(u, canary)))
 
 
 def _largest(u: F64) -> float:
@@ -110,7 +110,7 @@ def _largest(u: F64) -> float:
 View = tuple[float, F64]  # the share of decisions that see it, and the utilities in it
 
 
-def _views(u: F64, canary: Mask | None) -> list[View]:
+def views(u: F64, canary: Mask | None) -> list[View]:
     """The mixture over who is seen: everybody in a tenth of the decisions, else no canary."""
     if canary is None or not np.count_nonzero(canary):
         return [(1.0, u)]

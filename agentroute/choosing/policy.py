@@ -148,12 +148,19 @@ class Policy:
             scores,
             k=k,
             exploration=self.exploration,
-            abstain_at=NEVER if request.task.skills else self.abstain_at,
+            abstain_at=self._abstain_at(request),
             margin=self.margin,
             rng=rng,
             explorable=request.candidates.explorable,
             canary=request.candidates.canary,
         )
+
+    def abstains(self, request: Request, scores: Scores) -> bool:
+        """Whether ``decide`` would call nobody."""
+        return scores.out_of_scope >= self._abstain_at(request)
+
+    def _abstain_at(self, request: Request) -> float:
+        return NEVER if request.task.skills else self.abstain_at
 
     def of_team(self, request: Request, scores: Scores, team: Sequence[str], k: int) -> float:
         """How probable it is that ``decide`` draws these agents, in this order."""

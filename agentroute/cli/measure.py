@@ -255,6 +255,19 @@ def rounds(
     show_rounds(alpha, seeds=seeds, tasks=tasks, as_json=as_json)
 
 
+@bench_app.command("assign")
+def assign(
+    wait: Annotated[list[float] | None, typer.Option(help="Price of a wave; repeat.")] = None,
+    seeds: Annotated[int, typer.Option(min=2)] = 10,
+    items: Annotated[int, typer.Option(min=5)] = 60,
+    as_json: Json = False,
+) -> None:
+    """Items routed alone, in a queue, or given to agents together. Simulated; a minute."""
+    from agentroute.cli.measuring.assign import assign as show_assign
+
+    show_assign(wait, seeds=seeds, items=items, as_json=as_json)
+
+
 @bench_app.command("planners")
 def planners(
     data: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines: task, nodes, edges.")],

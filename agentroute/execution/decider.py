@@ -70,12 +70,14 @@ class Decider:
         known = history.decision(ask.task.id, "route", ask.attempt)
         if known is not None:
             self._in_flight(known)
+            if (fresh := history.batched.pop(known.id, None)) is not None:
+                return fresh
             looks = isinstance(rules.depth, Stepwise)  # at what a row of an earlier life rests on
             past = self.ledger.record(known.id) if looks else None
             return Ruling(known, known=True, record=past)
         while True:
-            who = self._eligible(ask)
-            request = await self._request(ask, who, rules.objective)
+            who = self.eligible(ask)
+            (request,) = await self.requests([ask], [who], rules.objective)
             if ask.only is not None:
                 record = self._forced(ask, request, who, rules, history.run_id)
             else:
@@ -85,11 +87,19 @@ class Decider:
                 break
         self._in_flight(record.decision)
         try:
-            decision = await self._commit(record, history)
+            return await self.enter(record, who, history)
         except BaseException:
             for agent in record.decision.chosen:
                 self._registry.live.settled(agent)
             raise
+
+    async def enter(self, record: DecisionRecord, who: Eligible, history: History) -> Ruling:
+        """Commit a decision; what deciding used is an outcome of it.
+
+        Raises:
+            LedgerError: the row could not be committed.
+        """
+        decision = await self._commit(record, history)
         shadows = who.candidates.cards.names[who.shadow_rows] if decision.chosen else ()
         cost_usd = self._book(record, history)
         return Ruling(decision, tuple(map(str, shadows)), cost_usd=cost_usd, record=record)
@@ -145,7 +155,7 @@ class Decider:
         known = history.decision(task_id, kind, attempt)
         if known is not None:
             return known
-        decision = self._decision(
+        decision = decision_of(
             history.run_id, kind=kind, task_id=task_id, attempt=attempt, policy=policy,
             chosen=chosen, reason=reason, propensity=propensity, seed=seed,
             policy_version=version,
@@ -176,7 +186,12 @@ class Decider:
             decision.id, f"{PLANNERS}{plan.planner}", how.usage, history, how.took_s
         )
 
-    def _eligible(self, ask: Ask) -> Eligible:
+    def eligible(self, ask: Ask) -> Eligible:
+        """Who may be asked.
+
+        Raises:
+            NoCandidateError: nobody; says who was left out and why.
+        """
         who = eligible(
             self._cards(),
             self._registry.live,
@@ -193,67 +208,56 @@ class Decider:
             raise NoCandidateError(ask.task.id, who.excluded(), hint=hint)
         return who
 
-    async def _request(self, ask: Ask, who: Eligible, objective: Objective) -> Request:
+    async def requests(
+        self, asks: Sequence[Ask], who: Sequence[Eligible], objective: Objective
+    ) -> list[Request]:
+        """What a router is asked about each; the prompts are embedded together."""
         if objective.cost or objective.latency:
-            bounds = self._registry.live.bounds(who.candidates.cards)
+            bounds = self._registry.live.bounds(who[0].candidates.cards)
             objective = replace(objective, bounds=bounds)
-        return Request(
-            task=ask.task,
-            embedding=(await encoded(self._embedder, [ask.task.prompt]))[0],
-            candidates=who.candidates,
-            objective=objective,
-            upstream=ask.upstream,
-            stage=ask.stage,
-            patience_s=ask.left_s,
-            budget_usd=ask.budget_left_usd,
-            keys=ask.keys,
-        )
+        embedded = await encoded(self._embedder, [a.task.prompt for a in asks])
+        return [
+            Request(
+                task=ask.task,
+                embedding=e,
+                candidates=w.candidates,
+                objective=objective,
+                upstream=ask.upstream,
+                stage=ask.stage,
+                patience_s=ask.left_s,
+                budget_usd=ask.budget_left_usd,
+                keys=ask.keys,
+            )
+            for ask, w, e in zip(asks, who, embedded, strict=True)
+        ]
 
     def _forced(
         self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
     ) -> DecisionRecord:
         assert ask.only is not None
-        decision = self._decision(
+        decision = decision_of(
             run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt, policy=ask.policy,
             chosen=(ask.only,), reason=ask.reason, seed=rules.seed,
         )  # fmt: skip
-        return _record(decision, request, who)
+        return record_of(decision, request, who)
 
     async def _chosen(
         self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
     ) -> DecisionRecord:
-        scores, version = await self._scores(ask, request, rules)
+        (scores,), version = await scored([request], rules)
         if isinstance(rules.depth, Ranks):
             scores = rules.depth.ranked(scores, request.candidates)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)
         nobody = nobody_fits(request, who) if choice.status == "abstained" else scores.reason
         said = "; ".join(filter(None, (ask.reason, nobody, why)))
-        decision = self._decision(
+        decision = decision_of(
             run_id, kind="route", task_id=ask.task.id, attempt=ask.attempt,
             policy=rules.policy.name, policy_version=version, status=choice.status,
             chosen=names, propensity=choice.propensity, reason=said, seed=rules.seed,
         )  # fmt: skip
         context = {"depth": {"policy": rules.depth.name, "k": len(names), "reason": why}}
-        return _record(decision, request, who, scores, choice, context)
-
-    async def _scores(self, ask: Ask, request: Request, rules: Rules) -> tuple[Scores, str]:
-        """The opinion and its version, before the run's deadline; a failure is the task's.
-
-        Raises:
-            RoutingError: it was late, or raised.
-        """
-        name = rules.policy.name
-        try:
-            async with asyncio.timeout(ask.left_s):
-                (scores,), version = await rules.policy.versioned([request])
-                return scores, version
-        except TimeoutError:
-            raise RoutingError(f"router '{name}' was not done by the run's deadline") from None
-        except AgentRouteError:
-            raise
-        except Exception as e:
-            raise RoutingError(f"router '{name}' failed: {words_of(e)}") from e
+        return record_of(decision, request, who, scores, choice, context)
 
     def _draw(
         self, ask: Ask, request: Request, scores: Scores, rules: Rules, run_id: str
@@ -268,9 +272,6 @@ class Decider:
         k, why = (ask.k, "") if ask.k else rules.depth.how_many(scores, choice)
         return (choice, why) if k == 1 or not choice.positions else (draw(k), why)
 
-    def _decision(self, run_id: str, **fields: Any) -> Decision:
-        return Decision(id=uuid7(), run_id=run_id, at=_now(), **fields)
-
     async def _commit(
         self, record: DecisionRecord, history: History, *, wait: bool = True
     ) -> Decision:
@@ -282,7 +283,25 @@ class Decider:
         return decision
 
 
-def _record(
+async def scored(requests: Sequence[Request], rules: Rules) -> tuple[list[Scores], str]:
+    """The opinions and their version, before the run's deadline; a failure is the tasks'.
+
+    Raises:
+        RoutingError: it was late, or raised.
+    """
+    name = rules.policy.name
+    try:
+        async with asyncio.timeout(requests[0].patience_s):
+            return await rules.policy.versioned(requests)
+    except TimeoutError:
+        raise RoutingError(f"router '{name}' was not done by the run's deadline") from None
+    except AgentRouteError:
+        raise
+    except Exception as e:
+        raise RoutingError(f"router '{name}' failed: {words_of(e)}") from e
+
+
+def record_of(
     decision: Decision,
     request: Request,
     who: Eligible,
@@ -290,6 +309,7 @@ def _record(
     choice: Choice | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> DecisionRecord:
+    """A route decision with all that was known when it was taken."""
     return DecisionRecord(
         decision=decision,
         request=request,
@@ -300,6 +320,11 @@ def _record(
         excluded_codes=who.excluded_codes,
         reasons=who.reasons,
     )
+
+
+def decision_of(run_id: str, **fields: Any) -> Decision:
+    """A decision of this moment, with an id of its own."""
+    return Decision(id=uuid7(), run_id=run_id, at=_now(), **fields)
 
 
 def _now() -> str:

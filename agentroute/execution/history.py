@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -14,6 +15,9 @@ from agentroute.model.decisions import Decision, Kind
 from agentroute.model.events import Note
 from agentroute.model.ids import uuid7
 from agentroute.model.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from agentroute.execution.ruling import Ruling
 
 APPROVAL_NEEDED = "approval.needed"
 APPROVAL_ANSWERED = "approval.answered"
@@ -36,6 +40,8 @@ class History:
         self._asked: dict[str, Note] = {}
         self.keys: Mapping[str, str] = {}
         self.ended = False
+        self.batched: dict[str, Ruling] = {}
+        """Rulings that this life took together, by decision, until each is taken up."""
 
     @classmethod
     def load(cls, ledger: Ledger, run_id: str) -> History:

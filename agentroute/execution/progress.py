@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agentroute.execution.batching.seats import Seats
 from agentroute.execution.budget import Budget
 from agentroute.execution.history import History
 from agentroute.execution.results import TaskOutcome
@@ -98,8 +99,9 @@ class Run:
     ``uses`` counts how often this life of the run turned to an agent for a kind of its own (refine,
     verify); ``looked`` how often this life looked at the consistency of the answers, ``rerouted``
     how often they were worked out again; ``keys`` are those of its labels that every decision's row
-    has; ``refusal`` is what is said of an approval that was not given; ``outstanding`` are
-    the outcome rows that nobody has waited for yet, oldest first.
+    has; ``refusal`` is what is said of an approval that was not given; ``seats`` are the places of
+    items that are given to agents together; ``outstanding`` are the outcome rows that nobody has
+    waited for yet, oldest first.
     """
 
     run_id: str
@@ -128,6 +130,7 @@ class Run:
     rerouted: int = 0
     looked: int = 0
     uses: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seats: Seats = field(default_factory=Seats)
     purses: dict[str, Budget] = field(default_factory=dict)
     outstanding: deque[Ticket] = field(default_factory=deque)
 

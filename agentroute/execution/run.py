@@ -17,6 +17,7 @@ from agentroute.execution.answer.output import named, writable
 from agentroute.execution.answer.refiners import Refiners, Winners
 from agentroute.execution.answer.summary import summarise
 from agentroute.execution.answer.synthesis import Synthesis
+from agentroute.execution.batching.batches import Batches, check_batches
 from agentroute.execution.budget import Budget
 from agentroute.execution.calls.caller import Caller, ChatFactory
 from agentroute.execution.calls.pool import WorkerPool
@@ -82,7 +83,7 @@ class Executor:
         refiners = Refiners(registry, refine, winners)
         caller = Caller(registry, self.pool, chat=chat)
         self._attempts = Attempts(decider, caller, registry, refiners)
-        self.runner = Runner(self._attempts)
+        self.runner = Runner(self._attempts, Batches(decider, registry))
         finisher = Finisher(self._attempts, registry, ledger, credit)
         synthesised = Synthesis(self._attempts, self.runner, finisher)
         self._acceptance = Acceptance(self.runner, finisher, registry, self._attempts, synthesised)
@@ -139,8 +140,8 @@ class Executor:
 
         Raises:
             UnknownAgentError: the plan, its lead or its depth names an agent that does not exist.
-            ConfigError: a task names no depth policy, or the folder for results cannot be written;
-                nobody is called then.
+            ConfigError: a task names no depth policy, the rules cannot deal out a batch, or the
+                folder for results cannot be written; nobody is called then.
         """
         named = [u.name for u in (plan.refine, *plan.verifiers) if u is not None]
         for name in (*named, *(t.agent for t in plan.tasks if t.agent)):
@@ -150,6 +151,7 @@ class Executor:
         if lead is not None and lead.name not in self._registry:
             raise UnknownAgentError(lead.name, self._registry.entries)
         rules = rules or self._make_rules(plan)
+        check_batches(plan, rules)
         for depth in (rules.depth, *(depth_of(t, rules.depth) for t in plan.tasks)):
             scorer = depth.verifier if isinstance(depth, Verifies) else None
             guide = depth.guide if isinstance(depth, Turnwise) else None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from agentroute.execution.batching.batches import Batches
 from agentroute.execution.langgraph.gated import Gates, Running, Wiring, run_gated
 from agentroute.execution.leading.rounds import Leading
 from agentroute.execution.progress import Assignment, Run
@@ -33,8 +36,8 @@ def run_shape(plan: Plan) -> Wiring:
 class Runner:
     """Runs the tasks of a run in the order its topology asks for."""
 
-    def __init__(self, attempts: Attempts) -> None:
-        self._attempts = attempts
+    def __init__(self, attempts: Attempts, batches: Batches) -> None:
+        self._attempts, self._batches = attempts, batches
         self.leading = Leading(attempts)
 
     async def execute(self, run: Run) -> None:
@@ -122,7 +125,10 @@ class Runner:
             run.outcomes[v] = done[v] = out
             return out.state()
 
-        await run_gated(shape, Running(Gates(run.bounds.max_concurrency), work, done))
+        def admit(v: str) -> AbstractAsyncContextManager[None]:
+            return self._batches.admitted(run, v, partial(_issued, run))
+
+        await run_gated(shape, Running(Gates(run.bounds.max_concurrency), work, done, admit))
 
     async def _task(self, run: Run, v: str, order: Order | None) -> TaskOutcome | None:
         graph = run.graph
@@ -135,6 +141,11 @@ class Runner:
         if isinstance(out, Waiting):
             return None
         return out if before is None else _again(before, out)
+
+
+def _issued(run: Run, v: str) -> Assignment | None:
+    """An item of a batch as it is first issued; None where what it waited for has no answer."""
+    return _work(run, run.graph[v], run.graph, None, None)
 
 
 def told(run: Run) -> list[str]:
@@ -179,7 +190,11 @@ def _work(
         agent=task.agent,
         attempt=before.attempt + 1 if before is not None else 1,
         exclude=order.exclude if order is not None else (),
-        reason=order.reason if order is not None and before is not None else "",
+        reason=order.reason
+        if order is not None and before is not None
+        else run.seats.alone.get(v, "")
+        if before is None
+        else "",
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentroute.errors import ConfigError
 from agentroute.model.calls import Usage
@@ -122,6 +122,26 @@ class Synthesis(Part):
     """Rounds in a closer shape at most."""
 
 
+class Assign(Part):
+    """How the items of one ``foreach`` are given to agents: all of them together."""
+
+    by: Literal["expert"] = "expert"
+    """Agents take the items on which their advantage is largest, up to what their cards allow."""
+    wait: float = Field(0.05, ge=0, le=1)
+    """The expected utility that waiting for the next wave of an agent costs; 0: nothing."""
+
+
+class Batch(Part):
+    """Tasks that nobody is asked for before all of them have been given to an agent."""
+
+    name: str = Field(min_length=1)
+    """The task that they are the items of."""
+    items: tuple[str, ...] = Field(min_length=1)
+    """Task ids, in the order of the list. They wait for the same tasks."""
+    assign: Assign = Assign()
+    """How they are given to agents."""
+
+
 class Planning(Part):
     """How words became tasks: who split them, why, and what that took."""
 
@@ -176,10 +196,23 @@ class Plan(Part):
     """The name of the file that the run is to leave."""
     fail_when: FailWhen | None = None
     """When an answer counts as a failed run."""
+    batches: tuple[Batch, ...] = ()
+    """Tasks that are given to agents together; all others one by one."""
     planner: str = ""
     """Who was to split the words into tasks; '' where nobody had to."""
     planning: Planning | None = None
     """How the words became tasks, where a planner that ships says so."""
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> Self:
+        tasks = {t.id: t for t in self.tasks}
+        ids = [v for b in self.batches for v in b.items]
+        if len(set(ids)) < len(ids) or not tasks.keys() >= set(ids):
+            raise ValueError("batches must name tasks of the plan, each once")
+        for b in self.batches:
+            if len({frozenset(tasks[v].depends_on) for v in b.items}) > 1:
+                raise ValueError(f"the tasks of batch '{b.name}' must depend on the same tasks")
+        return self
 
     @property
     def topology(self) -> Topology:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +20,16 @@ from agentroute.errors import (
     UsageError,
     did_you_mean,
 )
-from agentroute.model.plans import AgentUse, FailWhen, Plan, Synthesis, Topology, Written
+from agentroute.model.plans import (
+    AgentUse,
+    Assign,
+    Batch,
+    FailWhen,
+    Plan,
+    Synthesis,
+    Topology,
+    Written,
+)
 from agentroute.model.record import Part
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.inputs import InputSpec, fill, look_up, read_inputs, references
@@ -51,11 +60,23 @@ Uses = Annotated[
 ]
 
 
+def _assign(value: Any) -> Any:
+    """``true`` is the defaults, ``false`` is nothing."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class TaskSpec(Task):
-    """A task as written: ``foreach`` makes it one task for each item of a list input."""
+    """A task as written: ``foreach`` makes it one task for each item of a list input.
+
+    ``assign`` gives these to agents together: ``true``, or ``{by: expert, wait: 0.05}``.
+    """
 
     id: str = Field(min_length=1, max_length=200, pattern=r"^[^\[\]${}\x00-\x1f]+$")
     foreach: str | None = None
+    assign: Annotated[
+        Assign | None,
+        BeforeValidator(_assign, json_schema_input_type=bool | Assign | None),
+    ] = None
 
 
 class GraphSpec(Part):
@@ -112,6 +133,7 @@ def _checked(doc: Document, name: str) -> GraphSpec:
             _check_reference(spec, doc, at, ref)
     for i, task in enumerate(spec.tasks):
         _check_foreach(spec, doc, i, task)
+        _check_assign(spec, doc, i, task)
     _check_shape(spec, doc)
     return spec
 
@@ -154,6 +176,24 @@ def _check_foreach(spec: GraphSpec, doc: Document, i: int, task: TaskSpec) -> No
             "must be ${inputs.X} with X an input of type list or yaml-list",
             path=doc.path, line=doc.line(at), field=_dotted(at),
         )  # fmt: skip
+
+
+def _check_assign(spec: GraphSpec, doc: Document, i: int, task: TaskSpec) -> None:
+    """It needs items, and gives each of them to one agent."""
+    if task.assign is None:
+        return
+    depth = spec.depth if task.depth is None else AgentUse.of(task.depth, field="depth")
+    if task.foreach is None:
+        said, hint = (
+            "needs foreach: one task alone is nothing to assign",
+            "add foreach, or leave it out",
+        )
+    elif depth is not None and depth.name != "one":
+        said, hint = f"gives an item to one agent, and depth is '{depth.name}'", "depth: one"
+    else:
+        return
+    at = ("tasks", i, "assign")
+    raise GraphError(said, path=doc.path, line=doc.line(at), field=_dotted(at), hint=hint)
 
 
 def _check_shape(spec: GraphSpec, doc: Document) -> None:
@@ -205,6 +245,21 @@ def make_plan(spec: GraphSpec, inputs: Mapping[str, Any] | None = None) -> Plan:
         lead=_filled(spec.lead, scope) if spec.lead else None,
         artifact=fill(spec.artifact, scope),
         fail_when=_fail_when(spec, scope),
+        batches=_batches(spec, tasks),
+    )
+
+
+def _batches(spec: GraphSpec, tasks: Sequence[Task]) -> tuple[Batch, ...]:
+    """The items of each ``foreach`` that is assigned, one or many."""
+    ids = [t.id for t in tasks]
+    return tuple(
+        Batch(
+            name=t.id,
+            items=tuple(v for v in ids if v.rpartition("[")[0] == t.id),
+            assign=t.assign,
+        )
+        for t in spec.tasks
+        if t.assign is not None
     )
 
 

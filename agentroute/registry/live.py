@@ -133,8 +133,12 @@ class LiveState:
 
     def is_probed(self, agent: str) -> bool:
         """Whether the breaker is half open, and a call that tries the agent is under way."""
+        return self.is_half_open(agent) and bool(self.inflight[self.slot(agent)] > 0)
+
+    def is_half_open(self, agent: str) -> bool:
+        """Whether the breaker was open and no call has answered since."""
         i = self.slot(agent)  # first: a new agent makes the arrays grow
-        return bool(np.isfinite(self.open_until_s[i]) and self.inflight[i] > 0)
+        return bool(np.isfinite(self.open_until_s[i]))
 
     def reset(self, agent: str) -> None:
         """Shut the breaker and forget the failures in a row."""

@@ -20,6 +20,7 @@ import orjson
 from agentroute.choosing.decide import Choice
 from agentroute.choosing.policy import Policy
 from agentroute.errors import AgentRouteError, RouterStateError, RowUnreadableError, UsageError
+from agentroute.evaluation.replay.batches import Batched
 from agentroute.learning.base import start_policy
 from agentroute.learning.fold import Learner
 from agentroute.learning.respace import Respace
@@ -151,13 +152,15 @@ class Replayer:
         """Decisions of one policy, as its router learns: each on the rows that were folded then."""
         out: list[Again] = []
         learner: Learner | None = None
+        records = list(records)
+        batched = Batched(records)
         for record in sorted(records, key=self._upto):
             try:
                 if learner is None:
                     policy, learner = self._start(made)
                 self._check_base(learner, record)
                 learner.fold(self._upto(record))
-                again = await self._one(policy, record)
+                again = await self._one(policy, record, batched)
                 out.append(replace(again, stated=record.decision.run_id in stated))
             except AgentRouteError as e:
                 if self._policy is not None and (learner is None or isinstance(e, UsageError)):
@@ -189,10 +192,14 @@ class Replayer:
         folded = _folded(record.decision.policy_version)
         return folded if self._policy is None else folded or record.decision.seq - 1
 
-    async def _one(self, policy: Policy, record: DecisionRecord) -> Again:
-        d, scores = record.decision, record.scores
+    def _request(self, record: DecisionRecord) -> Request:
         assert record.request is not None
-        request = self._respace.of(_recorded(record.request, scores, own=self._policy is None))
+        own = self._policy is None
+        return self._respace.of(_recorded(record.request, record.scores, own=own))
+
+    async def _one(self, policy: Policy, record: DecisionRecord, batched: Batched) -> Again:
+        d = record.decision
+        request = self._request(record)
         rng = keyed_rng(d.seed, d.run_id, d.task_id, "route", d.attempt)
         now = await policy.scores(request)
         if self._policy is not None and now.usage is not None and now.usage.tokens:
@@ -200,6 +207,11 @@ class Replayer:
                 f"the router '{policy.name}' asks a model for each decision: once was enough",
                 hint="agentroute eval compares such routers",
             )
+        if "assign" in record.context:
+            given = await batched.again(policy, record, self._request)
+            if given.choice is None:
+                raise RouterStateError("nobody of its batch could take it now")
+            return _again(record, request, given.choice)
         k = max(1, int(record.context.get("depth", {}).get("k", len(d.chosen))))
         choice = policy.decide(request, now, k=k, rng=rng)
         made = _again(record, request, choice)

@@ -12,6 +12,7 @@ import asyncio
 import contextvars
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Annotated, Any, NamedTuple, TypedDict
@@ -58,12 +59,13 @@ class Running:
     """What the nodes of one execution share: gates, and ``work(task) -> outcome | None``.
 
     ``done`` says whether a task needs nobody any more; None from ``work`` means that a human is
-    waited for.
+    waited for. ``admit(task)`` is what a task waits for before it takes one of the run's places.
     """
 
     gates: Gates
     work: Callable[[str], Awaitable[dict[str, Any] | None]]
     done: Mapping[str, Any]
+    admit: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
 
 
 RUNNING: contextvars.ContextVar[Running] = contextvars.ContextVar("agentroute_running")
@@ -85,7 +87,7 @@ async def _subtask(v: str, parents: tuple[str, ...], state: Outcomes) -> Outcome
             await gates.gate(p).wait()
         if any(p not in running.done for p in parents):
             return {}  # an input waits for a human
-        async with gates.semaphore:
+        async with running.admit(v), gates.semaphore:
             out = await running.work(v)
         return {} if out is None else {"outcomes": {v: out}}
     finally:

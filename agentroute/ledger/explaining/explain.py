@@ -148,6 +148,8 @@ def _explored(record: DecisionRecord) -> bool:
     d, scores, request = record.decision, record.scores, record.request
     if scores is None or request is None or not d.chosen or record.propensities is None:
         return False
+    if (batch := record.context.get("assign")) is not None:
+        return bool(batch["drawn"])
     total = np.where(np.isfinite(scores.mean), scores.mean + scores.bonus, -np.inf)
     names = [str(n) for n in request.candidates.names]
     i = names.index(d.chosen[0]) if d.chosen[0] in names else int(total.argmax())
@@ -167,6 +169,8 @@ def _headline(
         return f"nobody was asked: {d.reason or 'no one fits'}"
     if not standings:
         return f"{who}: {d.reason or 'named, not chosen among several'}"
+    if "assign" in record.context:
+        return f"{who}: {d.reason}"
     if len(standings) == 1:
         return f"{who} was the only candidate"
     if explored:

@@ -80,7 +80,10 @@ def _behind(record: DecisionRecord, request: Request, scores: Scores, i: int) ->
     gap = float(total[best] - total[i])
     p = 0.0 if record.propensities is None else float(record.propensities[i])
     if gap <= 0:
-        words = f"{agent} scored {-gap:.3f} above {names[best]}; the draw went to the other"
+        how = "the draw went to the other"
+        if "assign" in record.context:
+            how = "its places went to items that gain more by it, or waiting for it cost more"
+        words = f"{agent} scored {-gap:.3f} above {names[best]}; {how}"
         return WhyNot(agent=agent, sentence=f"{words}. Its chance was {p:.1%}")
     parts = {k: float(v[best] - v[i]) for k, v in scores.terms.items() if np.isfinite(v[i])}
     parts["bonus"] = float(scores.bonus[best] - scores.bonus[i])

@@ -1,0 +1,1 @@
+"""Tasks that are given to agents together, before any of them starts."""
