@@ -38,7 +38,6 @@ WAITING: dict[str, str] = {
     "choosing.sets.recall_at": "issue 10: how much of a wanted set the first m keep",
     "choosing.sets.set_reward": "issue 10: what a chosen set is worth",
     "execution.calls.pool.WorkerPool.pids": "issue 9: who runs, so that it can be killed",
-    "execution.calls.pool.WorkerPool.warm": "issue 9: a session starts its workers ahead",
     "features.knowledge.with_task": "checklist AR1: the graph of one task",
     "registry.generate.card_from_queries": "issue 9: agents add writes a card",
     "registry.generate.generate_card": "issue 9: agents add writes a card",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -127,6 +128,7 @@ class Executor:
             if emit is not None:
                 run.listeners.append(emit)
             answer(self._ledger, run.history, approvals or {})
+            self.pool.ahead(self._first_calls(run))
             await self.start(run)
             await self.runner.execute(run)
             return await self.finish(run)
@@ -206,6 +208,20 @@ class Executor:
             "plan.created", tasks=list(run.graph.order), topology=c.topology.value,
             reason=c.reason, mermaid=mermaid(plan),
         )  # fmt: skip
+
+    def _first_calls(self, run: Run) -> int:
+        """How many processes the first tasks may need at once: half of a call is their start.
+
+        No more than there are processors: more of them would only wait for each other.
+        """
+        apart = [c for c in self._decider.cards.cards
+                 if c.isolation == "process" and c.entrypoint not in (None, "chat")]  # fmt: skip
+        waiting = [t for t in run.plan.tasks if not t.depends_on and t.id not in run.outcomes]
+        some = sum(
+            any(t.agent in (None, c.name) and set(t.skills) <= set(c.skill_ids) for c in apart)
+            for t in waiting
+        )
+        return min(some, run.bounds.max_concurrency, os.cpu_count() or 1)
 
     async def _shape(self, run: Run) -> dict[str, Any]:
         """Draw the plan's shape where it names a selector: what its row says of it; else {}."""

@@ -14,13 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentroute import Orchestrator, Registry
 from agentroute.adapters.chat import chat_agent, chat_stream_agent, client_for
 from agentroute.adapters.client import ChatClient
+from agentroute.config.paths import search_order
 from agentroute.errors import AgentTimeoutError
 from agentroute.features.text import make_embedder
 from agentroute.model.calls import AgentCall
 from agentroute.model.candidates import Candidates, Request
-from agentroute.model.cards import CapabilityCard, Pricing, Skill
+from agentroute.model.cards import CapabilityCard, Limits, Pricing, Skill
 from agentroute.model.tasks import Task
 from agentroute.planning.planners.around import Around
 from agentroute.planning.planners.chat import ChatPlanner
@@ -138,3 +140,65 @@ async def test_the_planner_gives_a_graph_or_the_rules_do_and_its_turns_count(env
     assert how.by == "chat" or "the model did not help" in how.why
     assert how.usage.output_tokens > 0 and how.took_s > 0
     assert 1 <= len(plan.graph()) <= 4
+
+
+@pytest.fixture
+def small(env, tmp_path, monkeypatch):
+    """An orchestrator among two chat agents of the small model, one dearer, and the refiner."""
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    registry = Registry(search_order("agents"))
+    for name, usd in (("cheap", 1e-5), ("dear", 1e-3)):
+        registry.add(
+            CARD.model_copy(
+                update={"name": name, "skills": (Skill(id="talk"),), "limits": Limits(timeout_s=90),
+                        "pricing": Pricing(input_mtok_usd=1, output_mtok_usd=2, expected_usd=usd)}
+            )
+        )  # fmt: skip
+    joiner = registry["refiner_chat"].card  # few tokens: the model is slow, not its answers short
+    limits = {"params": {"max_tokens": 60, "temperature": 0}, "limits": Limits(timeout_s=150)}
+    registry.add(joiner.model_copy(update=limits))
+
+    def make(**options):
+        return Orchestrator(
+            registry, ledger=f"sqlite:///{tmp_path}/a.db", out=tmp_path, embedder="hashing",
+            deadline_s=240, **options,
+        )  # fmt: skip
+
+    return make
+
+
+TALK = Task(prompt="Name a colour of the sky.", skills=("talk",))
+
+
+async def test_a_cascade_asks_the_cheaper_one_first_and_each_step_is_a_row(small):
+    async with small(depth={"name": "cascade", "accept_at": 0.99, "k_max": 2}) as orc:
+        run = await orc.run(TALK, verify=False)
+        outcomes = orc.ledger.outcomes(run.run_id)
+    steps = [d for d in run.decisions if d.kind == "depth"]
+    assert steps and steps[-1].chosen[0] in ("accept", "escalate")
+    assert 1 <= len({o.agent for o in outcomes} - {"refiner"}) <= 2
+    assert sum(o.tokens for o in outcomes) > 0
+    assert run.answer.strip()
+
+
+async def test_the_chat_refiner_joins_what_two_said(small):
+    async with small(depth={"name": "fixed", "k": 2}, refine="refiner_chat") as orc:
+        run = await orc.run(TALK, verify=False)
+        joined = [d for d in run.decisions if d.kind == "refine"]
+        outcomes = [o for o in orc.ledger.outcomes(run.run_id) if o.agent == "refiner_chat"]
+    assert [d.chosen for d in joined] == [("refiner_chat",)]
+    assert outcomes and outcomes[0].tokens > 0
+    assert run.answer.strip()
+
+
+async def test_rounds_under_a_real_guide_end_and_its_words_are_rows(small):
+    """It may break the grammar: then the rule takes the turn, and says so."""
+    async with small(depth={"name": "rounds", "max_turns": 2, "guide": "dear"}) as orc:
+        run = await orc.run(TALK, verify=False)
+        rows = [d for d in run.decisions if d.kind == "depth"]
+        by = [orc.ledger.record(d.id).context["by"] for d in rows]
+    assert rows[-1].chosen[0] == "answer"
+    assert len(rows) <= 3
+    assert set(by) <= {"rule", "dear"}
+    assert len([d for d in run.decisions if d.kind == "lead"]) == len(rows)

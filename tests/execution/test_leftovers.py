@@ -146,7 +146,8 @@ def surrogate(call):
 async def pool(tmp_path):
     (tmp_path / "agent.py").write_text(CODE)
     made = WorkerPool()
-    await made.warm()
+    made.ahead(1)
+    await asyncio.gather(*made._spares)
     yield made
     await made.aclose()
 

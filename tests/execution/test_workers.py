@@ -82,7 +82,8 @@ def burn(call):
 async def pool(tmp_path):
     (tmp_path / "agent.py").write_text(CODE)
     made = WorkerPool()
-    await made.warm()
+    made.ahead(1)
+    await asyncio.gather(*made._spares)
     yield made
     await made.aclose()
     assert made.pids == []
@@ -245,3 +246,39 @@ async def test_a_worker_dies_with_its_parent(tmp_path):
     p.wait()
     p.stdout.close()
     await until(lambda: gone(pid))
+
+
+@pytest.mark.parametrize(("agent", "started"), [("calculator", True), ("inline", False)])
+async def test_a_process_starts_while_the_run_is_still_being_decided(
+    tmp_path, monkeypatch, agent, started
+):
+    """Half of a call's time is the start of its process; none is started for agents in code."""
+    from agentroute import Orchestrator, Registry, Task
+    from agentroute.config.paths import search_order
+    from agentroute.execution.calls.worker import Worker
+
+    order, plain = [], Worker.start
+
+    async def start(*given, **more):
+        order.append("process")
+        return await plain(*given, **more)
+
+    monkeypatch.setattr(Worker, "start", start)
+    registry = Registry(search_order("agents"))
+
+    @registry.agent(name="inline")
+    def inline(call):
+        return "23"
+
+    def watch(event):
+        if event.type in ("decision.made", "agent.started"):
+            order.append(event.type)
+
+    async with Orchestrator(
+        registry, ledger=f"sqlite:///{tmp_path}/a.db", out=tmp_path, embedder="hashing"
+    ) as orc:
+        run = await orc.run(Task(prompt="what is 20 + 3", agent=agent), on_event=watch)
+    assert run.answer.startswith("23")
+    assert order.count("agent.started") == 1
+    assert (order[0] == "process") is started
+    assert ("process" in order) is started

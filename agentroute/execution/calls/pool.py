@@ -92,8 +92,8 @@ class WorkerPool:
         self._fill()
         return worker
 
-    def _fill(self) -> None:
-        while not self._closed and len(self._spares) < self._spare:
+    def _fill(self, n: int = 0) -> None:
+        while not self._closed and len(self._spares) < max(n, self._spare):
             self._spares.append(asyncio.create_task(Worker.start()))
 
     def _give_back(self, worker: Worker, key: Key) -> None:
@@ -111,10 +111,10 @@ class WorkerPool:
         self._live.discard(worker)
         await worker.end()
 
-    async def warm(self) -> None:
-        """Start the spare now and wait until it stands ready."""
-        self._fill()
-        await asyncio.gather(*self._spares)
+    def ahead(self, n: int) -> None:
+        """Start processes now, so that ``n`` calls find one; those that stand idle count."""
+        if (wanted := n - len(self._idle)) > 0:
+            self._fill(wanted)
 
     async def aclose(self) -> None:
         """Kill and reap every process."""
