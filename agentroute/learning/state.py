@@ -90,12 +90,12 @@ class StateStore:
             "arrays": {k: [a.dtype.str, list(a.shape)] for k, a in state.arrays.items()},
             "data_sha256": sha256(data), "provenance": dict(provenance or {}),
         }  # fmt: skip
-        manifest = _sealed(about, f"state '{name}'")
+        manifest = _sealed({**about, "number": number}, f"state '{name}'")
         write_synced(home / f"{_stem(number)}.npz", data)
         write_synced(home / f"{_stem(number)}.json", manifest)
         self._point_to(name, number)
         return Snapshot(
-            name, number, sha256(manifest), state, base, folded, ledger_hash,
+            name, number, _identity(about), state, base, folded, ledger_hash,
             provenance=about["provenance"],
         )  # fmt: skip
 
@@ -196,6 +196,8 @@ class StateStore:
         where = f"{name}/{_stem(number)}"
         sealed = self._bytes(name, f"{_stem(number)}.json")
         about = _unsealed(sealed, where)
+        if about.get("number", number) != number:  # older releases did not write it
+            raise _damaged(where, f"its files are those of version {about['number']}")
         try:
             with (self._home(name) / f"{_stem(number)}.npz").open("rb") as f:
                 if about["name"] != name or _digest(f) != about["data_sha256"]:
@@ -206,7 +208,7 @@ class StateStore:
         _check_arrays(arrays, about["meta"], what=f"the state {where}")
         state = StateDict(about["kind"], about["version"], about["meta"], arrays)
         return Snapshot(
-            name, number, sha256(sealed), state, about["base"], about["folded"],
+            name, number, _identity(about), state, about["base"], about["folded"],
             about["ledger_hash"], skipped, about.get("provenance", {}),
         )  # fmt: skip
 
@@ -240,6 +242,13 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _identity(about: Mapping[str, Any]) -> str:
+    """What names a state in every row: its manifest but for the version's number, so that the same
+    lessons give the same name. Older releases wrote no number.
+    """
+    return sha256(_sealed({k: v for k, v in about.items() if k != "number"}, "state"))
 
 
 def _stem(number: int) -> str:

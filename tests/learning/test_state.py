@@ -100,6 +100,19 @@ def test_swapped_files_and_a_damaged_pointer(store):
         store.load("r")
 
 
+def test_an_older_version_copied_over_a_newer_one_is_not_taken_for_it(store):
+    for i in (1, 2, 3):
+        store.save("r", state(i))
+    home = store.folder / "r"
+    for ext in ("npz", "json"):
+        (home / f"v000003.{ext}").write_bytes((home / f"v000002.{ext}").read_bytes())
+    (home / "notes.txt").write_text("a stray file")
+    with pytest.raises(RouterStateError, match="its files are those of version 2"):
+        store.load("r", 3)
+    assert store.load("r").number == 2
+    assert store.save("r", state(4)).number == 4
+
+
 @pytest.mark.parametrize(
     "bad", [np.array([1.0, np.nan]), np.array([np.inf]), np.array([{}], dtype=object)]
 )
