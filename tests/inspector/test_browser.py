@@ -42,7 +42,7 @@ LEDGERS = {
 
 def executable():
     """Where a Chromium is, or a skip; a failure where one is required."""
-    wanted = os.environ.get("AGENTROUTE_BROWSER", "")
+    wanted = os.environ.get("TESTS_BROWSER", "")
     found = None if wanted == "off" else next(filter(None, map(shutil.which, NAMES)), None)
     if found is None and wanted == "required":
         pytest.fail("AGENTROUTE_BROWSER=required, and no Chromium is installed")
