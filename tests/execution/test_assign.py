@@ -304,7 +304,7 @@ async def test_canaries_get_a_tenth_and_their_own_chance_is_said(tmp_path, eps):
     )(lambda call: "c")
     table = Table([{"a": 0.5, "b": 0.4, "c": 0.9}])
     async with opened(shop, table, tmp_path, exploration=eps, seed=3) as orc:
-        run = await orc.run(plan(n))
+        run = await orc.run(plan(n), run_id="r")
         records = [orc.ledger.record(d.id) for d in routes(run)]
     for r in records:
         at = list(map(str, r.request.candidates.names)).index("c")
