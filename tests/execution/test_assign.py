@@ -177,7 +177,7 @@ async def test_an_agent_that_fails_is_left_to_the_retry_loop(tmp_path):
 @pytest.mark.parametrize("kept", [0, 2, 5])
 async def test_a_resume_decides_nothing_twice(tmp_path, kept):
     class Stop(BaseException):
-        pass
+        """The end of the process: no handler of the product may catch it."""
 
     table = [{"a": 0.9 - 0.1 * i, "b": 0.5} for i in range(5)]
     shop = Shop({"a": 1, "b": 1})
