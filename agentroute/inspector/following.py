@@ -29,6 +29,11 @@ class Line:
     words: str
     over: bool = False
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended for good."""
+        return self.over and self.words.startswith("finished")
+
 
 def follow(
     ledger: Ledger, run_id: str | None, *, after_seq: int = 0,
@@ -40,14 +45,17 @@ def follow(
     """
     about: dict[str, tuple[str, str]] = {}
     while True:
-        upto = ledger.head()[0]
+        upto, last = ledger.head()[0], None
         for row in ledger.rows(after_seq, upto):
             line = _line(row, about)
             if line is None or (run_id is not None and line.run_id != run_id):
                 continue
             yield line
-            if line.over and run_id is not None:
+            last = line
+            if run_id is not None and line.finished:
                 return
+        if run_id is not None and last is not None and last.over:
+            return  # it waits, and nothing came after: one that was answered long ago goes on
         after_seq = upto
         sleep(EVERY_S)
 
@@ -56,6 +64,12 @@ def latest_open(ledger: Ledger) -> str | None:
     """The newest run that has not ended; None where all have."""
     found = ledger.runs(1, "unfinished")
     return found[0].run_id if found else None
+
+
+def next_run(ledger: Ledger) -> Line:
+    """The first line of the run that starts next; waits for it."""
+    lines = follow(ledger, None, after_seq=ledger.head()[0])
+    return next(line for line in lines if line.words.startswith("started"))
 
 
 def before(ledger: Ledger, run_id: str) -> int:

@@ -141,4 +141,7 @@ def test_answers_are_shown_as_they_come_and_a_waiting_run_goes_on_by_one_command
         go_on = ["runs", "resume", "last", "--approve", "t", "--agents", str(folder)]
         ends = CliRunner().invoke(app, go_on)
     assert ends.exit_code == 0, ends.output
+    seen = CliRunner().invoke(app, ["runs", "watch", "last"]).stdout
+    assert "waits for a word on talker" in seen  # and what came after the word is seen too
+    assert seen.rstrip().endswith("finished: completed")
     assert "one two three four" in ends.stdout

@@ -51,36 +51,23 @@ def watch(
     Ends when the run does, or when it waits for a word. With --json one object a line.
     """
     from agentroute.errors import UsageError
-    from agentroute.inspector.following import before, follow, latest_open
+    from agentroute.inspector.following import before, follow, latest_open, next_run
     from agentroute.learning.teaching import find_run
 
     if every and run is not None:
         raise UsageError("--all watches every run", hint="name a run, or leave it out")
     with open_ledger(config, db) as ledger:
-        after, target = 0, None
-        if run is not None:
-            target = find_run(ledger, run)
-        elif not every:
-            target = latest_open(ledger)
-        if target is None:
-            after = ledger.head()[0]
+        target = latest_open(ledger) if run is None else find_run(ledger, run)
+        if every or target is None:
             print("waiting for a run", file=sys.stderr, flush=True)
-        else:
-            after = before(ledger, target)
+            target = None if every else next_run(ledger).run_id
+        after = ledger.head()[0] if target is None else before(ledger, target)
         for line in follow(ledger, target, after_seq=after):
-            if target is None and not every:
-                if not line.words.startswith("started"):
-                    continue
-                target = line.run_id  # the next one: from here on this alone
-            if target is not None and line.run_id != target:
-                continue
             if as_json:
                 print(orjson.dumps(line).decode(), flush=True)
             else:
                 typer.echo(f"{line.at[11:19]}  {line.run_id[:13]}  "
                            f"{shown(line.task_id):12}  {shown(line.words)}")  # fmt: skip
-            if line.over and not every:
-                return
 
 
 def diff(
