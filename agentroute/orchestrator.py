@@ -48,8 +48,8 @@ class Orchestrator(OwnCalls):
     a router that was fitted is ``{"name": NAME, "state": S}``, S in the folder ``state``;
     ``topology`` is ``auto``, a shape or ``learned``; ``lead`` is ``rule`` or an agent; ``ledger``
     is a ``sqlite:///`` URL; ``objective`` weighs quality, cost and latency of every choice;
-    ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` makes choices repeatable. Opening
-    rebuilds the routers and the live state of the agents from the ledger.
+    ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` and a run's
+    id key its draws. Opening rebuilds the routers and the agents' live state from the ledger.
 
     Raises:
         ConfigError: a name or number that is not accepted, while building.

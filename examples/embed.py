@@ -40,8 +40,8 @@ async def main() -> None:
         ledger = f"sqlite:///{folder}/agentroute.db"
         async with Orchestrator(registry, router="linucb", ledger=ledger) as orc:
             picks = []
-            for seed in range(30):
-                run = await orc.run(tasks, seed=seed)
+            for n in range(30):  # a run's id and the seed key its draws; left out, an id is made
+                run = await orc.run(tasks, run_id=f"refund-{n}")
                 refund = next(d for d in run.decisions if d.task_id == "refund")
                 picks.append(refund.chosen[0])
                 good = refund.chosen[0] == "billing"

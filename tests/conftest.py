@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
 
+from agentroute.model import ids
 from tests.proofs.tally import Tally
 
 # Words to the tests, under a name that the product does not take for a setting of its own; the
@@ -41,6 +45,7 @@ def pytest_configure(config):
 RESULTS = pytest.StashKey[dict]()
 FAULTS = "injected faults"
 NO_CHROMIUM = "no Chromium is installed"
+FIRST_ID_NS = 1_767_225_600_000_000_000  # 2026-01-01: before every id that a child process makes
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -105,6 +110,20 @@ def _clean_environment(monkeypatch, tmp_path):
         if name.startswith(("OPENAI_", "AGENTROUTE_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture(autouse=True)
+def _ids_of_this_test(monkeypatch, request):
+    """A run's id keys its draws: a test that counts draws must meet the same ids every time."""
+    rng, here, ns = random.Random(request.node.nodeid), os.getpid(), count(FIRST_ID_NS, 1_000_000)
+
+    def urandom(n):  # a fork's ids are its own
+        return rng.randbytes(n) if os.getpid() == here else os.urandom(n)
+
+    monkeypatch.setattr(ids, "time", SimpleNamespace(time_ns=lambda: next(ns)))
+    monkeypatch.setattr(ids, "os", SimpleNamespace(urandom=urandom))
+    monkeypatch.setattr(ids, "_last_ms", 0)
+    monkeypatch.setattr(ids, "_counter", 0)
 
 
 @pytest.fixture(scope="session")
