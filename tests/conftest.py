@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
+from functools import cache
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer.testing
 from hypothesis import settings
 
 from agentroute.model import ids
@@ -19,6 +22,15 @@ from tests.proofs.tally import Tally
 # processes that share the tests out see it too.
 if "AGENTROUTE_BROWSER" in os.environ:
     os.environ["TESTS_BROWSER"] = os.environ.pop("AGENTROUTE_BROWSER")
+
+# Most of the waiting of these tests is for a disk to say that a commit is safe; in memory it is at
+# once, and what a killed process leaves behind is the same. Where there is room, that is.
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+# Typer's runner builds all commands anew for each line, which takes longer than most lines do.
+typer.testing._get_command = cache(typer.testing._get_command)
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("ci")

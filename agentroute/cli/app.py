@@ -9,6 +9,7 @@ import os
 import pkgutil
 import sys
 import traceback
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -67,6 +68,12 @@ for module in _commands():
     module.register(app)
 
 
+@cache
+def _tree() -> Any:
+    """The commands, built once: a process that runs many lines pays for the tree of one."""
+    return typer.main.get_command(app)
+
+
 def run(argv: list[str] | None = None) -> int:
     """Run one command line; the exit code. 0 done, 1 failed, 2 usage, 3 configuration, 4 ledger."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -77,7 +84,7 @@ def run(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None, *, debug: bool) -> int:
     try:
-        code = typer.main.get_command(app).main(argv, "agentroute", standalone_mode=False)
+        code = _tree().main(argv, "agentroute", standalone_mode=False)
         if code == STOPPED:  # typer's way to say that Ctrl-C was pressed
             _say("stopped", "")
         return code if isinstance(code, int) else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 
 import pytest
 
@@ -31,17 +32,24 @@ def orchestrator(folder):
 TASK = Task(prompt="say it", skills=("echo",))
 
 
-@pytest.fixture
-def made(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
 
     async def go():
-        async with orchestrator(tmp_path) as orc:
+        async with orchestrator(folder) as orc:
             for i in range(60):  # more than a page, so that the filter pages on
                 said = WORK if i in (3, 58) else {"tags": ["eu"]} if i % 2 else {}
                 await orc.run(TASK, run_id=f"r{i}", **said)
 
     asyncio.run(go())
+    return folder / "a.db"
+
+
+@pytest.fixture
+def made(whole, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(whole, tmp_path / "a.db")
     return f"sqlite:///{tmp_path}/a.db"
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from agentroute import Orchestrator, Registry, Task
+from agentroute.bench.reading.pages import MARK, copied
 from agentroute.ledger import Ledger
 from agentroute.model.events import Note
 from agentroute.model.outcomes import Feedback, Outcome
@@ -94,29 +95,27 @@ def empty_ledger(folder):
     return url
 
 
-def many_runs(folder, n, *, decisions=1):
-    """``n`` runs of ``decisions`` each, with outcomes, scores and an end."""
-    url, cards = f"sqlite:///{folder}/a.db", cardset()
-    with Ledger.open(url) as led:
-        for i in range(n):
-            run = f"run{i:06d}"
+def many_runs(folder, n, *, first=500):
+    """``n`` runs of a decision, with outcomes, scores and an end; all but the first are copies."""
+    path, cards = folder / "a.db", cardset()
+    with Ledger.open(f"sqlite:///{path}") as led:
+        for i in range(first):
+            run = f"run-{MARK}-{i:04d}"
             about = {"name": f"graph{i % 7}", "topology": "hybrid"}
-            led.append(Note(id=f"s{i}", run_id=run, type="run.started", data=about))
-            for k in range(decisions):
-                rec = record(decisions * i + k, run=run, cards=cards, attempt=k + 1)
-                led.append(rec)
-                d = rec.decision
-                led.append(Outcome(decision_id=d.id, agent=d.chosen[0], cost_usd=0.01 * (i % 5),
-                                   latency_s=0.2, tokens=100))  # fmt: skip
-                if k == 0 and i % 3 == 0:
-                    led.append(Feedback(id=f"f{i}", target="decision", target_id=d.id,
-                                        score=(i % 11) / 10, source="user"))  # fmt: skip
+            led.append(Note(id=f"s-{run}", run_id=run, type="run.started", data=about))
+            rec = record(i, run=run, cards=cards)
+            d = rec.decision.model_copy(update={"id": f"d-{MARK}-{i}"})
+            led.append(replace(rec, decision=d))
+            led.append(Outcome(decision_id=d.id, agent=d.chosen[0], cost_usd=0.01 * (i % 5),
+                               latency_s=0.2, tokens=100))  # fmt: skip
+            if i % 3 == 0:
+                led.append(Feedback(id=f"f-{MARK}-{i}", target="decision", target_id=d.id,
+                                    score=(i % 11) / 10, source="user"))  # fmt: skip
             end = {"status": "failed" if i % 10 == 1 else "completed"}
-            ticket = led.append(Note(id=f"e{i}", run_id=run, type="run.finished", data=end))
-            if i % 2_000 == 0:
-                ticket.wait(60)  # so that the queue stays short
+            ticket = led.append(Note(id=f"e-{run}", run_id=run, type="run.finished", data=end))
         ticket.wait(60)
-    return url
+    copied(path, n // first)
+    return f"sqlite:///{path}"
 
 
 def hostile_ledger(folder, payloads, *, per_run=1):

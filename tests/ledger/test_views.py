@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -34,17 +35,24 @@ async def fill(orc, n, first=0):
             await orc.feedback(run.run_id, score=0.0)  # a second word teaches nothing
 
 
-@pytest.fixture
-def made(tmp_path):
-    url = f"sqlite:///{tmp_path}/a.db"
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    url = f"sqlite:///{folder}/a.db"
 
     async def go():
-        async with Orchestrator(registry(), ledger=url, out=tmp_path, exploration=0.2) as orc:
+        async with Orchestrator(registry(), ledger=url, out=folder, exploration=0.2) as orc:
             await fill(orc, N)
             await orc.run(Task(prompt="Write to Ann", skills=("mail",)), run_id="m")
 
     asyncio.run(go())
-    return tmp_path / "a.db"
+    return folder / "a.db"
+
+
+@pytest.fixture
+def made(whole, tmp_path):
+    """A ledger that runs wrote; each test has a copy of the one file that closing leaves."""
+    return Path(shutil.copy(whole, tmp_path / "a.db"))
 
 
 def said(db, *args, code=0):

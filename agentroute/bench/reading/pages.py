@@ -48,7 +48,7 @@ def bench_pages(make: Make, decisions: int = 1_000_000) -> list[Goal]:
         path = Path(folder) / "ledger.db"
         copies = -(-decisions // BASE)
         _write(path)
-        rows = _copy(path, copies)
+        rows = copied(path, copies)
         size = path.stat().st_size / 1e9
         out = [
             Goal(f"rows of a ledger with {copies * BASE:,} decisions", float(rows), None, ""),
@@ -80,7 +80,7 @@ def _write(path: Path) -> None:
                 ledger.append(Note(id=f"e-{run}", run_id=run, type="run.finished", data=end)).wait()
 
 
-def _copy(path: Path, copies: int) -> int:
+def copied(path: Path, copies: int) -> int:
     """Every row again under other ids, ``copies`` - 1 times; how many rows there are then."""
     con = sqlite3.connect(path, isolation_level=None)
     con.execute("PRAGMA synchronous = OFF")
@@ -95,7 +95,7 @@ def _copy(path: Path, copies: int) -> int:
 
 
 def _again(con: sqlite3.Connection, table: str) -> str:
-    def copied(name: str, kind: str) -> str:
+    def value(name: str, kind: str) -> str:
         if name == "seq":
             return "seq + ?1"
         if name == "body":
@@ -103,7 +103,7 @@ def _again(con: sqlite3.Connection, table: str) -> str:
         return f"replace({name}, '{MARK}', ?2)" if kind == "TEXT" else name
 
     columns = [(r[1], r[2]) for r in con.execute(f"PRAGMA table_info({table})")]
-    values = ", ".join(copied(*c) for c in columns)
+    values = ", ".join(value(*c) for c in columns)
     names = ", ".join(c for c, _ in columns)
     return f"INSERT INTO {table} ({names}) SELECT {values} FROM {table} WHERE seq <= ?3"
 
