@@ -1,8 +1,8 @@
 """Reading YAML from people we do not know: caps first, then the parser, then plain data.
 
-YAML 1.2 through the events of ruamel's pure-Python parser, in one pass. Refused as they are met:
-files over 256 KiB, nesting deeper than 16, anchors, aliases, tags, duplicate keys, several
-documents.
+The events of PyYAML's parser (libyaml, where it was built with it) in one pass; plain scalars mean
+what YAML 1.2 says, so that ``no`` is a word. Refused as they are met: files over 256 KiB, nesting
+deeper than 16, anchors, aliases, tags, duplicate keys, several documents.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -96,8 +97,7 @@ def parse_yaml(
     raw: bytes | str, path: str = "<text>", *, error: type[ConfigError] = ConfigError
 ) -> Document:
     """``load_yaml`` for text that is already here."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    import yaml
 
     try:
         text = raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw
@@ -105,9 +105,9 @@ def parse_yaml(
         raise error(f"is not UTF-8 (byte {e.start})", path=path, hint="save it as UTF-8") from None
     try:
         lines: dict[FieldPath, int] = {}
-        yaml = YAML(typ="safe", pure=True)
-        data = _Builder(yaml.resolver, lines, path, error).build(yaml.parse(text))
-    except YAMLError as e:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        data = _Builder(_resolver(), lines, path, error).build(yaml.parse(text, Loader=loader))
+    except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         raise error(
             f"is not valid YAML: {getattr(e, 'problem', None) or str(e).splitlines()[0]}",
@@ -118,6 +118,14 @@ def parse_yaml(
     except (RecursionError, ValueError) as e:
         raise error(f"is not valid YAML: {e}", path=path) from None
     return Document(data, path, lines)
+
+
+@cache
+def _resolver() -> Any:
+    """Which plain scalars are numbers, truths or nothing, by YAML 1.2."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).resolver
 
 
 class _Builder:
