@@ -40,8 +40,6 @@ WAITING: dict[str, str] = {
     "features.knowledge.with_task": "checklist AR1: the graph of one task",
     "routers.gnn.cache.AnswerCache": "checklist AR9: a second training asks no agent",
     "routers.gnn.router.GNNRouter.probabilities": "checklist AR2: the distribution over agents",
-    "routers.parts.quiz.choose_quiz": "issue 9: a new agent is given a quiz",
-    "routers.parts.quiz.predicted": "issue 9: a new agent is given a quiz",
     "routers.pheromone.colony.sample_path": "issue 10: an ant walks a layered graph",
     "routers.pheromone.judging.BackgroundJudge": "checklist AM8: a judge beside the routing",
     "routers.pheromone.judging.JudgeCounts": "checklist AM8: a judge beside the routing",
