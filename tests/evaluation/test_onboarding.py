@@ -11,10 +11,11 @@ from agentroute.evaluation.onboarding.quiz import choose, hold
 from agentroute.model.ids import keyed_rng
 
 KINDS, SIZE, OLD = 24, 12, 4
-NOUNS = (
-    "harbour lantern meadow copper orchard violin glacier saddle pepper canyon ribbon thunder "
-    "marble falcon cellar tunnel velvet anchor barley comet dragon ember forest garnet"
-).split()
+NOUNS = [
+    "harbour", "lantern", "meadow", "copper", "orchard", "violin", "glacier", "saddle", "pepper",
+    "canyon", "ribbon", "thunder", "marble", "falcon", "cellar", "tunnel", "velvet", "anchor",
+    "barley", "comet", "dragon", "ember", "forest", "garnet",
+]  # fmt: skip
 
 
 def world(seed):
