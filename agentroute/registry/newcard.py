@@ -24,6 +24,11 @@ from agentroute.registry.registry import Binding, Registry, stands_for
 from agentroute.registry.samples import Samples
 
 WAYS = "--chat MODEL, --like AGENT, --entrypoint NAME.py:fn, or --draft to write it without one"
+# What a chat model is told where its owner said nothing. No word of the queries stands in it:
+# others wrote them, and a model obeys what the system says.
+PROMPT = (
+    "Answer the request briefly and exactly. If you do not know, answer exactly: I do not know."
+)
 # What an agent that is called as another one shares with it; what it is for is its own.
 _SHARED = (
     "isolation", "requires", "provides", "libraries", "pricing", "latency_s", "limits",
@@ -119,7 +124,7 @@ def callable_as(card: CapabilityCard, how: Calling, registry: Registry) -> Capab
         return card
     own: dict[str, Any] = {"status": "active"}
     if how.chat is not None:
-        prompt = default_prompt(card) if how.prompt is None else how.prompt
+        prompt = PROMPT if how.prompt is None else how.prompt
         own |= {"entrypoint": "chat", "isolation": "inline", "model": how.chat, "prompt": prompt}
     elif how.like is not None:
         own |= _like(registry[how.like])
@@ -144,15 +149,6 @@ def _like(other: Binding) -> dict[str, Any]:
     if card.entrypoint == "chat":
         return {**shared, "entrypoint": "chat"}
     return {**shared, "entrypoint": f"card:{card.name}"}
-
-
-def default_prompt(card: CapabilityCard) -> str:
-    """What a chat model is told where its owner said nothing: its skill, by the keyphrases."""
-    about = ", ".join(card.skills[0].tags)
-    return (
-        f"You handle requests about {about}. Answer the request briefly and exactly. "
-        "If you do not know, answer exactly: I do not know."
-    )
 
 
 def refuse_known(name: str, into: Path, registry: Registry) -> None:
