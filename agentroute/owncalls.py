@@ -1,4 +1,7 @@
-"""``decide`` and ``report``: for users who make the call themselves, with a client of their own."""
+"""``decide`` and ``report``: for users who make the call themselves, with a client of their own.
+
+And ``expected``, what the router believes of agents before anybody is called.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, TypeVar, Unpack
 
+import numpy as np
+
 from agentroute.choosing.protocol import Router
-from agentroute.errors import NestedLoopError, UsageError
+from agentroute.errors import NestedLoopError, UnknownAgentError, UsageError
+from agentroute.features.text import encoded
+from agentroute.model.arrays import F64
+from agentroute.model.candidates import Candidates, Request
 from agentroute.model.decisions import Decision
 from agentroute.model.plans import Spec
 from agentroute.model.record import Part
@@ -16,6 +24,7 @@ from agentroute.model.runs import Said, labels_of
 from agentroute.model.tasks import Task
 from agentroute.planning.graphfile import plan_of_text
 from agentroute.planning.work import plan_of
+from agentroute.routers.parts.quiz import predicted
 from agentroute.session import Session
 
 T = TypeVar("T")
@@ -138,6 +147,33 @@ class OwnCalls(ABC):
             quality=quality, duplicate=duplicate and said["duplicate"], learned=said["learned"],
         )  # fmt: skip
 
+    async def expected(self, tasks: Sequence[Task], agents: Sequence[str]) -> F64:
+        """(m, n) quality in [0, 1] that the settings' router expects of n agents on m tasks.
+
+        Of the answer alone, by all that was learned so far: whether an agent is free, allowed or
+        dear just now does not count. Calls nobody and records nothing.
+
+        Raises:
+            UnknownAgentError: there is no such agent.
+            UsageError: the router asks a model for what it expects.
+        """
+        s = self._session
+        _, policy = s.rules_of(s.parts.router)
+        if _asks_model(policy.router):
+            raise UsageError(
+                f"the router '{policy.name}' asks a model for what it expects of each task",
+                hint="take another: router: linucb in agentroute.yaml",
+            )
+        cards = s.registry.cardset(s.embedder)
+        for agent in agents:
+            if agent not in cards.index:
+                raise UnknownAgentError(agent, cards.index)
+        idle = Candidates.idle(cards, np.array([cards.index[a] for a in agents], np.int64))
+        embedded = await encoded(s.embedder, [t.prompt for t in tasks])
+        await policy.learned.catch_up()
+        requests = [Request(t, e, idle) for t, e in zip(tasks, embedded, strict=True)]
+        return await predicted(policy.router, requests)
+
     async def _judge(
         self, decision_id: str, agent: str, failed: str | None, quality: float, source: str
     ) -> dict[str, Any]:
@@ -173,6 +209,12 @@ class OwnCalls(ABC):
     async def _opened(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         async with self:
             return await ask()
+
+
+def _asks_model(router: Router) -> bool:
+    """Whether it, or a member of it, asks a model for its scores."""
+    inner: Sequence[Router] = getattr(router, "members", ())
+    return bool(getattr(router, "calls_model", False)) or any(map(_asks_model, inner))
 
 
 def _check(quality: float | None, error: str | None, source: str) -> None:

@@ -152,18 +152,6 @@ def _problem(card: CapabilityCard, path: Path) -> CardError | None:
     return None
 
 
-@agents_app.command("add")
-def add(
-    file: Annotated[Path, typer.Argument(help="A card (YAML, or an A2A agent-card.json).")],
-    into: Into = Path("agents"),
-) -> None:
-    """Onboard an agent: its card, and the code beside it, go into the catalogue folder."""
-    from agentroute.registry.onboard import onboard
-
-    for path in onboard(file, into):
-        typer.echo(f"added {path}")
-
-
 @agents_app.command("rm")
 def rm(name: Name, into: Into = Path("agents"), config: ConfigFile = None) -> None:
     """Remove an agent's card (and its own code) from the catalogue folder."""

@@ -54,7 +54,7 @@ def onboard(file: Path, into: Path) -> list[Path]:
             raise DuplicateAgentError(f"{target} exists", hint=f"rename {source.name}")
     texts = [s.read_bytes() for s in sources]
     for target, text in reversed(list(zip(targets, texts, strict=True))):
-        _write(target, text)
+        place(target, text)
     return targets
 
 
@@ -106,7 +106,7 @@ def set_status(entry: Binding, status: Status, into: Path) -> Path:
     data["status"] = status
     out = io.StringIO()
     yaml.dump(data, out)
-    _write(path, out.getvalue().encode())
+    place(path, out.getvalue().encode())
     return path
 
 
@@ -127,7 +127,12 @@ def _find(name: str, folder: Path) -> tuple[CapabilityCard, Path] | None:
     return next(((c, p) for p, c in _cards(folder).items() if c.name == name), None)
 
 
-def _write(target: Path, text: bytes) -> None:
+def place(target: Path, text: bytes) -> None:
+    """Write a file by rename: whole, or not at all.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.part")

@@ -3,7 +3,7 @@ import pytest
 
 from agentroute.errors import UsageError
 from agentroute.routers.linucb.router import LinUCB
-from agentroute.routers.parts.quiz import choose_quiz, predicted
+from agentroute.routers.parts.quiz import choose_quiz, discrimination, predicted
 from tests.routers import tools as t
 
 
@@ -54,6 +54,15 @@ def test_tasks_on_which_all_agree_are_not_asked():
     assert choose_quiz(means, np.eye(4), 2) == [1, 2]
     twins = np.array([[1.0, 0], [1.0, 0], [0, 1.0]])
     assert choose_quiz(np.array([[0, 1.0], [0, 1.0], [0.1, 0.9]]), twins, 2) == [0, 2]
+
+
+def test_who_is_no_candidate_of_a_task_says_nothing_of_it():
+    nan = np.nan
+    means = np.array([[0.2, 0.8, nan], [nan, nan, 0.9], [nan, nan, nan], [0.4, 0.4, 0.4]])
+    assert discrimination(means) == pytest.approx([0.3, 0, 0, 0])
+    assert choose_quiz(means, np.eye(4), 1) == [0]
+    whole = np.random.default_rng(0).random((7, 5))
+    assert discrimination(whole) == pytest.approx(whole.std(axis=1))
 
 
 def test_a_quiz_has_a_size():

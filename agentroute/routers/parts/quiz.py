@@ -17,14 +17,27 @@ async def predicted(router: Router, requests: Sequence[Request]) -> F64:
     return np.array([(await router.score(r)).mean for r in requests])
 
 
+def discrimination(means: F64) -> F64:
+    """(m,) standard deviation over the agents of ``means`` (m, n); NaN for who is no candidate.
+
+    0 where fewer than two are.
+    """
+    known = np.isfinite(means)
+    n = np.maximum(known.sum(axis=1), 1)
+    filled = np.where(known, means, 0.0)
+    centred = np.where(known, means - (filled.sum(axis=1) / n)[:, None], 0.0)
+    spread: F64 = np.sqrt((centred**2).sum(axis=1) / n)
+    return spread
+
+
 def choose_quiz(means: F64, embedding: F64, size: int, *, lam: float = 0.1) -> list[int]:
     """Positions of ``size`` tasks, picked greedily by discrimination times novelty.
 
-    ``means`` (m, n) are the predicted qualities of the agents already known: a task on which they
-    all do alike tells nothing about a new one, so discrimination is the standard deviation over
-    agents (20 to 50 such tasks do in LLM Bandit, 2025). ``embedding`` (m, e) keeps the quiz from
-    asking one thing twice: novelty is the width sqrt(e' A^-1 e) that is left after the tasks
-    picked before (D-optimal design).
+    ``means`` (m, n) are the predicted qualities of the agents already known, NaN for who is no
+    candidate of a task: one on which they all do alike tells nothing about a new one (20 to 50
+    such tasks do in LLM Bandit, 2025). ``embedding`` (m, e) keeps the quiz from asking one thing
+    twice: novelty is the width sqrt(e' A^-1 e) that is left after the tasks picked before
+    (D-optimal design).
 
     Raises:
         UsageError: ``size`` outside 1 to m.
@@ -33,7 +46,7 @@ def choose_quiz(means: F64, embedding: F64, size: int, *, lam: float = 0.1) -> l
     if not 1 <= size <= m:
         raise UsageError(f"a quiz of {size} cannot be chosen from {m} tasks")
     x = np.concatenate([np.ones((m, 1)), embedding.astype(np.float64)], axis=1)
-    spread = means.std(axis=1) + 1e-9
+    spread = discrimination(means) + 1e-9
     inv = np.eye(x.shape[1]) / lam
     left, picked = np.ones(m, np.bool_), []
     for _ in range(size):
