@@ -19,12 +19,13 @@ from agentroute.errors import UsageError
 
 GENESIS = bytes(32)
 TABLES = ("decisions", "outcomes", "feedback", "events")
+_NAMED = {table: table.encode("ascii") + b"\x00" for table in TABLES}
 
 
 def link(prev: bytes, table: str, seq: int, body: bytes) -> bytes:
     """The hash of a row, 32 bytes."""
-    head = b"%b%b\x00%b" % (prev, table.encode("ascii"), seq.to_bytes(8, "big"))
-    return hashlib.sha256(head + body).digest()
+    whole = b"".join((prev, _NAMED[table], seq.to_bytes(8, "big"), body))
+    return hashlib.sha256(whole).digest()
 
 
 @dataclass(frozen=True, slots=True)

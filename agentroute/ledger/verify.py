@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -175,18 +175,19 @@ def _check_row(row: _Stored, prev: bytes) -> dict[str, Any]:
 _BYTES = (bytes, type(None))
 
 
-def _references(table: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _references(table: str, body: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     """The contents that a row needs: their names, and their kinds."""
-    if table == "decisions" and "task" in body:
-        yield body["cardset"]["blob"], "cardset"
-        yield body["task"]["prompt"], "text"
-        yield from ((sha, "text") for _, sha in body["task"]["history"])
-    elif table == "outcomes" and body.get("reply"):
-        yield body["reply"], "text"
-    elif table == "events":
-        for key in TEXTS.get(body.get("type", ""), ()):
-            if sha := body["data"].get(key):
-                yield sha, "text"
+    if table == "decisions":
+        if (task := body.get("task")) is None:
+            return ()
+        texts = [(task["prompt"], "text"), *((sha, "text") for _, sha in task["history"])]
+        return [(body["cardset"]["blob"], "cardset"), *texts]
+    if table == "outcomes":
+        return [(sha, "text")] if (sha := body.get("reply")) else ()
+    if table == "events":
+        keys = TEXTS.get(body.get("type", ""), ())
+        return [(sha, "text") for key in keys if (sha := body["data"].get(key))]
+    return ()
 
 
 def _check_blobs(con: sqlite3.Connection, refers: Refers) -> int:
