@@ -151,13 +151,6 @@ class GNNRouter:
             mean, np.zeros(len(mean)), terms, reason, _out_of_scope(fitted.scope, float(q.max()))
         )
 
-    def probabilities(self, request: Request) -> F64:
-        """(n,) p(a | q) = softmax(c f_hat / tau) over the candidates: the paper's output."""
-        fitted = self._need_fitted()
-        quality, _ = self._quality_terms(fitted, request)
-        f_hat = np.sum(list(quality.values()), axis=0)
-        return softmax(float(np.exp(fitted.weights["log_c"])) * f_hat / TAU)
-
     def explain(self, request: Request, agent: str, top: int = 5) -> list[Influence]:
         """The entities that move an agent's score most, to first order; largest amount first.
 
