@@ -35,23 +35,11 @@ PLAIN_BASES = {"Generic", "Protocol", "BaseModel", "ABC", "Exception", "object",
 # needs it, and what for.
 WAITING: dict[str, str] = {
     "adapters.writer.card_writer": "issue 9: agents add has a model write the card",
-    "choosing.sets.recall_at": "issue 10: how much of a wanted set the first m keep",
-    "choosing.sets.set_reward": "issue 10: what a chosen set is worth",
-    "execution.calls.pool.WorkerPool.pids": "issue 9: who runs, so that it can be killed",
-    "features.knowledge.with_task": "checklist AR1: the graph of one task",
     "registry.generate.card_from_queries": "issue 9: agents add writes a card",
     "registry.generate.generate_card": "issue 9: agents add writes a card",
     "registry.generate.keyphrases": "issue 9: agents add writes a card",
-    "routers.gnn.cache.AnswerCache": "checklist AR9: a second training asks no agent",
-    "routers.gnn.router.GNNRouter.probabilities": "checklist AR2: the distribution over agents",
     "routers.parts.quiz.choose_quiz": "issue 9: a new agent is given a quiz",
     "routers.parts.quiz.predicted": "issue 9: a new agent is given a quiz",
-    "routers.pheromone.colony.sample_path": "issue 10: an ant walks a layered graph",
-    "routers.pheromone.judging.BackgroundJudge": "checklist AM8: a judge beside the routing",
-    "routers.pheromone.judging.JudgeCounts": "checklist AM8: a judge beside the routing",
-    "routers.pheromone.router.edge_row": "issue 10: what sample_path asks for",
-    "routers.recruiting.recruit.batches": "issue 10: one activation an expert and batch",
-    "routers.recruiting.recruit.trim": "issue 10: rare experts of a batch are replaced",
 }
 
 
