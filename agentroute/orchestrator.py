@@ -46,10 +46,10 @@ class Orchestrator(OwnCalls):
     ``name`` and parameters, ``module:NAME``, or an object of your own: a ``Router``, a depth policy
     (``how_many``), a function that joins (an agent) or that splits a text, an ``Embedder``;
     a router that was fitted is ``{"name": NAME, "state": S}``, S in the folder ``state``;
-    ``topology`` is ``auto``, a shape or ``learned``; ``lead`` is ``rule`` or an agent; ``ledger``
-    is a ``sqlite:///`` URL; ``objective`` weighs quality, cost and latency of every choice;
-    ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` and a run's
-    id key its draws. Opening rebuilds the routers and the agents' live state from the ledger.
+    ``topology`` is ``auto``, a shape or ``learned``; ``lead`` is ``rule`` or an agent, ``judge`` an
+    agent that judges beside; ``ledger`` is a ``sqlite:///`` URL; ``objective`` weighs quality, cost
+    and latency; ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` and a run's id key its
+    draws. Opening rebuilds the routers and the agents' live state from the ledger.
 
     Raises:
         ConfigError: a name or number that is not accepted, while building.
@@ -73,6 +73,7 @@ class Orchestrator(OwnCalls):
         lead: Spec = "rule",
         credit: Spec = "equal",
         synthesis: Mapping[str, float] | None = None,
+        judge: str | Mapping[str, Any] | None = None,
         budget_usd: float | None = None,
         deadline_s: float = 300.0,
         max_concurrency: int = 8,
@@ -89,10 +90,10 @@ class Orchestrator(OwnCalls):
         }  # fmt: skip
         settings = settings_of(
             db=ledger, exploration=exploration, seed=seed, out=str(out), state=str(state),
-            graphs=tuple(map(str, graphs)), synthesis=synthesis, topology=topology, otel=otel,
+            graphs=tuple(map(str, graphs)), synthesis=synthesis, topology=topology, judge=judge,
             objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
             budget={"usd": budget_usd, "seconds": deadline_s, "max_concurrency": max_concurrency},
-            **{key: written(part) for key, part in given.items()},
+            otel=otel, **{key: written(part) for key, part in given.items()},
         )  # fmt: skip
         objects = {key: part for key, part in given.items() if is_object(part)}
         self._use(Session(registry, settings, objects))
@@ -164,10 +165,9 @@ class Orchestrator(OwnCalls):
 
         Every choice is committed to the ledger before it is acted on. Agents' failures end in
         ``status`` and ``degraded``. ``router`` and ``refine`` stand over the graph's and the
-        settings'. ``resume`` goes on with a run of an earlier process,
-        ``answers`` are approvals by task; ``output_type`` is the type of the
-        answer's data or JSON: whoever gave one that does not fit is asked once more, with the
-        fault. ``tags``, ``user``, ``session`` and ``metadata`` (JSON) are kept with its start.
+        settings'. ``resume`` goes on with a run of an earlier process, ``answers`` are approvals by
+        task; ``output_type`` is the type of the answer's data or JSON: whoever gave one that does
+        not fit is asked once more. ``tags``, ``user``, ``session``, ``metadata`` are kept.
 
         Raises:
             GraphError, TaskGraphError, UsageError, PlanError: it cannot be planned, or labelled so.

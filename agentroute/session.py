@@ -277,6 +277,7 @@ class Session:
             accept_at=s.accept_at,
             synthesis=s.synthesis,
             lead=self.parts.lead,
+            judge=s.judge,
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",
             planner=self.plan,

@@ -22,7 +22,6 @@ from agentroute.model.candidates import Examples
 from agentroute.model.scores import Scores
 from agentroute.routers.parts.lessons import teach
 
-
 KEPT = (1, 5, 10, 40)  # cards that are handed on: 40 is what the reasoning router shows a model
 
 
@@ -71,7 +70,9 @@ async def _measured(
     wants = wanted_arms(cut.test.scores[rows], cut.test.abstain[rows])
     wanted = [{str(a) for a in names[w]} for w in wants]
     found = set_metrics(chosen, wanted, unseen={str(a) for a in names[hidden]})
-    found["reward"] = float(np.mean([set_reward(c, w) for c, w in zip(chosen, wanted, strict=True)]))
+    found["reward"] = float(
+        np.mean([set_reward(c, w) for c, w in zip(chosen, wanted, strict=True)])
+    )
     return found | _recall(np.array([s.mean for s in scores]), wants)
 
 

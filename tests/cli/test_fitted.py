@@ -310,7 +310,9 @@ async def test_training_reads_answers_that_were_paid_for_and_asks_nobody(here, c
         registry, router="uniform", ledger=url, embedder="hashing", exploration=1.0,
         out=here / "out", state=here / "agentroute-state",
     ) as orc:  # fmt: skip
-        run = await orc.run([Task(id=f"t{i}", prompt=f"case {i}", skills=("s",)) for i in range(40)])
+        run = await orc.run(
+            [Task(id=f"t{i}", prompt=f"case {i}", skills=("s",)) for i in range(40)]
+        )
         for d in (d for d in run.decisions if d.kind == "route"):
             await orc.feedback(d.id, score=0.9 if d.chosen == ("bo",) else 0.2)
     asked = len(calls)

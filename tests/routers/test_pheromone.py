@@ -1,8 +1,7 @@
-"""The colony: trails, intents, the proportional rule, the router and the judge beside it."""
+"""The colony: trails, intents, the proportional rule, the router."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentroute.choosing.catalog import make_router
-from agentroute.errors import ConfigError, UsageError
+from agentroute.errors import ConfigError
 from agentroute.features.text import make_embedder
 from agentroute.model.candidates import Candidates, Request
 from agentroute.model.cards import CapabilityCard
@@ -26,7 +25,6 @@ from agentroute.routers.pheromone.colony import (
     top_paths,
 )
 from agentroute.routers.pheromone.intent import GENERAL, Intent
-from agentroute.routers.pheromone.judging import BackgroundJudge
 from agentroute.routers.pheromone.router import PheromoneRouter
 from agentroute.routers.pheromone.trails import Trails
 from agentroute.testing.routers import check_router
@@ -421,58 +419,3 @@ def test_parameters_by_name_and_their_limits():
     assert make_router({"name": "pheromone", "rho": 0.01}).trails.rho == 0.01
     with pytest.raises(ConfigError, match="rho"):
         PheromoneRouter(rho=1.5)
-
-
-# -- the judge ------------------------------------------------------------------------------------
-
-
-@pytest.mark.checklist("AM8")
-async def test_a_slow_judge_never_delays_a_choice_and_overflow_is_counted():
-    router, r, spent, verdicts = PheromoneRouter(), request(), [], []
-
-    def judge(item):
-        time.sleep(1.0)
-        return 0.9
-
-    sink = lambda item, score: verdicts.append((item, score))  # noqa: E731
-    async with BackgroundJudge(judge, sink, capacity=8, drain_s=0.01) as beside:
-        for i in range(300):
-            start, cpu = time.perf_counter(), time.thread_time()
-            await router.score(r)
-            beside.offer(i, str(i))
-            spent.append((time.perf_counter() - start, time.thread_time() - cpu))
-            if i % 30 == 0:
-                await asyncio.sleep(0)
-    c = beside.counts
-    wall, busy = np.array(spent).T
-    assert wall.max() < 0.9  # nobody waited for the judge; shared cores may add a little
-    assert np.quantile(busy, 0.99) < 0.005 and c.offered == 300
-    assert c.dropped >= 300 - 8 - 2 and c.dropped + c.judged <= 300
-    assert router.folded == 0  # no verdict reached a trail by itself
-
-
-async def test_verdicts_reach_the_sink_and_a_failing_judge_is_counted():
-    got = []
-
-    async def judge(item):
-        if item == "bad":
-            raise RuntimeError("boom")
-        return {"none": None, "wild": 7.0}.get(item, 0.25)
-
-    async with BackgroundJudge(judge, lambda i, s: got.append((i, s))) as beside:
-        for item in ("ok", "bad", "none", "wild"):
-            assert beside.offer(item, item)
-    assert got == [("ok", 0.25)]
-    assert (beside.counts.judged, beside.counts.failed, beside.counts.abstained) == (1, 2, 1)
-
-
-async def test_sampling_depends_on_the_result_not_on_the_order():
-    async def sampled(keys):
-        async with BackgroundJudge(lambda _: None, lambda *_: None, share=0.5) as beside:
-            return {k for k in keys if beside.offer(k, k)}
-
-    keys = [str(i) for i in range(100)]
-    one, two = await sampled(keys), await sampled(keys[::-1])
-    assert one == two and 25 < len(one) < 75
-    with pytest.raises(UsageError):
-        BackgroundJudge(lambda _: None, lambda *_: None, capacity=0)

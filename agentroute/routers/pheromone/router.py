@@ -59,8 +59,8 @@ class PheromoneRouter:
     tau^alpha eta^beta normalised, mixed with a uniform ``floor``: the rule for who prefers
     sampling to ``decide``.
 
-    A result below ``gate`` never adds pheromone. State is folded rows alone: judging in the
-    background (``judging.BackgroundJudge``) writes feedback rows, it never touches a trail.
+    A result below ``gate`` never adds pheromone. State is folded rows alone: a judge
+    beside the runs writes feedback rows, it never touches a trail.
 
     One walk with q = 1: tau = 0.5 + (1 - 0.5) / 2. With v = 1, kappa = 2: (tau + 2 eta) / 3.
 
