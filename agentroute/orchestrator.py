@@ -254,24 +254,24 @@ class Orchestrator(OwnCalls):
 
         State in: ``task``, else the last human message of ``messages`` (where ``work`` is None).
         State out: ``output`` (the answer), ``run_id``, ``result``, and a message where the task
-        was one; no other key of the host's is read or written. Each turn is a run of its own. The
-        host's checkpointer is inherited; approvals are interrupts.
+        was one; no other key of the host's is read or written. Each turn is a run of its own, by
+        ``user`` and ``session`` in its ``configurable``; its checkpointer is inherited.
         """
         plan = None if work is None else self.plan(work)
         return self._session.running.as_graph(plan)
 
     async def route(
         self, task: str | Task, *, skills: Sequence[str] = (), k: int | None = None,
-        seed: int | None = None,
+        seed: int | None = None, **labels: Unpack[Said],
     ) -> RouteFound:  # fmt: skip
         """Who would be asked, with what probability, and why. Calls and records nothing.
 
-        ``k`` agents; None leaves it to the settings' depth.
+        ``k`` agents; None leaves it to the settings' depth. ``labels`` are those of ``run``.
 
         Raises:
             NoCandidateError: nobody is eligible; says why.
         """
-        return (await self._session.look([task], skills=skills, k=k, seed=seed))[0]
+        return (await self._session.look([task], skills=skills, k=k, seed=seed, **labels))[0]
 
     async def route_many(
         self,

@@ -20,6 +20,7 @@ from agentroute.execution.langgraph.outer import (
     ask_host,
     build_outer,
     has_checkpointer,
+    host_labels,
     host_listener,
     last_words,
 )
@@ -59,7 +60,8 @@ class HostGraphs:
         It takes ``{"task": text}``, or the last human message of ``messages``; it gives ``output``,
         ``run_id`` and ``result``, and a message where the task was one. No other key of a host's
         state is read or written. A ``run_id`` of an unfinished run with the same plan is resumed;
-        any other is of an earlier turn, and the run is a new one.
+        any other is of an earlier turn, and the run is a new one. ``user`` and ``session`` under
+        ``configurable`` of the host's config are the run's labels.
 
         With ``plan`` the plan is fixed, in the shape that it has now, and drawn by
         ``get_graph(xray=1)``. It inherits the host's
@@ -210,6 +212,8 @@ class HostGraphs:
         if run is None:
             run = self._executor.begin(Plan.model_validate(state["plan"]), state["run_id"])
             self._check_host(run.plan)
+            run.labels = host_labels()
+            run.keys = run.history.keys or run.labels.keys
             self._runs[run.run_id] = run
         run.listeners = [host_listener()]
         run.led.rounds = max(run.led.rounds, state.get("rounds", 0))
