@@ -29,7 +29,7 @@ from agentroute.execution.results import TaskOutcome
 from agentroute.execution.runner import run_shape
 from agentroute.model.ids import uuid7
 from agentroute.model.plans import Plan
-from agentroute.planning.lead import Order
+from agentroute.planning.lead import Order, order_of
 from agentroute.planning.shapes import shape_of
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class HostGraphs:
         run = self._run_of(state)
         run.led.rounds, run.led.left = state.get("rounds", 0), {}
         orders = await self._executor.runner.leading.next(run)
-        said = {v: {"exclude": list(o.exclude), "reason": o.reason} for v, o in orders.items()}
+        said = {v: o.written() for v, o in orders.items()}
         return run, {"orders": said, "rounds": run.led.rounds}
 
     async def _refine(self, state: State) -> State:
@@ -249,4 +249,4 @@ def _executed(run: Run) -> State:
 
 
 def _orders(data: Mapping[str, Any]) -> dict[str, Order]:
-    return {v: Order(v, tuple(o["exclude"]), o["reason"]) for v, o in data.items()}
+    return {v: order_of(v, o) for v, o in data.items()}
