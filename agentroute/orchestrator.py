@@ -46,10 +46,10 @@ class Orchestrator(OwnCalls):
     ``name`` and parameters, ``module:NAME``, or an object of your own: a ``Router``, a depth policy
     (``how_many``), a function that joins (an agent) or that splits a text, an ``Embedder``;
     a router that was fitted is ``{"name": NAME, "state": S}``, S in the folder ``state``;
-    ``topology`` is ``auto``, a shape or ``learned``; ``lead`` is ``rule`` or an agent; ``ledger``
-    is a ``sqlite:///`` URL; ``objective`` weighs quality, cost and latency of every choice;
-    ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` and a run's
-    id key its draws. Opening rebuilds the routers and the agents' live state from the ledger.
+    ``topology`` is ``auto``, a shape or ``learned``; ``lead`` is ``rule`` or an agent, ``judge`` an
+    agent that judges beside; ``ledger`` is a ``sqlite:///`` URL; ``objective`` weighs quality, cost
+    and latency; ``budget_usd`` and ``deadline_s`` bound one run; ``seed`` and a run's id key its
+    draws. Opening rebuilds the routers and the agents' live state from the ledger.
 
     Raises:
         ConfigError: a name or number that is not accepted, while building.
@@ -73,6 +73,7 @@ class Orchestrator(OwnCalls):
         lead: Spec = "rule",
         credit: Spec = "equal",
         synthesis: Mapping[str, float] | None = None,
+        judge: str | Mapping[str, Any] | None = None,
         budget_usd: float | None = None,
         deadline_s: float = 300.0,
         max_concurrency: int = 8,
@@ -89,10 +90,10 @@ class Orchestrator(OwnCalls):
         }  # fmt: skip
         settings = settings_of(
             db=ledger, exploration=exploration, seed=seed, out=str(out), state=str(state),
-            graphs=tuple(map(str, graphs)), synthesis=synthesis, topology=topology, otel=otel,
+            graphs=tuple(map(str, graphs)), synthesis=synthesis, topology=topology, judge=judge,
             objective=ObjectiveSettings(quality=o.quality, cost=o.cost, latency=o.latency),
             budget={"usd": budget_usd, "seconds": deadline_s, "max_concurrency": max_concurrency},
-            **{key: written(part) for key, part in given.items()},
+            otel=otel, **{key: written(part) for key, part in given.items()},
         )  # fmt: skip
         objects = {key: part for key, part in given.items() if is_object(part)}
         self._use(Session(registry, settings, objects))
@@ -164,10 +165,9 @@ class Orchestrator(OwnCalls):
 
         Every choice is committed to the ledger before it is acted on. Agents' failures end in
         ``status`` and ``degraded``. ``router`` and ``refine`` stand over the graph's and the
-        settings'. ``resume`` goes on with a run of an earlier process,
-        ``answers`` are approvals by task; ``output_type`` is the type of the
-        answer's data or JSON: whoever gave one that does not fit is asked once more, with the
-        fault. ``tags``, ``user``, ``session`` and ``metadata`` (JSON) are kept with its start.
+        settings'. ``resume`` goes on with a run of an earlier process, ``answers`` are approvals by
+        task; ``output_type`` is the type of the answer's data or JSON: whoever gave one that does
+        not fit is asked once more. ``tags``, ``user``, ``session``, ``metadata`` are kept.
 
         Raises:
             GraphError, TaskGraphError, UsageError, PlanError: it cannot be planned, or labelled so.
@@ -254,24 +254,24 @@ class Orchestrator(OwnCalls):
 
         State in: ``task``, else the last human message of ``messages`` (where ``work`` is None).
         State out: ``output`` (the answer), ``run_id``, ``result``, and a message where the task
-        was one; no other key of the host's is read or written. Each turn is a run of its own. The
-        host's checkpointer is inherited; approvals are interrupts.
+        was one; no other key of the host's is read or written. Each turn is a run of its own, by
+        ``user`` and ``session`` in its ``configurable``; its checkpointer is inherited.
         """
         plan = None if work is None else self.plan(work)
         return self._session.running.as_graph(plan)
 
     async def route(
         self, task: str | Task, *, skills: Sequence[str] = (), k: int | None = None,
-        seed: int | None = None,
+        seed: int | None = None, **labels: Unpack[Said],
     ) -> RouteFound:  # fmt: skip
         """Who would be asked, with what probability, and why. Calls and records nothing.
 
-        ``k`` agents; None leaves it to the settings' depth.
+        ``k`` agents; None leaves it to the settings' depth. ``labels`` are those of ``run``.
 
         Raises:
             NoCandidateError: nobody is eligible; says why.
         """
-        return (await self._session.look([task], skills=skills, k=k, seed=seed))[0]
+        return (await self._session.look([task], skills=skills, k=k, seed=seed, **labels))[0]
 
     async def route_many(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from agentroute.adapters.client import endpoint_configured
 from agentroute.choosing.depth import Depth, make_depth
@@ -32,6 +32,7 @@ from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Feedback
 from agentroute.model.plans import Plan, Spec
+from agentroute.model.runs import Said, labels_of
 from agentroute.model.tasks import Task
 from agentroute.parts import make_parts, refiner_of
 from agentroute.planning.feasible import problems, refiner_problem
@@ -211,18 +212,18 @@ class Session:
 
     async def look(
         self, tasks: Sequence[str | Task], *, skills: Sequence[str] = (), k: int | None = None,
-        seed: int | None = None, top: int | None = None,
+        seed: int | None = None, top: int | None = None, **labels: Unpack[Said],
     ) -> list[RouteFound]:  # fmt: skip
         """Who would be asked for each task, by the settings' router; records nothing.
 
         Raises:
             NoCandidateError: nobody is eligible for one of the tasks; says why.
         """
+        keys, own = labels_of(**labels).keys, tuple(skills)
         await self.refresh()
-        own = tuple(skills)
         work = [plan_of_text(t, skills=own).tasks[0] if isinstance(t, str) else t for t in tasks]
-        rules, policy = self.rules_of(self.parts.router, seed=seed)
-        return await dry_runs(work, self.registry, self.embedder, policy, rules, k=k, top=top)
+        rules, _ = self.rules_of(self.parts.router, seed=seed)
+        return await dry_runs(work, self.registry, self.embedder, rules, k=k, top=top, keys=keys)
 
     @property
     def _objective(self) -> Objective:
@@ -277,6 +278,7 @@ class Session:
             accept_at=s.accept_at,
             synthesis=s.synthesis,
             lead=self.parts.lead,
+            judge=s.judge,
             bounds=self.bounds(None),
             workroot=Path(s.out).resolve() / "work",
             planner=self.plan,

@@ -17,7 +17,7 @@ from agentroute.adapters.schema import conform, strict
 from agentroute.adapters.structured import Form, ModelRefusedError, ask_json
 from agentroute.adapters.untrusted import TASK_CHARS, as_typed, fence, neutralise
 from agentroute.errors import BudgetExceededError, CardError, ModelReplyError
-from agentroute.model.calls import AgentCall, AgentReply
+from agentroute.model.calls import ASKED_AGAIN, AgentCall, AgentReply
 from agentroute.model.cards import CapabilityCard, Pricing
 from agentroute.model.tasks import Task
 
@@ -128,6 +128,8 @@ def _question(call: AgentCall) -> ChatMessage:
         fence(f"input_{i}", reply.text, TASK_CHARS)
         for i, reply in enumerate(call.inputs.values(), start=1)
     ]
+    if isinstance(words := call.params.get(ASKED_AGAIN), str):
+        blocks.append(fence(ASKED_AGAIN, words, TASK_CHARS))
     blocks.append(fence("task", _task_text(call.task), TASK_CHARS))
     return {"role": "user", "content": "\n\n".join(blocks)}
 

@@ -15,7 +15,10 @@ _CUT = " [cut]"
 _JOINERS = "\u200c\u200d"  # Persian, Hindi and emoji are spelt with them; English hides in them
 _SPELLING = re.compile(r"(?<![\x00-\x7f\u200c\u200d])[\u200c\u200d](?![\x00-\x7f\u200c\u200d]|$)")
 # Our own fences, the names of roles, and the special tokens of chat templates.
-_OURS = r"task|transcript|input|agents|conversation|queries|system|user|assistant|tool|developer"
+_OURS = (
+    r"task|asked_again|transcript|input|agents|conversation|queries|team|request"
+    r"|system|user|assistant|tool|developer"
+)
 _POSING = re.compile(rf"<(?=\s*(?:\||/?\s*(?:{_OURS})(?:_\d*)?\b))|(?<=\|)>", re.IGNORECASE)
 
 

@@ -70,6 +70,31 @@ def matched(u: F64, places: Places) -> Ints:
     return to
 
 
+def trimmed(u: F64, places: Places, least: float) -> Ints:
+    """``matched`` without the agents that would get less than ``least`` of the items (0 to 1).
+
+    The one with the fewest goes first (of equals the last in order), and its items are matched
+    anew; an item that nobody else can take keeps its agent in, and so does a bound on how many
+    it may have. After Symbolic-MoE (arXiv 2503.05641): rarely recruited experts are replaced.
+    """
+    to = matched(u, places)
+    if least <= 0.0:
+        return to
+    u, kept = u.copy(), np.isfinite(places.most)
+    while True:
+        load = np.bincount(to[to != NOBODY], minlength=u.shape[1])
+        rare = np.flatnonzero((load > 0) & (load < least * len(u)) & ~kept)
+        if not len(rare):
+            return to
+        out = int(rare[::-1][load[rare[::-1]].argmin()])
+        before, u[:, out] = u[:, out].copy(), -np.inf
+        again = matched(u, places)
+        if (again[to != NOBODY] == NOBODY).any():
+            u[:, out], kept[out] = before, True
+        else:
+            to = again
+
+
 def _path(first: F64, gain: F64, price: F64) -> tuple[int, Ints]:
     """The agent whose load grows, and before each agent the one that an item moves on from."""
     best, before = first.copy(), np.full(len(first), NOBODY, np.int64)

@@ -22,7 +22,7 @@ import numpy as np
 
 from agentroute.choosing.decide import Choice, views
 from agentroute.choosing.exploration import TIE, Epsilon, Mask, draw
-from agentroute.choosing.matching import NOBODY, Ints, Places, matched, waves
+from agentroute.choosing.matching import NOBODY, Ints, Places, trimmed, waves
 from agentroute.model.arrays import F64
 from agentroute.model.candidates import Candidates, Request
 from agentroute.model.ids import keyed_rng
@@ -82,10 +82,11 @@ def _over(values: F64, columns: Ints, m: int, absent: float) -> F64:
 
 def deal(
     items: Sequence[Wanted], places: Places, *, rngs: Sequence[np.random.Generator],
-    rng: np.random.Generator,
+    rng: np.random.Generator, least: float = 0.0,
 ) -> Dealt:  # fmt: skip
     """Draw and match ``items``. ``rngs`` has a generator an item, ``rng`` puts equal agents in a
-    random order. All of it is a function of the arguments alone.
+    random order; an agent that would get less than ``least`` of what is matched gets none of it.
+    All of it is a function of the arguments alone.
     """
     utility = np.array([w.utility for w in items])
     share = np.array([w.share for w in items])
@@ -96,12 +97,12 @@ def deal(
     taken = places.taken + np.bincount(drawn[first], minlength=m)
     left = Places(places.limit, taken, places.most, places.wait)
     to = drawn.copy()
-    to[~first] = _matched(utility[~first], left, order)
+    to[~first] = _matched(utility[~first], left, order, least)
     otherwise = to.copy()
     for i in np.flatnonzero(first):
         rest = ~first
         rest[i] = True
-        again = _matched(utility[rest], left.without(drawn[i]), order)
+        again = _matched(utility[rest], left.without(drawn[i]), order, least)
         otherwise[i] = again[np.count_nonzero(rest[:i])]
     p = share.copy()
     sure = np.flatnonzero(otherwise != NOBODY)
@@ -115,12 +116,12 @@ def _own(share: F64, rng: np.random.Generator) -> int:
     return draw(share, rng) if rng.random() < total else NOBODY
 
 
-def _matched(u: F64, places: Places, order: Ints) -> Ints:
-    """``matched`` with the agents in ``order``, so that no name is preferred among equals."""
+def _matched(u: F64, places: Places, order: Ints, least: float) -> Ints:
+    """``trimmed`` with the agents in ``order``, so that no name is preferred among equals."""
     moved = Places(
         places.limit[order], places.taken[order], places.most[order], places.wait
     )  # fmt: skip
-    to = matched(u[:, order], moved)
+    to = trimmed(u[:, order], moved, least)
     return np.where(to == NOBODY, NOBODY, order[to])
 
 
@@ -129,7 +130,8 @@ class Batching:
     """Of which batch a decision is, as its row keeps it: enough to deal the batch again.
 
     ``first`` is the id of the batch's first task, ``of`` how many were dealt together. ``taken``
-    are places that were gone by agent, ``probed`` agents that get one item at most.
+    are places that were gone by agent, ``probed`` agents that get one item at most; who would get
+    less than ``least`` of the items gets none.
     """
 
     batch: str
@@ -138,6 +140,7 @@ class Batching:
     wait: float
     taken: dict[str, int]
     probed: tuple[str, ...] = ()
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,7 +180,7 @@ def deal_out(
     ]
     rngs = [keyed_rng(seed, run_id, r.task.id, "route", 1) for r in requests]
     rng = keyed_rng(seed, run_id, batching.first, "assign", 1)
-    dealt = deal(items, places, rngs=rngs, rng=rng)
+    dealt = deal(items, places, rngs=rngs, rng=rng, least=batching.least)
     return [_given(dealt, i, items[i], columns[i], names) for i in range(len(items))]
 
 

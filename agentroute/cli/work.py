@@ -22,6 +22,7 @@ from agentroute.cli.parts.common import (
 from agentroute.inspector.money import usd
 
 if TYPE_CHECKING:
+    from agentroute.model.runs import Said
     from agentroute.orchestrator import Orchestrator
 
 WorkArgument = Annotated[
@@ -30,6 +31,8 @@ WorkArgument = Annotated[
 Inputs = Annotated[
     list[str] | None, typer.Option("--input", "-i", help="An input of the graph.", metavar="K=V")
 ]
+User = Annotated[str | None, typer.Option("--user", help="On whose behalf.")]
+InSession = Annotated[str | None, typer.Option("--session", help="What it belongs to.")]
 RouterName = Annotated[
     str | None,
     typer.Option(
@@ -85,6 +88,8 @@ def route(
     why_not: Annotated[str | None, typer.Option("--why-not", metavar="AGENT")] = None,
     router: RouterName = None,
     depth: DepthName = None,
+    user: User = None,
+    session: InSession = None,
     record: Annotated[
         bool, typer.Option("--record", help="Write the decision down; 'outcome' closes it.")
     ] = False,
@@ -99,15 +104,18 @@ def route(
     say what came of it with 'agentroute outcome ID'.
     """
     from agentroute.cli.parts.views import show_route
+    from agentroute.errors import UsageError
 
     orc = orchestrator_of(config, db, agents, router=_spec(router), depth=_spec(depth, "--depth"))
     if record:
-        _recorded(orc, text, skill or [], k, why_not, as_json=as_json)
+        if k is not None or why_not is not None:
+            raise UsageError("--record takes neither -k nor --why-not", hint="--depth SPEC")
+        _recorded(orc, text, skill or [], {"user": user, "session": session}, as_json=as_json)
         return
 
     async def go() -> Any:
         async with orc.reading():
-            return await orc.route(text, skills=skill or (), k=k)
+            return await orc.route(text, skills=skill or (), k=k, user=user, session=session)
 
     found = run_async(go())
     if as_json:
@@ -117,17 +125,11 @@ def route(
 
 
 def _recorded(
-    orc: Orchestrator, text: str, skills: list[str], k: int | None, why_not: str | None,
-    *, as_json: bool,
-) -> None:  # fmt: skip
-    from agentroute.errors import UsageError
-
-    if k is not None or why_not is not None:
-        raise UsageError("--record takes neither -k nor --why-not", hint="--depth SPEC")
-
+    orc: Orchestrator, text: str, skills: list[str], labels: Said, *, as_json: bool
+) -> None:
     async def go() -> Any:
         async with orc:
-            return await orc.decide(text, skills=skills)
+            return await orc.decide(text, skills=skills, **labels)
 
     made = run_async(go())
     if as_json:
@@ -219,8 +221,8 @@ def run(
     tag: Annotated[
         list[str] | None, typer.Option("--tag", help="To find the run by; repeatable.")
     ] = None,
-    user: Annotated[str | None, typer.Option("--user", help="On whose behalf.")] = None,
-    session: Annotated[str | None, typer.Option("--session", help="What it belongs to.")] = None,
+    user: User = None,
+    session: InSession = None,
     meta: Annotated[
         list[str] | None, typer.Option("--meta", help="Kept with the run.", metavar="K=V")
     ] = None,

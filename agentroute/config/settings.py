@@ -53,6 +53,19 @@ class OtelSettings(Part):
     """Whether texts of tasks and answers are sent too."""
 
 
+class JudgeSettings(Part):
+    """Who judges results that no verifier scored, when their runs are over."""
+
+    name: str = Field(min_length=1)
+    """An agent: ``judge_chat``, or another that verifies."""
+    share: float = Field(1.0, ge=0, le=1)
+    """Of such runs, how many are judged; drawn by the run's id."""
+    capacity: int = Field(256, ge=1, le=100_000)
+    """Runs that wait for it at most; more are dropped, and said."""
+    drain_s: float = Field(30.0, ge=0, le=3_600)
+    """Seconds that closing waits for what is not judged yet."""
+
+
 class BudgetSettings(Part):
     """Bounds of one run."""
 
@@ -98,6 +111,8 @@ class Settings(Part):
     """Work answers that do not agree out again in a closer shape: ``{theta: 0.5, most: 2}``."""
     lead: Written = "rule"
     """Who leads a hierarchical run where a graph does not say: ``rule``, an agent, or a mapping."""
+    judge: JudgeSettings | None = None
+    """Have results without a verifier judged beside: ``{name: judge_chat, share: 0.2}``."""
     topology: Written = "auto"
     """In what shape: ``auto`` (by rule), a shape, or ``learned``, where a graph does not say."""
     planner: Written = "default"
@@ -116,6 +131,11 @@ class Settings(Part):
     """Send the spans of each run: ``{endpoint: URL, content: false}``; needs the extra ``otel``."""
     seed: int = Field(0, ge=0)
     """Of all random choices."""
+
+    @field_validator("judge", mode="before")
+    @classmethod
+    def _named_judge(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
     @field_validator("db")
     @classmethod

@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.choosing.policy import Policy
-from agentroute.choosing.sets import agent_set, set_metrics
+from agentroute.choosing.sets import agent_set, recall_at, set_metrics, set_reward
 from agentroute.evaluation.contestants import factories
 from agentroute.evaluation.newcomers import draw_hidden, learned_first, wanted_arms, without
 from agentroute.evaluation.runner import EvalSpec
 from agentroute.evaluation.stream import Stream
 from agentroute.evaluation.tables.splits import Cut
 from agentroute.features.text import Embedder
-from agentroute.model.arrays import Ints
+from agentroute.model.arrays import F64, Ints
 from agentroute.model.candidates import Examples
 from agentroute.model.scores import Scores
 from agentroute.routers.parts.lessons import teach
+
+KEPT = (1, 5, 10, 40)  # cards that are handed on: 40 is what the reasoning router shows a model
 
 
 @runtime_checkable
@@ -33,6 +35,10 @@ class ChoosesSets(Protocol):
 
 def set_choices(spec: EvalSpec, *, withhold: int = 0) -> dict[str, dict[str, float]]:
     """Router -> ``set_metrics`` on its first cut and seed, learned from all arms' scores.
+
+    Beside them ``reward``, the mean of ``set_reward`` over all rows (a row for nobody, left alone,
+    is worth 0), and ``recall@M`` for M of ``KEPT`` below the number of arms, and for that number:
+    how often a wanted arm is among the M best by mean, as where only M are handed on.
 
     A router with ``choose_set`` chooses by it, another by ``agent_set`` of its means. Wanted are
     the arms with the row's best score, nobody where it is marked abstain or all score 0.
@@ -59,10 +65,21 @@ async def _measured(
     stream = Stream(cut.test, embedder, spec.objective)
     names, choose = stream.candidates.names, _rule(policy)
     rows = cut.test_rows
-    chosen = [{str(names[j]) for j in choose(await policy.scores(stream.request(i)))} for i in rows]
+    scores = [await policy.scores(stream.request(i)) for i in rows]
+    chosen = [{str(names[j]) for j in choose(s)} for s in scores]
     wants = wanted_arms(cut.test.scores[rows], cut.test.abstain[rows])
     wanted = [{str(a) for a in names[w]} for w in wants]
-    return set_metrics(chosen, wanted, unseen={str(a) for a in names[hidden]})
+    found = set_metrics(chosen, wanted, unseen={str(a) for a in names[hidden]})
+    found["reward"] = float(
+        np.mean([set_reward(c, w) for c, w in zip(chosen, wanted, strict=True)])
+    )
+    return found | _recall(np.array([s.mean for s in scores]), wants)
+
+
+def _recall(means: F64, wants: NDArray[np.bool_]) -> dict[str, float]:
+    known = np.where(np.isnan(means), -np.inf, means)
+    sizes = [*(m for m in KEPT if m < means.shape[1]), means.shape[1]]
+    return {f"recall@{m}": recall_at(known, wants.astype(np.float64), m) for m in sizes}
 
 
 def _rule(policy: Policy) -> Callable[[Scores], Any]:

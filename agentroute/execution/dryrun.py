@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import time
 
@@ -30,15 +30,16 @@ async def dry_runs(
     tasks: Sequence[Task],
     registry: Registry,
     embedder: Embedder,
-    policy: Policy,
     rules: Rules,
     *,
     k: int | None = None,
     top: int | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> list[RouteFound]:
     """Who would be asked for each task, scored together; calls and records nothing.
 
     ``k`` agents each, None as ``rules.depth`` says. ``top`` of the ranked are listed, None for all.
+    ``keys`` are those of a run's labels.
 
     Raises:
         NoCandidateError: nobody is eligible for one of them; says why.
@@ -57,9 +58,10 @@ async def dry_runs(
     if objective.cost or objective.latency:
         objective = replace(objective, bounds=registry.live.bounds(cards))
     requests = [
-        Request(task, e, w.candidates, objective)
+        Request(task, e, w.candidates, objective, keys=keys or {})
         for task, e, w in zip(tasks, embedded, who, strict=True)
     ]
+    policy = rules.policy
     await policy.learned.catch_up()
     scores, version = await policy.versioned(requests)
     return [

@@ -11,7 +11,7 @@ from typing import Any
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.crediting import credited
 from agentroute.execution.answer.refiners import DEFAULT_REFINER, NOTES, citing, routing_of
-from agentroute.execution.judging import sheet
+from agentroute.execution.judging.sheets import sheet
 from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.runner import ALL, sinks
@@ -164,29 +164,40 @@ class Finisher:
         return out
 
     async def verify(self, run: Run, answer: AgentReply | None) -> tuple[dict[str, Any], ...]:
-        """Call each verifier; its scores become feedback on the tasks' last route decisions.
+        """Call each of the plan's verifiers, in order: all their scores."""
+        rows: list[dict[str, Any]] = []
+        for use in run.plan.verifiers:
+            rows += await self.verified_by(run, use, answer)
+            run.emit("verify.finished", agent=use.name, scores=len(rows))
+        return tuple(rows)
+
+    async def verified_by(
+        self, run: Run, use: AgentUse, answer: AgentReply | None
+    ) -> list[dict[str, Any]]:
+        """Call one verifier; its scores become feedback on the tasks' last route decisions.
 
         A chat agent is shown questions and answers without names; one with code gets every reply.
+        What went wrong is added to ``run.said``.
+
+        Raises:
+            UnknownAgentError: there is no such agent.
         """
-        rows: list[dict[str, Any]] = []
+        if use.name not in self._registry:
+            raise UnknownAgentError(use.name)
         inputs = {v: o.reply for v, o in run.outcomes.items() if o.reply is not None}
         if answer is not None:
             inputs["answer"] = answer
-        for use in run.plan.verifiers:
-            if use.name not in self._registry:
-                raise UnknownAgentError(use.name)
-            judged = self._registry.card(use.name).entrypoint == "chat"
-            blind = sheet(run, use.params) if judged else None
-            given, told = (blind.inputs, {}) if blind else (inputs, self._who(run))
-            out = await self._special(run, "verify", use, given, told)
-            run.said += out.said
-            if out.reply is not None:
-                if self._credit.name != "equal":
-                    await run.recorded()  # credit is found from what is recorded
-                data = blind.scores(out.reply.data) if blind else out.reply.data
-                rows += self._scores(run, use.name, out, data)
-            run.emit("verify.finished", agent=use.name, scores=len(rows))
-        return tuple(rows)
+        judged = self._registry.card(use.name).entrypoint == "chat"
+        blind = sheet(run, use.params) if judged else None
+        given, told = (blind.inputs, {}) if blind else (inputs, self._who(run))
+        out = await self._special(run, "verify", use, given, told)
+        run.said += out.said
+        if out.reply is None:
+            return []
+        if self._credit.name != "equal":
+            await run.recorded()  # credit is found from what is recorded
+        data = blind.scores(out.reply.data) if blind else out.reply.data
+        return self._scores(run, use.name, out, data)
 
     def _who(self, run: Run) -> dict[str, Any]:
         return {"agents": {v: list(o.agents) for v, o in run.outcomes.items()}}

@@ -11,6 +11,7 @@ from typing import Any
 
 from agentroute.choosing.depth.protocol import Verifies
 from agentroute.choosing.depth.rounds.policy import Turnwise
+from agentroute.config.settings import JudgeSettings
 from agentroute.errors import UnknownAgentError
 from agentroute.execution.answer.acceptance import Acceptance, Judged
 from agentroute.execution.answer.deepening import depth_of
@@ -25,6 +26,7 @@ from agentroute.execution.calls.pool import WorkerPool
 from agentroute.execution.decider import Decider
 from agentroute.execution.ending import Ending, Finisher
 from agentroute.execution.history import History, answer
+from agentroute.execution.judging.beside import BackgroundJudge
 from agentroute.execution.langgraph.home_loop import HomeLoop
 from agentroute.execution.langgraph.host import HostGraphs
 from agentroute.execution.progress import Misfit, Run, RunLimits
@@ -53,7 +55,8 @@ class Executor:
     ``make_rules(plan)`` says how a run chooses where nobody else says it; ``refine`` is the refiner
     for plans that name none, ``winners()`` who won as aggregator, ``credit`` how a
     team's verified score is parted, ``accept_at`` and ``synthesis`` what is asked of verified
-    answers and of their agreement where a plan does not say, ``lead`` who leads where it does not;
+    answers and of their agreement where a plan does not say, ``lead`` who leads where it does not,
+    ``judge`` who looks at runs without a verifier when they are over;
     ``workroot`` is where calls get their folders.
     """
 
@@ -72,6 +75,7 @@ class Executor:
         accept_at: float = 0.5,
         synthesis: SynthesisRule | None = None,
         lead: AgentUse | None = None,
+        judge: JudgeSettings | None = None,
         bounds: RunLimits | None = None,
         workroot: Path | None = None,
         planner: Callable[[str], Plan] | None = None,
@@ -87,6 +91,8 @@ class Executor:
         self.runner = Runner(self._attempts, Batches(decider, registry))
         finisher = Finisher(self._attempts, registry, ledger, credit)
         synthesised = Synthesis(self._attempts, self.runner, finisher)
+        beside = None if judge is None else BackgroundJudge(judge, finisher, registry, ledger)
+        self._judge = beside
         self._acceptance = Acceptance(self.runner, finisher, registry, self._attempts, synthesised)
         self._home_loop = HomeLoop()
         self._graphs = HostGraphs(self, decider, self._home_loop, planner)
@@ -141,7 +147,7 @@ class Executor:
         """A run in progress, with what the ledger knows of an earlier life of it.
 
         Raises:
-            UnknownAgentError: the plan, its lead or its depth names an agent that does not exist.
+            UnknownAgentError: the plan, its lead, its depth or the judge names no agent there is.
             ConfigError: a task names no depth policy, the rules cannot deal out a batch, or the
                 folder for results cannot be written; nobody is called then.
         """
@@ -152,6 +158,8 @@ class Executor:
         lead = lead_of(plan.lead or self._lead)
         if lead is not None and lead.name not in self._registry:
             raise UnknownAgentError(lead.name, self._registry.entries)
+        if self._judge is not None:
+            self._judge.check()
         rules = rules or self._make_rules(plan)
         check_batches(plan, rules)
         for depth in (rules.depth, *(depth_of(t, rules.depth) for t in plan.tasks)):
@@ -253,6 +261,8 @@ class Executor:
                 await self._ended(run, result)
             await run.recorded()
         run.emit("run.finished", status=result.status)
+        if self._judge is not None and not waits:
+            self._judge.offer(run, judged.ending.reply)
         return result
 
     async def _ended(self, run: Run, result: RunResult) -> None:
@@ -271,12 +281,14 @@ class Executor:
         return self._graphs.graph(plan)
 
     async def drain(self) -> None:
-        """Wait for shadow agents that still run beside."""
+        """Wait for shadow agents that still run beside, and for the judge."""
         while self._attempts.beside:
             await asyncio.gather(*self._attempts.beside, return_exceptions=True)
+        if self._judge is not None:
+            await self._judge.drain()
 
     async def aclose(self) -> None:
-        """Stop shadows and end every process."""
+        """Stop shadows, let the judge finish within its time, and end every process."""
         if self._home_loop.own:
             await asyncio.to_thread(self.close)
         else:
@@ -288,6 +300,8 @@ class Executor:
         self._home_loop.close()
 
     async def _close_at_home(self) -> None:
+        if self._judge is not None:
+            await self._judge.aclose()
         for task in list(self._attempts.beside):
             task.cancel()
         await self.drain()

@@ -15,7 +15,7 @@ from agentroute.execution.progress import Assignment, Run
 from agentroute.execution.results import TaskOutcome
 from agentroute.execution.trying.approving import Waiting
 from agentroute.execution.trying.attempts import Attempts
-from agentroute.model.calls import AgentReply
+from agentroute.model.calls import ASKED_AGAIN, AgentReply
 from agentroute.model.plans import Plan
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.lead import Order
@@ -181,6 +181,8 @@ def _work(
     direct = [run.outcomes[p] for p in parents if p in run.outcomes]
     if parents and not any(o.reply is not None for o in direct):
         return None
+    if order is not None and order.words:  # as data of the call: an agent without it is as before
+        task = task.model_copy(update={"params": {**task.params, ASKED_AGAIN: order.words}})
     return Assignment(
         task=task,
         inputs=inputs_of(shape, graph, v, run.outcomes) if v in graph else {},

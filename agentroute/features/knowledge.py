@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentroute.features.entities import Mention, Vocabulary, find_mentions, text_of
+from agentroute.features.entities import Mention, Vocabulary, text_of
 from agentroute.model.arrays import F32, F64, Embedder
 from agentroute.model.candidates import CardSet
-from agentroute.model.tasks import Task
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -43,16 +42,9 @@ STATIC: tuple[EdgeType, ...] = (
     ("agent", "has_skill", "skill"),
     ("skill", "skill_of", "agent"),
 )
-QUERY: tuple[EdgeType, ...] = (
-    ("task", "mentions", "entity"),
-    ("entity", "mentioned_by", "task"),
-    ("task", "considers", "agent"),
-    ("agent", "considered_by", "task"),
-)
 _FORWARD = {
     "co_occurs": "co_occurs", "covers": "covered_by", "history": "history_of",
-    "has_skill": "skill_of", "mentions": "mentioned_by", "considers": "considered_by",
-    "head_of": "has_head", "tail_of": "has_tail",
+    "has_skill": "skill_of", "head_of": "has_head", "tail_of": "has_tail",
 }  # fmt: skip
 REVERSE: Mapping[str, str] = _FORWARD | {back: there for there, back in _FORWARD.items()}
 
@@ -246,19 +238,6 @@ def _add_links(
 ) -> None:
     for i, j in zip(*(x.tolist() for x in np.nonzero(w)), strict=True):
         link(graph, ("agent", names[j]), relation, ("entity", keys[i]), float(w[i, j]))
-
-
-def with_task(graph: nx.MultiDiGraph, task: Task, agents: Sequence[str]) -> nx.MultiDiGraph:
-    """A copy of the part of ``graph`` that a task sees: its entities, the agents, their skills."""
-    known = (("entity", m.key) for m in find_mentions(task))
-    mentioned = list(dict.fromkeys(e for e in known if e in graph))
-    skills = [v for v in graph if v[0] == "skill"]
-    seen = graph.subgraph([*mentioned, *skills, *(("agent", a) for a in agents)]).copy()
-    for e in mentioned:
-        link(seen, ("task", task.id), "mentions", e)
-    for a in agents:
-        link(seen, ("task", task.id), "considers", ("agent", a))
-    return seen
 
 
 def edge_arrays(

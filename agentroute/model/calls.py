@@ -106,6 +106,9 @@ class AgentCall:
     """SEQUENTIAL: ``(task_id, text)`` of the tasks before, in order."""
 
 
+ASKED_AGAIN = "asked_again"  # of a call's params: a lead's words on why the task is repeated
+
+
 def handed_over(inputs: Mapping[str, AgentReply]) -> frozenset[str]:
     """What earlier tasks give: ``inputs`` where any replied, and the keys of their data."""
     keys = {k for r in inputs.values() if isinstance(r.data, dict) for k in r.data}

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from agentroute.model.record import Part
 
+JUDGED = "judge.done"  # the note on a run that a judge beside the runs took up
+
+
 EventType = Literal[
     "run.started",
     "plan.created",

@@ -129,6 +129,9 @@ class Assign(Part):
     """Agents take the items on which their advantage is largest, up to what their cards allow."""
     wait: float = Field(0.05, ge=0, le=1)
     """The expected utility that waiting for the next wave of an agent costs; 0: nothing."""
+    least: float = Field(0.0, ge=0, le=0.5)
+    """Agents that would get a smaller share of the items than this get none; 0: nobody is left out.
+    """
 
 
 class Batch(Part):

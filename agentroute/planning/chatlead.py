@@ -121,10 +121,14 @@ def read_lead(
         if task not in may:
             raise ValueError(f"ordered '{one_line(task, ID_CHARS)}', which cannot be done again")
         why.setdefault(task, one_line(str(row.get("why") or ""), WHY_CHARS))
-    said = one_line(str(data.get("why") or ""), WHY_CHARS) or "no reason given"
-    ids = [v for v in graph.order if v in why]
-    words = {v: f"ordered again: {why[v] or said}" for v in ids}
-    return said, [Order(v, reports[v].agents, words[v]) for v in ids]
+    said = one_line(str(data.get("why") or ""), WHY_CHARS)
+    none = "no reason given"
+    orders = [
+        Order(v, reports[v].agents, f"ordered again: {why[v] or said or none}", why[v] or said)
+        for v in graph.order
+        if v in why
+    ]
+    return said or none, orders
 
 
 def first_of(graph: TaskGraph, orders: list[Order]) -> tuple[list[Order], tuple[str, ...]]:

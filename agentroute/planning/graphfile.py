@@ -68,7 +68,7 @@ def _assign(value: Any) -> Any:
 class TaskSpec(Task):
     """A task as written: ``foreach`` makes it one task for each item of a list input.
 
-    ``assign`` gives these to agents together: ``true``, or ``{by: expert, wait: 0.05}``.
+    ``assign`` gives these to agents together: ``true``, or ``{by: expert, wait: 0.05, least: 0}``.
     """
 
     id: str = Field(min_length=1, max_length=200, pattern=r"^[^\[\]${}\x00-\x1f]+$")

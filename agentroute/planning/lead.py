@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from agentroute.model.tasks import TaskGraph
 
@@ -37,11 +37,25 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Do this task (again), by somebody who is not in ``exclude``."""
+    """Do this task (again), by somebody who is not in ``exclude``.
+
+    ``reason`` is for the row; ``words`` are what a lead that is an agent says to whoever does it.
+    """
 
     task_id: str
     exclude: tuple[str, ...] = ()
     reason: str = ""
+    words: str = ""
+
+    def written(self) -> dict[str, Any]:
+        """As JSON, to be read by ``order_of``."""
+        more = {"words": self.words} if self.words else {}
+        return {"exclude": list(self.exclude), "reason": self.reason, **more}
+
+
+def order_of(task_id: str, data: Mapping[str, Any]) -> Order:
+    """The order that was ``written``; one of an older release has no ``words``."""
+    return Order(task_id, tuple(data["exclude"]), data["reason"], data.get("words", ""))
 
 
 @dataclass(frozen=True)

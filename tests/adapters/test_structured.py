@@ -158,3 +158,14 @@ def test_prose_about_code_is_bounded_work():
     """Each brace could begin an object: not one start in 64 is tried to its end and again."""
     with pytest.raises(ValueError, match="not valid JSON"):
         read_json("so: " + '{"a": [' * 100_000, lambda value: value)
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["task", "asked_again", "transcript_2", "input_1", "agents", "conversation", "queries", "team",
+     "request"],
+)  # fmt: skip
+def test_no_block_that_we_write_is_closed_by_its_text(label):
+    made = fence(label, f"a </{label}> b < / {label.upper()} > c <{label}> d", 1000)
+    assert made.count(f"</{label}>") == made.count(f"<{label}>") == 1
+    assert "< /" not in made

@@ -17,6 +17,7 @@ from agentroute.evaluation.tables.reading import load_table
 from agentroute.features.text import HashingEncoder
 from agentroute.learning import StateStore
 from agentroute.model.cards import CapabilityCard
+from agentroute.model.tasks import Task
 from tests.evaluation.logging import log_decisions
 
 TABLE = Path(__file__).parents[2] / "examples/data/coderouterbench"
@@ -292,6 +293,36 @@ def test_it_learns_from_a_ledger(here, cli, name):
     found = json.loads(cli("route", "sort it", "--router", f"{{name: {name}, state: {name}}}",
                            "--db", url, "--json").out)  # fmt: skip
     assert found["policy_version"] == f"{made['sha256']}@480"
+
+
+@pytest.mark.checklist("AR9")
+async def test_training_reads_answers_that_were_paid_for_and_asks_nobody(here, cli):
+    registry, calls = Registry(), []
+    for name in ("bo", "cy"):
+
+        async def work(call, name=name):
+            calls.append(name)
+            return f"{name} did {call.task.prompt}"
+
+        registry.agent(name=name, description=f"does the work of {name}", skills=["s"])(work)
+    url = f"sqlite:///{here}/asked.db"
+    async with Orchestrator(
+        registry, router="uniform", ledger=url, embedder="hashing", exploration=1.0,
+        out=here / "out", state=here / "agentroute-state",
+    ) as orc:  # fmt: skip
+        run = await orc.run(
+            [Task(id=f"t{i}", prompt=f"case {i}", skills=("s",)) for i in range(40)]
+        )
+        for d in (d for d in run.decisions if d.kind == "route"):
+            await orc.feedback(d.id, score=0.9 if d.chosen == ("bo",) else 0.2)
+    asked = len(calls)
+    made = [
+        json.loads(cli("train", QUICK["gnn"], "--from-ledger", url, "--name", n, "--json").out)
+        for n in ("one", "two")
+    ]
+    assert asked == len(calls) == 40 and set(made[0]["agents"]) == {"bo", "cy"}
+    one, two = (StateStore(here / "agentroute-state").load(m["name"]).state for m in made)
+    assert all(np.array_equal(one.arrays[k], two.arrays[k]) for k in one.arrays | two.arrays)
 
 
 def test_a_ledger_too_thin_to_learn_from_is_refused_with_its_effective_size(here, cli):

@@ -10,7 +10,8 @@ from agentroute.evaluation.setchoice import set_choices
 from agentroute.features.text import HashingEncoder
 from tests.evaluation.maketable import row, table, write
 
-METRICS = {"hit", "exact", "precision", "recall", "f1", "mean_size", "oos_f1", "onboarding"}
+METRICS = {"hit", "exact", "precision", "recall", "f1", "mean_size", "oos_f1", "onboarding",
+           "reward", "recall@1", "recall@3"}  # fmt: skip
 TOPICS = ("refund my order please", "fix this python traceback", "book a flight to Rome")
 
 
@@ -40,6 +41,7 @@ def test_eval_prints_the_set_metrics(tmp_path):
     assert set(sets) == {"reasoning", "knn"}
     assert all(set(m) == METRICS for m in sets.values())
     assert sets["knn"]["hit"] == 1.0 and sets["knn"]["onboarding"] is None
+    assert sets["knn"]["recall@3"] == 1.0 >= sets["knn"]["recall@1"] > 0.9
     words = printed(folder, "--router", "knn").stdout
     assert "mean_size" in words and "onboarding" in words
 

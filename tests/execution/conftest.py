@@ -139,3 +139,8 @@ def plan_of():
         return make_plan(parse_graph(text), inputs)
 
     return make
+
+
+def alive(pool):
+    """Processes of a pool that are bound to a card and alive."""
+    return sorted(w.pid for w in pool._live)

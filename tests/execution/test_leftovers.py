@@ -17,6 +17,7 @@ from agentroute.execution.calls.pool import WorkerPool, _reply
 from agentroute.model.calls import AgentCall
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.tasks import Task
+from tests.execution.conftest import alive
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
 
@@ -191,7 +192,7 @@ async def test_a_fork_that_falls_through_does_not_answer(run, fn):
 async def test_a_forged_answer_fails_the_call_and_ends_the_worker(run, pool):
     with pytest.raises(AgentFailedError, match="not of this call"):
         await run("forges", "ALICE's diagnosis")
-    assert pool.pids == []
+    assert alive(pool) == []
     assert (await run("forges", "BOB's order")).text == "answer for: BOB's order"
 
 
@@ -223,7 +224,7 @@ async def test_a_daemon_ends_with_its_call(run, pool, tmp_path, how):
     assert await soon_gone(pid)
     assert reply.text == f"answer for: {how}"
     assert took < 3
-    assert pool.pids == []
+    assert alive(pool) == []
     began = time.perf_counter()
     await pool.aclose()
     assert time.perf_counter() - began < 3

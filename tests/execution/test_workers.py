@@ -16,6 +16,7 @@ from agentroute.execution.calls.pool import WorkerPool
 from agentroute.model.calls import AgentCall
 from agentroute.model.cards import CapabilityCard
 from agentroute.model.tasks import Task
+from tests.execution.conftest import alive
 
 CODE = """
 import os, sys, time, signal
@@ -86,7 +87,7 @@ async def pool(tmp_path):
     await asyncio.gather(*made._spares)
     yield made
     await made.aclose()
-    assert made.pids == []
+    assert alive(made) == []
 
 
 @pytest.fixture
@@ -131,20 +132,20 @@ async def test_a_hanging_agent_is_dead_within_100_ms_of_its_limit(run, pool, fn)
     late = []
     for _ in range(3):  # the best of three: the machine may be busy with other things
         await run(fn, prompt="warm")
-        (pid,) = pool.pids
+        (pid,) = alive(pool)
         began = time.perf_counter()
         with pytest.raises(AgentTimeoutError):
             await run(fn, limit_s=0.2)
         late.append(time.perf_counter() - began - 0.2)
         assert gone(pid)
-        assert pool.pids == []
+        assert alive(pool) == []
     assert min(late) < 0.1
 
 
 async def test_outer_cancel_kills_too(run, pool):
     task = asyncio.create_task(run("busy"))
-    await until(lambda: pool.pids)
-    (pid,) = pool.pids
+    await until(lambda: alive(pool))
+    (pid,) = alive(pool)
     await asyncio.sleep(0.05)
     task.cancel()
     began = time.perf_counter()
@@ -206,7 +207,7 @@ async def test_the_environment_is_scrubbed_and_cpu_is_measured(run, monkeypatch,
 async def test_the_bulkhead_bounds_one_card(run, pool):
     tasks = [asyncio.create_task(run("sleepy", limit_s=0.4, max_concurrency=2)) for _ in range(4)]
     await asyncio.sleep(0.35)
-    assert len(pool.pids) <= 2
+    assert len(alive(pool)) <= 2
     done = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(e, AgentTimeoutError) for e in done)
 

@@ -8,7 +8,7 @@ from agentroute.errors import RouterStateError
 from agentroute.features.text import make_embedder
 from agentroute.model.ids import keyed_rng
 from agentroute.model.tasks import Task
-from agentroute.routers.recruiting.recruit import batches, recruiting_weights, strength, trim
+from agentroute.routers.recruiting.recruit import recruiting_weights, strength
 from agentroute.routers.recruiting.router import Recruiting
 from agentroute.routers.recruiting.skills import SkillMatcher
 from agentroute.testing.routers import RULES, check_router
@@ -114,23 +114,6 @@ def test_all_negative_and_no_skill():
     unknown = t.score(bad, t.request(t.candidates(CARDS), features={"kind": "never seen"}))
     assert np.isfinite(unknown.mean).all()
     assert "card" in t.score(Recruiting(), r).terms
-
-
-@pytest.mark.checklist("SM5")
-def test_rare_experts_are_replaced_by_frequent_ones():
-    teams = [(0, 1)] * 60 + [(1, 2)] * 39 + [(0, 3)]
-    out = trim(teams, np.random.default_rng(0), least=0.05)
-    assert out[:99] == teams[:99]
-    assert out[99][0] == 0 and out[99][1] in (1, 2)
-    assert trim([(7,)], np.random.default_rng(0)) == [(7,)]
-
-
-@pytest.mark.checklist("SM7")
-def test_one_activation_for_each_expert():
-    teams = [(0, 1), (1, 2), (0,), (2, 2)]
-    plan = batches(teams)
-    assert len(plan) == len({i for team in teams for i in team})
-    assert plan == {0: (0, 2), 1: (0, 1), 2: (1, 3)}
 
 
 @pytest.mark.checklist("SM9")

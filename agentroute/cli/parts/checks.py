@@ -64,6 +64,8 @@ def _settings_problems(settings: Settings, registry: Registry) -> list[str]:
         lead = lead_of(AgentUse.of(settings.lead, field="lead"))
         if lead is not None and lead.name not in registry:
             raise UnknownAgentError(lead.name, registry.entries)
+        if settings.judge is not None and settings.judge.name not in registry:
+            raise UnknownAgentError(settings.judge.name, registry.entries)
     except AgentRouteError as e:
         found.append(_line(e))
     return found

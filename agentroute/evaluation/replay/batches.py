@@ -51,6 +51,7 @@ class Batched:
         batching = Batching(
             batch=said["batch"], first=said["first"], of=said["of"], wait=said["wait"],
             taken=dict(said["taken"]), probed=tuple(said["probed"]),
+            least=said.get("least", 0.0),  # rows of an older release have none
         )  # fmt: skip
         requests = [request_of(r) for r in records]
         scores = await policy.scores_many(requests)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Literal
@@ -13,6 +13,7 @@ from agentroute.evaluation.statistics.calibration import expected_and_got
 from agentroute.evaluation.statistics.reading import Choice, quality_of, reading  # fmt: skip
 from agentroute.learning.sources import WEIGHTS
 from agentroute.ledger import Ledger
+from agentroute.model.events import JUDGED as JUDGE_DONE
 from agentroute.model.record import Part
 
 State = Literal["ok", "note"]
@@ -49,6 +50,7 @@ def health(
         _explores(choices),
         _calibrated(choices, quality),
         _clock(choices, now or datetime.now(UTC)),
+        *_beside(ledger),
     )
 
 
@@ -58,6 +60,21 @@ def _feedback(quality: Sequence[float | None]) -> Finding:
     if share < FEW:
         return Finding(what="feedback", state="note", detail=f"{words}; agentroute feedback ID")
     return Finding(what="feedback", state="ok", detail=words)
+
+
+def _beside(ledger: Ledger) -> Iterator[Finding]:
+    """What the judge beside made of the runs that it took up, where there is one."""
+    sql = (
+        "SELECT json_extract(body, '$.data.came'), count(*), max(json_extract(body, '$.data.why'))"
+        " FROM events WHERE type = ? GROUP BY 1 ORDER BY 1"
+    )
+    came = {str(c): (int(n), str(why)) for c, n, why in ledger.query(sql, (JUDGE_DONE,))}
+    if not came:
+        return
+    words = "of runs without a verifier: " + ", ".join(f"{n} {c}" for c, (n, _) in came.items())
+    lost = next((why for c in ("failed", "dropped") if c in came and (why := came[c][1])), "")
+    state: State = "note" if came.keys() & {"failed", "dropped"} else "ok"
+    yield Finding(what="judge", state=state, detail=f"{words} ({lost})" if lost else words)
 
 
 def _tried(choices: Sequence[Choice]) -> Finding:

@@ -127,6 +127,7 @@ class Batches:
             wait=batch.assign.wait,
             taken=dict(sorted(taken.items())),
             probed=self._probed(who),
+            least=batch.assign.least,
         )
         given = await self._dealt(run, [requests[i] for i in dealt], [scores[i] for i in dealt],
                                   batching)  # fmt: skip

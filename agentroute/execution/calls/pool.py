@@ -39,11 +39,6 @@ class WorkerPool:
         self._max_idle, self._spare = max_idle, spare
         self._closed = False
 
-    @property
-    def pids(self) -> list[int]:
-        """Processes that are bound to a card and alive."""
-        return sorted(w.pid for w in self._live)
-
     async def call(
         self,
         card: CapabilityCard,

@@ -20,6 +20,7 @@ from agentroute.execution.langgraph.outer import (
     ask_host,
     build_outer,
     has_checkpointer,
+    host_labels,
     host_listener,
     last_words,
 )
@@ -28,7 +29,7 @@ from agentroute.execution.results import TaskOutcome
 from agentroute.execution.runner import run_shape
 from agentroute.model.ids import uuid7
 from agentroute.model.plans import Plan
-from agentroute.planning.lead import Order
+from agentroute.planning.lead import Order, order_of
 from agentroute.planning.shapes import shape_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class HostGraphs:
         It takes ``{"task": text}``, or the last human message of ``messages``; it gives ``output``,
         ``run_id`` and ``result``, and a message where the task was one. No other key of a host's
         state is read or written. A ``run_id`` of an unfinished run with the same plan is resumed;
-        any other is of an earlier turn, and the run is a new one.
+        any other is of an earlier turn, and the run is a new one. ``user`` and ``session`` under
+        ``configurable`` of the host's config are the run's labels.
 
         With ``plan`` the plan is fixed, in the shape that it has now, and drawn by
         ``get_graph(xray=1)``. It inherits the host's
@@ -187,7 +189,7 @@ class HostGraphs:
         run = self._run_of(state)
         run.led.rounds, run.led.left = state.get("rounds", 0), {}
         orders = await self._executor.runner.leading.next(run)
-        said = {v: {"exclude": list(o.exclude), "reason": o.reason} for v, o in orders.items()}
+        said = {v: o.written() for v, o in orders.items()}
         return run, {"orders": said, "rounds": run.led.rounds}
 
     async def _refine(self, state: State) -> State:
@@ -210,6 +212,8 @@ class HostGraphs:
         if run is None:
             run = self._executor.begin(Plan.model_validate(state["plan"]), state["run_id"])
             self._check_host(run.plan)
+            run.labels = host_labels()
+            run.keys = run.history.keys or run.labels.keys
             self._runs[run.run_id] = run
         run.listeners = [host_listener()]
         run.led.rounds = max(run.led.rounds, state.get("rounds", 0))
@@ -245,4 +249,4 @@ def _executed(run: Run) -> State:
 
 
 def _orders(data: Mapping[str, Any]) -> dict[str, Order]:
-    return {v: Order(v, tuple(o["exclude"]), o["reason"]) for v, o in data.items()}
+    return {v: order_of(v, o) for v, o in data.items()}

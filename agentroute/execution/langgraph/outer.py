@@ -9,6 +9,7 @@ from langgraph.channels.ephemeral_value import EphemeralValue
 
 from agentroute.execution.langgraph.gated import Wiring, gated, merge
 from agentroute.model.events import Emit
+from agentroute.model.runs import Labels, labels_of
 
 
 class Given(TypedDict, total=False):
@@ -119,6 +120,18 @@ def has_checkpointer() -> bool:
 
     configurable = get_config().get("configurable", {})
     return bool(configurable.get("__pregel_checkpointer"))
+
+
+def host_labels() -> Labels:
+    """``user`` and ``session`` under ``configurable`` of the graph that runs now, if given.
+
+    Raises:
+        UsageError: one of them is not a word of 1 to 200 characters.
+    """
+    from langgraph.config import get_config
+
+    given = get_config().get("configurable", {})
+    return labels_of(user=given.get("user"), session=given.get("session"))
 
 
 def ask_host(pending: Mapping[str, Any]) -> dict[str, bool]:

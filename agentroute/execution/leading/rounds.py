@@ -25,7 +25,7 @@ from agentroute.planning.chatlead import (
     seen,
     shown,
 )
-from agentroute.planning.lead import RULE, Order, Report, RuleLead
+from agentroute.planning.lead import RULE, Order, Report, RuleLead, order_of
 
 DONE = ("done",)
 REASON_CHARS, NAMED = 500, 5
@@ -75,9 +75,7 @@ class Leading:
         run.led.rounds = n
         run.led.heard = {v: r.issued for v, r in reports.items()}
         run.led.said += [w for w in context["said"] if w not in run.led.said]
-        return {
-            o["task"]: Order(o["task"], tuple(o["exclude"]), o["reason"]) for o in context["orders"]
-        }
+        return {o["task"]: order_of(o["task"], o) for o in context["orders"]}
 
     def _recall(self, run: Run) -> None:
         """What an earlier life of the run has written of its rounds; read once."""
@@ -161,10 +159,7 @@ class Leading:
             "broken": ruled.broken,
             "saw": [seen(reports[v]) for v in fresh],
             "earlier": len(reports) - len(fresh),
-            "orders": [
-                {"task": o.task_id, "exclude": list(o.exclude), "reason": o.reason}
-                for o in ruled.orders
-            ],
+            "orders": [{"task": o.task_id, **o.written()} for o in ruled.orders],
             "waits": list(ruled.waits),
             "said": ruled.said,
         }

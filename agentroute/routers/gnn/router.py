@@ -4,7 +4,7 @@ AgentRouter (arXiv 2510.05445) with the recipe of its sibling NG-Router (arXiv 2
 so that a new agent needs no retraining and the score is an expected quality:
 
     f_hat_a(q) = expected_a(q) + profile_a(q) + gamma z_a(q) + delta_a
-    p(a | q)   = softmax(c f_hat / tau)
+    p(a | q)   = softmax(c f_hat / tau), what is trained
 
 ``expected`` are shrunken means of recorded outcomes, ``profile`` a ridge on the embedding, z the
 graph network, gamma how far held-out rows trust it, delta what live feedback corrects. PyTorch
@@ -38,7 +38,6 @@ from agentroute.routers.gnn.fitted import (
     make_config,
     to_state,
 )
-from agentroute.routers.gnn.labels import TAU, softmax
 from agentroute.routers.gnn.serve import Served, influence, prepare, score_parts
 from agentroute.routers.gnn.training.fitting import fit_network
 from agentroute.routers.gnn.training.loop import Epoch
@@ -88,14 +87,14 @@ class GNNRouter:
     Live feedback moves one number an agent, delta_a = S_a / (n_a + 50): the mean of (quality -
     what was expected), shrunken to 0. The network itself learns offline only (``fit``).
 
-    Ten tasks, qualities 1 and 0, shrunken to their average 0.5 by kappa = 10; c = 1, tau = 0.25:
+    Ten tasks, qualities 1 and 0, shrunken to their average 0.5 by kappa = 10:
 
     >>> from agentroute.routers.gnn.means import ShrunkenMeans
     >>> from agentroute.testing import World
     >>> tasks = [World().task(features=False)] * 10
     >>> expected = ShrunkenMeans.learn(tasks, np.tile([1.0, 0.0], (10, 1))).overall()
-    >>> expected.tolist(), softmax(expected / TAU).round(3).tolist()
-    ([0.75, 0.25], [0.881, 0.119])
+    >>> expected.tolist()
+    [0.75, 0.25]
 
     Args:
         embedder: turns entities into vectors when fitting; the default embedder if None.
@@ -150,13 +149,6 @@ class GNNRouter:
         return Scores(
             mean, np.zeros(len(mean)), terms, reason, _out_of_scope(fitted.scope, float(q.max()))
         )
-
-    def probabilities(self, request: Request) -> F64:
-        """(n,) p(a | q) = softmax(c f_hat / tau) over the candidates: the paper's output."""
-        fitted = self._need_fitted()
-        quality, _ = self._quality_terms(fitted, request)
-        f_hat = np.sum(list(quality.values()), axis=0)
-        return softmax(float(np.exp(fitted.weights["log_c"])) * f_hat / TAU)
 
     def explain(self, request: Request, agent: str, top: int = 5) -> list[Influence]:
         """The entities that move an agent's score most, to first order; largest amount first.

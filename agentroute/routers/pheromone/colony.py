@@ -59,16 +59,6 @@ def pick(p: F64, rng: np.random.Generator) -> int:
     return draw(p, rng)
 
 
-def sample_path(
-    stages: Sequence[Sequence[str]], row: EdgeRow, rng: np.random.Generator
-) -> list[str]:
-    """One ant through a layered graph: one agent a stage, by the edges from the agent before."""
-    path: list[str] = []
-    for s, agents in enumerate(stages):
-        path.append(agents[draw(row(s, path[-1] if path else ""), rng)])
-    return path
-
-
 def top_paths(
     stages: Sequence[Sequence[str]], row: EdgeRow, *, k: int = 5
 ) -> list[tuple[tuple[str, ...], float]]:

@@ -13,7 +13,7 @@ from agentroute.choosing.prior import CardPrior
 from agentroute.choosing.state import StateDict
 from agentroute.errors import ConfigError
 from agentroute.model.arrays import F64
-from agentroute.model.candidates import Candidates, Request
+from agentroute.model.candidates import Request
 from agentroute.model.outcomes import Observation
 from agentroute.model.scores import Scores, Taxonomy
 from agentroute.routers.parts.binding import Space, check_kind
@@ -59,8 +59,8 @@ class PheromoneRouter:
     tau^alpha eta^beta normalised, mixed with a uniform ``floor``: the rule for who prefers
     sampling to ``decide``.
 
-    A result below ``gate`` never adds pheromone. State is folded rows alone: judging in the
-    background (``judging.BackgroundJudge``) writes feedback rows, it never touches a trail.
+    A result below ``gate`` never adds pheromone. State is folded rows alone: a judge
+    beside the runs writes feedback rows, it never touches a trail.
 
     One walk with q = 1: tau = 0.5 + (1 - 0.5) / 2. With v = 1, kappa = 2: (tau + 2 eta) / 3.
 
@@ -250,14 +250,6 @@ class PheromoneRouter:
 def sources(request: Request) -> list[str]:
     """Names of the edges' beginnings: ``stage|agent`` for each input, ``stage|`` at the start."""
     return [f"{request.stage}|{a}" for a in request.upstream or ("",)]
-
-
-def edge_row(
-    router: PheromoneRouter, w: dict[str, float], stage: int, source: str, candidates: Candidates
-) -> F64:
-    """P (n,) along the trails alone, for one edge row: what ``colony.sample_path`` asks for."""
-    tau, _ = router.fuse(w, [f"{stage}|{source}"], router.index.rows(candidates))
-    return proportional(tau, tau, alpha=router.alpha, beta=0.0, floor=router.floor)
 
 
 def _reason(w: dict[str, float]) -> str:

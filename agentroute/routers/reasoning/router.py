@@ -39,8 +39,9 @@ class ReasoningRouter:
     With an endpoint (``OPENAI_BASE_URL`` or ``OPENAI_API_KEY``; ``use_model`` False ignores it)
     a chat model reads the cards, the history and the task, and gives a reason and then ids out of
     the candidates. Of more than ``max_cards`` candidates it sees the best by the offline evidence
-    (``recall_at`` says what that costs). Ids are checked, one repair turn is given, and when the
-    model still does not help, the offline reasoner decides and the reason says so.
+    (``recall@M`` of ``eval --sets`` says what that costs). Ids are checked, one repair turn is
+    given, and when the model still does not help, the offline reasoner decides and the reason says
+    so.
 
     Offline, E[quality] = phi' w over evidence from cards and past outcomes (``OfflineReasoner``).
     A model's pick of rank j (0 first) counts m = 1 - j / 10, everybody else 0, and the mean is

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from agentroute.model.arrays import F64
@@ -41,41 +39,3 @@ def recruiting_weights(profiles: F64, match: F64) -> F64:
         s = s - s.min() + 1.0
     w = strength(profiles) * np.maximum(s, 0.0)
     return np.asarray(w if w.any() else np.maximum(s, 0.0))
-
-
-def trim(
-    teams: Sequence[tuple[int, ...]], rng: np.random.Generator, *, least: float = 0.05
-) -> list[tuple[int, ...]]:
-    """Replace experts that were recruited in under ``least`` of a batch by frequent ones.
-
-    Replacements are drawn in proportion to how often the frequent ones were recruited, none
-    twice into a team; a place stays as it is where no frequent expert is left for it.
-    """
-    counts: dict[int, int] = {}
-    for team in teams:
-        for i in set(team):
-            counts[i] = counts.get(i, 0) + 1
-    frequent = sorted(i for i, c in counts.items() if c >= least * len(teams))
-    return [_trimmed(team, frequent, counts, rng) for team in teams]
-
-
-def _trimmed(
-    team: tuple[int, ...], frequent: list[int], counts: dict[int, int], rng: np.random.Generator
-) -> tuple[int, ...]:
-    out = list(team)
-    for place, i in enumerate(team):
-        left = [j for j in frequent if j not in out]
-        if i in frequent or not left:
-            continue
-        p = np.array([counts[j] for j in left], np.float64)
-        out[place] = left[int((p.cumsum() / p.sum()).searchsorted(rng.random(), side="right"))]
-    return tuple(out)
-
-
-def batches(teams: Sequence[tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
-    """Expert -> the items of the batch that it answers: one activation for each expert."""
-    plan: dict[int, list[int]] = {}
-    for item, team in enumerate(teams):
-        for i in dict.fromkeys(team):
-            plan.setdefault(i, []).append(item)
-    return {i: tuple(items) for i, items in sorted(plan.items())}

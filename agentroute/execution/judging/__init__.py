@@ -1,0 +1,1 @@
+"""Marks for answers by an agent: what a judge sees, and a judge beside what is served."""
