@@ -82,9 +82,7 @@ def read_capped(path: Path | str, *, error: type[ConfigError] = ConfigError) -> 
         says = getattr(e, "strerror", None) or e
         raise error(f"cannot be read: {says}", path=str(path), hint="check the path") from None
     if len(raw) > MAX_BYTES:
-        raise error(
-            f"is larger than {MAX_BYTES // 1024} KiB", path=str(path), hint="split the file"
-        )
+        raise error(f"is larger than {MAX_BYTES // 1024} KiB", path=str(path), hint="split it")
     return raw
 
 
