@@ -237,7 +237,8 @@ class Learner:
             return
         self.folded = self._saved = found.folded
         self._folding.counts = Counter(found.provenance["counts"])
-        self._folding.tally.load(found.provenance["tally"])
+        if (tally := found.provenance.get("tally")) is not None:  # an older one fits without quota
+            self._folding.tally.load(tally)
         self._folding.skipped = {int(seq): why for seq, why in found.provenance["skipped"]}
 
     def close(self) -> None:

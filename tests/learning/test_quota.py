@@ -200,6 +200,22 @@ def test_no_name_weighs_more_than_its_share_and_the_allowance(tmp_path_factory, 
             assert taught[agent, name] == pytest.approx(learned)
 
 
+def test_a_snapshot_of_before_there_was_a_quota_fits_where_there_is_none(ledger, tmp_path):
+    write(ledger, [("decision", 0, None, "user"), ("word", 0, None, "user:a")])
+    first = Learner(Counting(), ledger, quota=None)
+    first.fold()
+    older = learner(tmp_path, ledger, Counting, quota=None)
+    older._snapshots.save(
+        first.router.state_dict(), base="", folded=first.folded,
+        notes={"counts": dict(first.counts), "skipped": []},
+    )  # fmt: skip
+    kept = learner(tmp_path, ledger, Counting, quota=None)._snapshots
+    again = Learner(Counting(), ledger, quota=None, snapshots=kept)
+    again.fold()
+    assert again.folded == first.folded and bits(again.router) == bits(first.router)
+    assert again.counts == first.counts
+
+
 def test_an_estimate_leaves_out_what_is_beyond(ledger):
     for i in range(6):
         ledger.append(record(0, run=f"r{i}", cards=CARDS))
