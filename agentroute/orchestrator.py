@@ -302,9 +302,9 @@ class Orchestrator(OwnCalls):
         """Say how good a run or a decision was, in [0, 1]. Returns after the commit.
 
         The first word of each kind of source (user, test, verifier, self) on an agent's part in a
-        decision is learned from, with ``feedback_weights``; later ones are stored. The result is
-        the row that stands, with ``learned``, ``reason`` (why not) and ``believes``: the expected
-        utility of each agent concerned, on that task, as the default router now sees it.
+        decision is learned from, with ``feedback_weights``; later ones are stored, and so is what
+        is ``beyond_quota`` of a name (``user:NAME``). The result is the row that stands, with
+        ``learned``, ``reason`` (why not) and ``believes``: what the default router now expects.
 
         Raises:
             UsageError: the score is not in [0, 1], the agent took no part, or the key is taken.

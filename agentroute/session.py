@@ -27,7 +27,7 @@ from agentroute.learning.policies import Policies
 from agentroute.learning.shaping import Shapings
 from agentroute.learning.state import StateStore
 from agentroute.learning.taking_up import take_up
-from agentroute.learning.teaching import believed, standing_row, taught_by
+from agentroute.learning.teaching import believed, standing_row
 from agentroute.ledger import Ledger
 from agentroute.model.objective import Objective
 from agentroute.model.outcomes import Feedback
@@ -134,7 +134,7 @@ class Session:
             row = standing_row(self.ledger, row.target_id, row.idempotency_key or "")
         policy = self.policies.get(self.parts.router, trusted=True)
         await self.policies.catch_up()
-        taught = taught_by(self.ledger, seq, self.settings.feedback_weights.model_dump())
+        taught = self.policies.taught(policy, seq)
         refused = self.policies.refused(policy, seq)
         return {
             **row.model_dump(mode="json"),
@@ -142,6 +142,7 @@ class Session:
             "duplicate": ticket.duplicate,
             "learned": taught.learned and not ticket.duplicate and not refused,
             "reason": "known already" if ticket.duplicate else refused or taught.reason,
+            "beyond_quota": list(taught.beyond),
             "believes": await believed(policy, taught.observations),
         }
 
@@ -172,7 +173,7 @@ class Session:
         weights = s.feedback_weights.model_dump()
         return Policies(
             ledger, self.embedder, seed=s.seed, defaults=defaults, weights=weights,
-            own=self._own_routers,
+            quota=s.feedback_quota, own=self._own_routers,
             states=StateStore(Path(s.state)),
         )  # fmt: skip
 

@@ -155,6 +155,7 @@ async def check_broken(tmp_path, graph, agent, how):
 )
 async def test_a_broken_competitor_degrades_and_the_artefact_is_there(tmp_path, graph, agent, how):
     run = await check_broken(tmp_path, graph, agent, how)
+    assert run.status != "failed"  # who is left does its work
     assert any(a.name.endswith(".html") and Path(a.path).is_file() for a in run.artifacts)
 
 

@@ -127,7 +127,10 @@ async def test_a_tasks_own_budget_leaves_out_who_is_dearer(world):
     async with world.open() as orc:
         assert (await orc.run(Task(prompt="x", skills=("s",)))).answer == "by dear"
         bound = await orc.run(Task(prompt="x", skills=("s",), budget_usd=0.05))
+        work = Task(prompt="x", skills=("s",), budget_usd=0.05)  # no run, and so no purse
+        dry, own = await orc.route(work), await orc.decide(work)
     assert bound.answer == "by cheap"
+    assert ([r.agent for r in dry.ranked], own.chosen) == (["cheap"], ("cheap",))
 
 
 async def test_failures_open_a_breaker_only_where_they_follow_each_other(world):
@@ -209,6 +212,8 @@ async def test_members_that_abstain_are_not_shown_in_a_team(world):
         result = await orc.run(Task(prompt="x", skills=("s",)))
     assert sorted(world.called) == ["knows", "shy"]
     assert "by knows" in result.answer and "do not know" not in result.answer
+    (reply,) = result.replies.values()
+    assert list(reply.data["team"]) == ["knows"]  # what each of those who answered said
 
 
 async def test_only_the_answers_files_are_kept(world, tmp_path):
@@ -235,6 +240,8 @@ async def test_a_run_is_learned_from_at_its_end(world):
     async with world.open() as orc:
         before = (await orc.route("x", skills=["s"])).policy_version
         await orc.run(Task(prompt="x", skills=("s",)))
+        (known,) = orc.learned()
+        assert known.version == f"@{orc.ledger.head()[0]}" and known.counts["folded"] == 1
         after = (await orc.route("x", skills=["s"])).policy_version
     assert before.endswith("@0") and not after.endswith("@0")
 

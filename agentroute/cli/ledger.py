@@ -230,9 +230,9 @@ def export(
     """
     from agentroute.cli.parts.exporting import export_table
 
-    weights = settings_of(config, db).feedback_weights.model_dump()
+    settings = settings_of(config, db)
     with open_ledger(config, db) as ledger:
-        report = export_table(ledger, folder, weights)
+        report = export_table(ledger, folder, settings)
     if as_json:
         emit(report)
         return

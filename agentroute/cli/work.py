@@ -67,6 +67,7 @@ NOT_LEARNED = {
     "known already": "this key was given before, and its score stands",
     "duplicate": "this kind of source has spoken of it before",
     "expired": "the decision is too old",
+    "quota": "its source has said of them all that feedback_quota lets one name",
     "muted": "feedback_weights gives this kind of source 0",
     "unknown": "it is not about a candidate of a route decision",
 }
@@ -295,6 +296,8 @@ def feedback(
         return
     done = "learned" if row["learned"] else f"stored, not learned: {NOT_LEARNED[row['reason']]}"
     typer.echo(f"{row['target']} {row['target_id']}: {row['score']} as row {row['seq']}, {done}")
+    for name in row["beyond_quota"] if row["learned"] else ():
+        typer.echo(f"  {name}: not learned, beyond feedback_quota")
     for parts in row["shares"].values():
         for name, part in parts.items():
             typer.echo(f"  {name}: {part:.3f} of it, by {row['credit']}")

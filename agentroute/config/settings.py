@@ -44,6 +44,15 @@ class FeedbackWeights(Part):
     self: float = Field(0.25, ge=0, le=1)
 
 
+class FeedbackQuota(Part):
+    """How much the words of one named source may weigh on one agent, once several have spoken."""
+
+    share: float = Field(0.5, ge=0)
+    """Of the weight of what all others said of the agent."""
+    allowance: float = Field(5.0, ge=0)
+    """And so much more: 1 is a word of a user."""
+
+
 class OtelSettings(Part):
     """Where spans of runs are sent."""
 
@@ -120,6 +129,8 @@ class Settings(Part):
     your own as ``module:NAME``."""
     feedback_weights: FeedbackWeights = FeedbackWeights()
     """How much a word of each kind of source weighs in learning."""
+    feedback_quota: FeedbackQuota | None = FeedbackQuota()
+    """How much of it one named source (``user:NAME``) may be, an agent; null: no bound."""
     credit: Written = "equal"
     """How a score of several is parted: equal, task_weight, last_hop, discounted, leave_one_out,
     shapley."""

@@ -29,6 +29,8 @@ def trails(
     policy, _ = start_policy(spec, embedder=embedder, states=states, seed=settings.seed)
     router: Any = policy.router
     weights = settings.feedback_weights.model_dump()
-    Learner(router, ledger, weights=weights, embedder=embedder).fold(upto)
+    Learner(router, ledger, weights=weights, quota=settings.feedback_quota, embedder=embedder).fold(
+        upto
+    )
     shown: dict[str, Any] = router.show(kind)
     return shown

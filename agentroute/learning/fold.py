@@ -12,11 +12,12 @@ from dataclasses import replace
 from time import perf_counter
 
 from agentroute.choosing.protocol import Router
+from agentroute.config.settings import FeedbackQuota
 from agentroute.errors import RouterStateError
 from agentroute.learning.observe import TTL_S, Folding, observations
 from agentroute.learning.respace import Respace
 from agentroute.learning.snapshots import Snapshots
-from agentroute.learning.sources import WEIGHTS
+from agentroute.learning.sources import QUOTA, WEIGHTS, Tally
 from agentroute.learning.state import Snapshot
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
@@ -35,9 +36,10 @@ class Learner:
     """Folds the ledger's committed prefix, in order and each row once, into a router.
 
     ``folded`` is the seq up to which rows are folded; ``counts`` says how many observations were
-    folded and how many were duplicate, expired, unknown or skipped. ``base`` is the SHA-256 of the
-    artefact that the router started from ('' for none). Rows that were recorded with another
-    embedder are embedded anew by ``embedder``; without one they are folded as they are.
+    folded and how many were duplicate, expired, beyond the quota, unknown or skipped. ``base`` is
+    the SHA-256 of the artefact that the router started from ('' for none). Rows that were recorded
+    with another embedder are embedded anew by ``embedder``; without one they are folded as they
+    are.
 
     With ``snapshots`` the first fold goes on from the newest one that fits, and one is written
     every ``SAVE_EVERY`` rows and by ``close``. A router with ``learns`` False folds nothing.
@@ -53,13 +55,14 @@ class Learner:
         base: str = "",
         ttl_s: float = TTL_S,
         weights: Mapping[str, float] = WEIGHTS,
+        quota: FeedbackQuota | None = QUOTA,
         embedder: Embedder | None = None,
         snapshots: Snapshots | None = None,
     ) -> None:
         self.router, self.ledger, self.base = router, ledger, base
         self.learns = bool(getattr(router, "learns", True))
         self.folded = 0
-        self._folding = Folding(ledger, ttl_s=ttl_s, weights=weights)
+        self._folding = Folding(ledger, ttl_s=ttl_s, weights=weights, quota=quota)
         self._respace = Respace(embedder) if embedder is not None else None
         self._snapshots, self._saved, self._opened = snapshots, 0, False
         self._lock, self._holds = threading.RLock(), 0
@@ -76,6 +79,11 @@ class Learner:
     def skipped(self) -> dict[int, str]:
         """Rows that taught nothing since they could not be read or learned from; the last ones."""
         return self._folding.skipped
+
+    @property
+    def tally(self) -> Tally | None:
+        """What the quota of a named source is measured by; None where nothing is folded."""
+        return self._folding.tally if self.learns else None
 
     def version(self) -> str:
         """``<sha256 of the base artefact>@<folded>``: what a decision records as its policy."""
@@ -229,6 +237,8 @@ class Learner:
             return
         self.folded = self._saved = found.folded
         self._folding.counts = Counter(found.provenance["counts"])
+        if (tally := found.provenance.get("tally")) is not None:  # an older one fits without quota
+            self._folding.tally.load(tally)
         self._folding.skipped = {int(seq): why for seq, why in found.provenance["skipped"]}
 
     def close(self) -> None:
@@ -242,7 +252,8 @@ class Learner:
             if self._snapshots is None or self._within or new < rows:
                 return
             self._saved = self.folded
-            notes = {"counts": dict(self.counts), "skipped": list(self.skipped.items())}
+            notes = {"counts": dict(self.counts), "skipped": list(self.skipped.items()),
+                     "tally": self._folding.tally.state()}  # fmt: skip
             self._snapshots.save(
                 self.router.state_dict(), base=self.base, folded=self.folded, notes=notes
             )

@@ -12,6 +12,8 @@ steps, live or years later, gives the same observations (a property test holds i
   Feedback on a run goes to its route decisions in equal parts. Where the row itself says whose
   part is how large (``shares``), that is what counts; a part of 0 or less teaches nothing.
   A member that failed has its 0 already and gets nothing of a joint score.
+- Who has a name (``user:NAME``) is bounded by a quota for each agent (``Tally``): what is beyond it
+  is counted as *quota*, teaches nothing, and leaves the first word of its kind to somebody else.
 - Feedback that came more than ``ttl_s`` after the decision, by the rows' own times, is *expired*.
 - What is not about a candidate of a route decision (a planner's model call, say) is *unknown*.
 - The request carries the evidence that was recorded (``with_evidence``): what is learned rests on
@@ -22,14 +24,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
 
+from agentroute.config.settings import FeedbackQuota
 from agentroute.errors import RowUnreadableError, UnknownDecisionError
-from agentroute.learning.sources import WEIGHTS, kind_of
+from agentroute.learning.sources import QUOTA, WEIGHTS, Tally, kind_of
 from agentroute.ledger import Ledger, Row
 from agentroute.model.candidates import Request
 from agentroute.model.decisions import Decision, DecisionRecord
@@ -55,9 +59,10 @@ class Share:
 class Folding:
     """Reads rows, yields observations, counts what it did not yield and why.
 
-    ``counts``: folded, duplicate, expired, muted (a source of weight 0), unknown, skipped (what
-    cannot be read, or learned from); and own, joint, run for the feedback folded. ``skipped`` has
-    the last of these rows: seq to reason.
+    ``counts``: folded, duplicate, expired, muted (a source of weight 0), quota (beyond what one
+    name may weigh), unknown, skipped (what cannot be read, or learned from); and own, joint, run
+    for the feedback folded. ``skipped`` has the last of these rows: seq to reason. ``tally`` is
+    what the quota is measured by; one that has heard the rows already says again what it said.
     """
 
     def __init__(
@@ -66,8 +71,11 @@ class Folding:
         *,
         ttl_s: float = TTL_S,
         weights: Mapping[str, float] = WEIGHTS,
+        quota: FeedbackQuota | None = QUOTA,
+        tally: Tally | None = None,
     ) -> None:
         self.ledger, self.ttl_s = ledger, ttl_s
+        self.tally = tally or Tally(quota, ttl_s=ttl_s)
         self.weights = {**WEIGHTS, **weights}
         self.counts: Counter[str] = Counter()
         self.skipped: dict[int, str] = {}
@@ -79,6 +87,7 @@ class Folding:
         self, after_seq: int = 0, upto: int | None = None
     ) -> Iterator[tuple[int, list[Observation]]]:
         """``(seq, observations)`` of each row with ``after_seq < seq <= upto``, in order."""
+        self._listen(after_seq)
         for row in self.ledger.rows(after_seq, upto, tables=_TAUGHT, skip=self.skip):
             try:
                 observed = self._of_outcome(row) or self._of_feedback(row)
@@ -87,6 +96,19 @@ class Folding:
                 continue
             self.counts["folded"] += len(observed)
             yield row.seq, observed
+
+    def _listen(self, upto: int) -> None:
+        """Hear what was said before the first row that is wanted: the quota rests on it."""
+        if self.tally.quota is None or self.tally.upto >= upto:
+            return
+        counts = self.counts.copy()
+        rows = self.ledger.rows(
+            self.tally.upto, upto, tables=("feedback",), skip=lambda seq, error: None
+        )
+        for row in rows:
+            with suppress(RowUnreadableError, UnknownDecisionError):
+                self._of_feedback(row)
+        self.tally.upto, self.counts = upto, counts
 
     def skip(self, seq: int, error: Exception) -> None:
         """Nothing is learned from a row, and why; the last reasons are kept."""
@@ -119,6 +141,12 @@ class Folding:
             return []
         kind = kind_of(f.source)
         kept = [s for s in shares if self._is_in_time(row, s) and self._is_first(row, s, kind)]
+        said: dict[str, float] = {}
+        for s in kept:
+            said[s.agent] = said.get(s.agent, 0.0) + s.weight * weight
+        beyond = self.tally.hear(row.seq, row.at, f, said)
+        self.counts["quota"] += sum(s.agent in beyond for s in kept)
+        kept = [s for s in kept if s.agent not in beyond]
         self.counts.update(s.method for s in kept)
         return [self._observation(row, s.record, s.agent, s.weight * weight, f.score) for s in kept]
 
@@ -202,6 +230,8 @@ class Folding:
         self, earlier: Row, d: Decision, agent: str, before: Sequence[Row], kind: str
     ) -> bool:
         """Whether an earlier row was feedback of that kind that was folded for (d, agent)."""
+        if agent in self.tally.beyond(earlier.seq):
+            return False
         f = earlier.value
         if not isinstance(f, Feedback) or kind_of(f.source) != kind:
             return False
@@ -219,9 +249,10 @@ def observations(
     *,
     ttl_s: float = TTL_S,
     weights: Mapping[str, float] = WEIGHTS,
+    quota: FeedbackQuota | None = QUOTA,
 ) -> Iterator[Observation]:
     """What the rows with ``after_seq < seq <= upto`` teach, in order of ``seq``."""
-    folding = Folding(ledger, ttl_s=ttl_s, weights=weights)
+    folding = Folding(ledger, ttl_s=ttl_s, weights=weights, quota=quota)
     for _, observed in folding.steps(after_seq, upto):
         yield from observed
 

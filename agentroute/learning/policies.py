@@ -13,12 +13,14 @@ from agentroute.choosing.catalog import FIELD, own_router, policy_of
 from agentroute.choosing.policy import Policy, Unlearned
 from agentroute.choosing.protocol import Router
 from agentroute.config.plugins import is_object
+from agentroute.config.settings import FeedbackQuota
 from agentroute.learning.base import start_policy, take_base
 from agentroute.learning.fold import Learner
 from agentroute.learning.own import OwnRouters
 from agentroute.learning.snapshots import Snapshots
-from agentroute.learning.sources import WEIGHTS
+from agentroute.learning.sources import QUOTA, WEIGHTS
 from agentroute.learning.state import StateStore
+from agentroute.learning.teaching import Taught, taught_by
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import Embedder
 from agentroute.model.plans import AgentUse, Spec
@@ -33,7 +35,7 @@ class Learned:
     version: str
     """``<sha256 of the base artefact>@<folded up to seq>``."""
     counts: Mapping[str, int]
-    """Observations folded; and duplicate, expired, muted, unknown, skipped."""
+    """Observations folded; and duplicate, expired, muted, quota, unknown, skipped."""
     skipped: Mapping[int, str]
     """The last rows that its router could not learn from: seq to reason."""
 
@@ -55,13 +57,14 @@ class Policies:
         seed: int = 0,
         defaults: Mapping[str, Any] | None = None,
         weights: Mapping[str, float] = WEIGHTS,
+        quota: FeedbackQuota | None = QUOTA,
         states: StateStore | None = None,
         own: OwnRouters | None = None,
     ) -> None:
         self._own, self._of_objects = own or OwnRouters(), dict[int, Learner]()
         self._ledger, self._embedder, self._seed = ledger, embedder, seed
         self._defaults = {k: v for k, v in (defaults or {}).items() if v is not None}
-        self._weights, self._states = weights, states
+        self._weights, self._quota, self._states = weights, quota, states
         self._made: dict[bytes, tuple[Policy, Learner | None]] = {}
 
     def get(
@@ -113,6 +116,7 @@ class Policies:
         )
         policy.made_of = {
             "router": dict(spec), "seed": self._seed, "weights": dict(self._weights),
+            "quota": self._quota and self._quota.model_dump(),
         }  # fmt: skip
         if self._ledger is None:
             policy.learned = Unlearned(base)
@@ -125,8 +129,8 @@ class Policies:
         self, ledger: Ledger, router: Router, base: str, kept: Snapshots | None = None
     ) -> Learner:
         return Learner(
-            router, ledger, base=base, weights=self._weights, embedder=self._embedder,
-            snapshots=kept,
+            router, ledger, base=base, weights=self._weights, quota=self._quota,
+            embedder=self._embedder, snapshots=kept,
         )  # fmt: skip
 
     def _snapshots(
@@ -138,6 +142,7 @@ class Policies:
             "embedder": self._embedder.id,
             "seed": self._seed,
             "weights": dict(self._weights),
+            "quota": self._quota and self._quota.model_dump(),
             "base": base,
         }
         return Snapshots(self._states.folder, ledger, spec, policy.router, depends_on)
@@ -161,6 +166,12 @@ class Policies:
     def refused(self, policy: Policy, seq: int) -> str:
         """Why a policy's router could not learn from one of the last rows; '' where it did."""
         return next((x.skipped.get(seq, "") for p, x in self._learners if p is policy), "")
+
+    def taught(self, policy: Policy, seq: int) -> Taught:
+        """What a row of feedback taught: of what a policy has folded, else of all rows before."""
+        assert self._ledger is not None  # who has a row has a ledger
+        tally = next((x.tally for p, x in self._learners if p is policy), None)
+        return taught_by(self._ledger, seq, self._weights, self._quota, tally)
 
     async def aclose(self) -> None:
         """Write a snapshot of each policy that has folded enough since its last."""

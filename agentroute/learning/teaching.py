@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from agentroute.choosing.policy import Policy
+from agentroute.config.settings import FeedbackQuota
 from agentroute.errors import (
     UnknownAgentError,
     UnknownDecisionError,
@@ -18,6 +19,7 @@ from agentroute.errors import (
     did_you_mean,
 )
 from agentroute.learning.observe import Folding
+from agentroute.learning.sources import Tally
 from agentroute.ledger import Ledger
 from agentroute.model.decisions import Decision
 from agentroute.model.ids import uuid7
@@ -128,17 +130,29 @@ class Taught:
     learned: bool
     """Whether it moved the routers."""
     reason: str
-    """Why it did not: duplicate, expired, muted or unknown; '' where it did."""
+    """Why it did not: duplicate, expired, muted, quota or unknown; '' where it did."""
     observations: tuple[Observation, ...]
     """What they folded of it."""
+    beyond: tuple[str, ...]
+    """The agents of whom its source had said as much as its quota lets one name."""
 
 
-def taught_by(ledger: Ledger, seq: int, weights: Mapping[str, float]) -> Taught:
-    """What the row at ``seq`` taught, from the rows before it alone."""
-    folding = Folding(ledger, weights=weights)
+def taught_by(
+    ledger: Ledger,
+    seq: int,
+    weights: Mapping[str, float],
+    quota: FeedbackQuota | None,
+    tally: Tally | None = None,
+) -> Taught:
+    """What the row at ``seq`` taught, from the rows before it alone.
+
+    ``tally`` has heard these rows; without one all feedback is read again.
+    """
+    folding = Folding(ledger, weights=weights, quota=quota, tally=tally)
     observed = [o for _, some in folding.steps(seq - 1, seq) for o in some]
     reason = "" if observed else next(iter(folding.counts - Counter({"folded": 0})), "unknown")
-    return Taught(bool(observed), reason, tuple(observed))
+    beyond = tuple(sorted(folding.tally.beyond(seq)))
+    return Taught(bool(observed), reason, tuple(observed), beyond)
 
 
 def standing_row(ledger: Ledger, target_id: str, key: str) -> Feedback:

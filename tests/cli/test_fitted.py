@@ -223,6 +223,29 @@ def test_another_embedder_is_refused_while_opening(here, cli, monkeypatch):
         Orchestrator(registry(), router={"name": "knn", "state": "knn"})
 
 
+def scrambled(folder, split):
+    """The outcomes of one split turned round, in place; every third row is one of ``test``."""
+    file = folder / "outcomes.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for i, row in enumerate(rows):
+        row["split"] = "train" if i % 3 else "test"
+        if row["split"] == split:
+            row["scores"] = {arm: 1 - score for arm, score in row["scores"].items()}
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.checklist("AR8")
+@EACH
+def test_what_the_held_out_rows_scored_changes_nothing_that_is_trained(here, cli, name):
+    trained = {}
+    for split in ("none", "test", "train"):
+        scrambled(small(here / split), split)
+        made = json.loads(cli("train", QUICK[name], split, "--json").out)
+        trained[split] = made["sha256"]
+        assert 0 < made["rows"] < 64
+    assert trained["none"] == trained["test"] != trained["train"]
+
+
 def test_the_same_table_and_seed_are_the_same_base(here, cli):
     one, two, three = (
         json.loads(cli("train", "linear", "table", "--seed", seed, "--json").out)

@@ -1,7 +1,10 @@
 """Settings: the environment over the file over the defaults; strict."""
 
+import json
+
 import pytest
 
+from agentroute.cli.app import run
 from agentroute.config.paths import search_order
 from agentroute.config.settings import load_settings
 from agentroute.errors import ConfigError
@@ -36,6 +39,21 @@ def test_bad_settings_are_refused(tmp_path, text, env, says):
     file.write_text(text)
     with pytest.raises(ConfigError, match=says):
         load_settings(file, env=env)
+
+
+def test_the_environment_stands_over_the_file_key_by_key(tmp_path, monkeypatch, capsys):
+    """As the command shows it, with where each came from."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "agentroute.yaml"
+    file.write_text("exploration: 0.2\nseed: 3\nbudget: {usd: 2, seconds: 7}\n")
+    monkeypatch.setenv("AGENTROUTE_EXPLORATION", "0.4")
+    monkeypatch.setenv("AGENTROUTE_BUDGET__SECONDS", "9")
+    assert run(["config", "show", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    found, origins = shown["settings"], {o["key"]: o["origin"] for o in shown["origins"]}
+    assert (found["exploration"], origins["exploration"]) == (0.4, "environment")
+    assert (found["budget"]["seconds"], found["budget"]["usd"]) == (9, 2)
+    assert (found["seed"], origins["seed"]) == (3, f"{file}:2")
 
 
 def test_search_order(tmp_path):

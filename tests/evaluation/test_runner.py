@@ -130,12 +130,14 @@ def test_abstaining_scores_zero_in_scope_and_is_counted_out_of_scope():
     t.abstain[:] = [f["kind"] == "k2" for f in t.features]
     test = t.rows(["test"])
     kinds = t.column("kind")[test]
-    refuse = {"some": ("k1", "k2"), "right": ("k2",)}
+    refuse = {"some": ("k1", "k2"), "right": ("k2",), "first": ("k0", "k2")}
     routers = {n: kept(Recorder, [], refuse=r) for n, r in refuse.items()}
     out = evaluate(spec(t, routers)).routers
     assert out["right"].score == 1.0
     assert (out["right"].abstain_recall, out["right"].abstain_precision) == (1.0, 1.0)
     assert out["some"].score == pytest.approx((kinds == "k0").sum() / (kinds != "k2").sum())
+    # Where the first arm is right too: who refuses is not scored as whoever stands first.
+    assert out["first"].score == pytest.approx((kinds == "k1").sum() / (kinds != "k2").sum())
     assert out["some"].abstain_precision == pytest.approx(np.mean(kinds[kinds != "k0"] == "k2"))
     assert out["some"].mean_agents == pytest.approx(np.mean(kinds == "k0"))
 

@@ -11,6 +11,7 @@ from agentroute.routers.knn.router import KNN
 from agentroute.routers.linucb import arms as arms_module
 from agentroute.routers.linucb import router as linucb_module
 from agentroute.routers.linucb.arms import ArmBank
+from agentroute.routers.linucb.contenders import contending
 from agentroute.routers.linucb.router import LinUCB
 from agentroute.routers.pheromone.router import GENERAL, GENERAL_VISITS, PheromoneRouter, sources
 from agentroute.routers.pheromone.trails import Trails
@@ -80,6 +81,24 @@ def test_an_arm_that_can_win_by_its_width_is_never_left_out(monkeypatch):
     best = [int((s.mean + s.bonus).argmax()) for s in full]
     assert [int((s.mean + s.bonus).argmax()) for s in some] == best
     assert any(s.mean.argmax() != b for s, b in zip(full, best, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whose_width_is_looked_at_is_whoever_can_come_first(seed):
+    """Also one whose mean is low and whose width alone, just, puts it first."""
+    rng, n = np.random.default_rng([seed, 5]), 40
+    mean, width = rng.random(n), 0.3 * rng.random(n)
+    mean[7] = 0.3 * rng.random()
+    width[7] = (mean + width).max() - mean[7] + 0.01
+    asked = []
+
+    def widths(at):
+        asked.extend(at)
+        return width[at] ** 2
+
+    some = np.sqrt(contending(mean, width, np.zeros(n), widths))
+    assert (mean + some).argmax() == (mean + width).argmax()
+    assert len(asked) == len(set(asked)) < n
 
 
 def test_no_member_falls_below_the_fixed_share():

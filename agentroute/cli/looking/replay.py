@@ -71,10 +71,12 @@ def replay(
     kind, spec = ("router", None) if policy is None else read_policy(policy)
     with open_ledger(config, db) as ledger:
         run_id = None if run is None else find_run(ledger, run)
-        if kind != "router":
-            weights = settings.feedback_weights.model_dump()
-            again = replay_shapes if kind == "topology" else replay_depths
-            found = again(ledger, weights, spec, run_id=run_id, name=_name(spec))
+        weights, name = settings.feedback_weights.model_dump(), _name(spec)
+        if kind == "topology":
+            found = replay_shapes(ledger, weights, spec, run_id=run_id, name=name)
+        elif kind == "depth":
+            quota = settings.feedback_quota
+            found = replay_depths(ledger, weights, spec, run_id=run_id, name=name, quota=quota)
         else:
             found = run_async(
                 decide_again(
@@ -133,6 +135,7 @@ def means_of(settings: Settings) -> Means:
         defaults={k: v for k, v in defaults.items() if v is not None},
         seed=s.seed,
         weights=s.feedback_weights.model_dump(),
+        quota=s.feedback_quota,
     )
 
 

@@ -112,7 +112,9 @@ def _of_ledger(url: str, settings: Settings) -> OutcomeTable:
     if not url.startswith(SCHEME):
         raise UsageError(f"--from-ledger {url} is not a ledger URL", hint="use sqlite:///FILE")
     with Ledger.open(url, read_only=True) as ledger:
-        return ledger_table(ledger, weights=settings.feedback_weights.model_dump()).table
+        return ledger_table(
+            ledger, weights=settings.feedback_weights.model_dump(), quota=settings.feedback_quota
+        ).table
 
 
 def _state_name(router: str) -> str:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agentroute.config.settings import FeedbackQuota
 from agentroute.errors import OverlapError
 from agentroute.evaluation.offpolicy.logged import Judged, judged_decisions
 from agentroute.evaluation.tables.outcomes import Arm, OutcomeTable
-from agentroute.learning.sources import WEIGHTS
+from agentroute.learning.sources import QUOTA, WEIGHTS
 from agentroute.ledger import ERASED, Ledger
 from agentroute.model.arrays import F64, Ints
 from agentroute.model.candidates import Request
@@ -33,15 +34,20 @@ class LedgerTable:
     left_out: dict[str, int]
 
 
-def ledger_table(ledger: Ledger, *, weights: Mapping[str, float] = WEIGHTS) -> LedgerTable:
+def ledger_table(
+    ledger: Ledger,
+    *,
+    weights: Mapping[str, float] = WEIGHTS,
+    quota: FeedbackQuota | None = QUOTA,
+) -> LedgerTable:
     """The judged decisions of a ledger as a partial outcome table; ids are those of decisions.
 
-    ``weights`` are the settings' ``feedback_weights``.
+    ``weights`` and ``quota`` are the settings' ``feedback_weights`` and ``feedback_quota``.
 
     Raises:
         OverlapError: no usable decision is in the ledger.
     """
-    judged, left_out = judged_decisions(ledger, weights=weights)
+    judged, left_out = judged_decisions(ledger, weights=weights, quota=quota)
     kept = [j for j in judged if _request(j).task.prompt != ERASED]
     if len(kept) < len(judged):
         left_out["the prompt was erased"] = len(judged) - len(kept)

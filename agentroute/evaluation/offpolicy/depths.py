@@ -17,11 +17,12 @@ import numpy as np
 from agentroute.choosing.decide import Choice
 from agentroute.choosing.depth import Depth, make_depth
 from agentroute.choosing.depth.protocol import Answer, Seen, Stepwise, bounded
+from agentroute.config.settings import FeedbackQuota
 from agentroute.errors import AgentRouteError
 from agentroute.evaluation.offpolicy.paths import Path
 from agentroute.execution.answer.deepening import step_words
 from agentroute.learning.fold import observations
-from agentroute.learning.sources import WEIGHTS
+from agentroute.learning.sources import QUOTA, WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.ids import keyed_rng
@@ -46,11 +47,11 @@ class DepthPath:
 
 def depth_paths(
     ledger: Ledger, left_out: Counter[str], *, run_id: str | None = None,
-    weights: Mapping[str, float] = WEIGHTS,
+    weights: Mapping[str, float] = WEIGHTS, quota: FeedbackQuota | None = QUOTA,
 ) -> Iterator[DepthPath]:  # fmt: skip
     """The tasks whose depth policy looked at answers, in order; others are counted."""
     said: dict[str, list[Observation]] = {}
-    for o in observations(ledger, weights=weights):
+    for o in observations(ledger, weights=weights, quota=quota):
         said.setdefault(o.decision_id, []).append(o)
     where = "" if run_id is None else " AND run_id = ?"
     sql = (

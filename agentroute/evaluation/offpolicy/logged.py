@@ -15,10 +15,11 @@ import numpy as np
 
 from agentroute.choosing.policy import Policy
 from agentroute.choosing.protocol import Router
+from agentroute.config.settings import FeedbackQuota
 from agentroute.errors import OverlapError
 from agentroute.evaluation.offpolicy.estimators import LoggedRows
 from agentroute.learning.fold import observations
-from agentroute.learning.sources import WEIGHTS
+from agentroute.learning.sources import QUOTA, WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import F64
 from agentroute.model.decisions import DecisionRecord
@@ -76,10 +77,12 @@ def judged_decisions(
     after_seq: int = 0,
     upto: int | None = None,
     weights: Mapping[str, float] = WEIGHTS,
+    quota: FeedbackQuota | None = QUOTA,
 ) -> tuple[list[Judged], dict[str, int]]:
     """The decisions that say something of what others would have got, in order; and who does not.
 
-    ``weights`` by kind of source say whose word on a decision counts where several spoke.
+    ``weights`` by kind of source say whose word on a decision counts where several spoke;
+    what is beyond the ``quota`` of one name does not count.
     The second value counts what was left out, by reason.
 
     Raises:
@@ -87,7 +90,7 @@ def judged_decisions(
     """
     left_out: Counter[str] = Counter()
     out = []
-    seen = observations(ledger, after_seq, upto, weights=weights)
+    seen = observations(ledger, after_seq, upto, weights=weights, quota=quota)
     for decision_id, said in _by_decision(seen).items():
         record = ledger.record(decision_id)
         why = _why_not(record)

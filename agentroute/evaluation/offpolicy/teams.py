@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from agentroute.config.settings import FeedbackQuota
 from agentroute.learning.fold import observations
-from agentroute.learning.sources import WEIGHTS
+from agentroute.learning.sources import QUOTA, WEIGHTS
 from agentroute.ledger import Ledger
 from agentroute.model.decisions import DecisionRecord
 from agentroute.model.outcomes import Observation
@@ -21,13 +22,18 @@ class JudgedTeam:
     cost_usd: float
 
 
-def judged_teams(ledger: Ledger, *, weights: Mapping[str, float] = WEIGHTS) -> Iterator[JudgedTeam]:
+def judged_teams(
+    ledger: Ledger,
+    *,
+    weights: Mapping[str, float] = WEIGHTS,
+    quota: FeedbackQuota | None = QUOTA,
+) -> Iterator[JudgedTeam]:
     """First attempts at a route by more than one agent, in the order in which they were heard of.
 
     The quality is the mean of what was said of its members, by weight; one that failed has 0.
     """
     said: dict[str, list[Observation]] = {}
-    for o in observations(ledger, weights=weights):
+    for o in observations(ledger, weights=weights, quota=quota):
         said.setdefault(o.decision_id, []).append(o)
     for decision_id, of in said.items():
         record = ledger.record(decision_id)

@@ -19,12 +19,13 @@ import orjson
 
 from agentroute.choosing.decide import Choice
 from agentroute.choosing.policy import Policy
+from agentroute.config.settings import FeedbackQuota
 from agentroute.errors import AgentRouteError, RouterStateError, RowUnreadableError, UsageError
 from agentroute.evaluation.replay.batches import Batched
 from agentroute.learning.base import start_policy
 from agentroute.learning.fold import Learner
 from agentroute.learning.respace import Respace
-from agentroute.learning.sources import WEIGHTS
+from agentroute.learning.sources import QUOTA, WEIGHTS
 from agentroute.learning.state import StateStore
 from agentroute.ledger import Ledger
 from agentroute.model.arrays import F64, Embedder
@@ -37,7 +38,7 @@ from agentroute.model.scores import Scores
 CLOSE = 1e-9  # two propensities that differ by less are one
 NOT_SAMPLED = "named, retried or fallen back to: not sampled"
 
-MadeOf = Mapping[str, Any]  # router, seed, weights: what a policy can be made of again
+MadeOf = Mapping[str, Any]  # router, seed, weights, quota: what a policy can be made of again
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +86,8 @@ class Means:
     """Of routers that draw."""
     weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
     """How much each kind of source counts."""
+    quota: FeedbackQuota | None = QUOTA
+    """How much of it one named source may be."""
 
 
 class Replayer:
@@ -144,7 +147,10 @@ class Replayer:
         if spec is None:
             spec = m.router if AgentUse.of(m.router).name == name else name
         full = {**m.defaults, **AgentUse.of(spec).written()}
-        return {"router": full, "seed": m.seed, "weights": dict(m.weights)}
+        return {
+            "router": full, "seed": m.seed, "weights": dict(m.weights),
+            "quota": m.quota and m.quota.model_dump(),
+        }  # fmt: skip
 
     async def _by(
         self, made: MadeOf, records: Iterable[DecisionRecord], stated: Container[str]
@@ -175,9 +181,11 @@ class Replayer:
         policy, base = start_policy(
             spec, embedder=m.embedder, states=m.states, seed=made["seed"], trusted=trusted
         )
+        quota = made.get("quota")  # a run of before there was one says nothing
         learner = Learner(
-            policy.router, self._ledger, base=base, weights=made["weights"], embedder=m.embedder
-        )
+            policy.router, self._ledger, base=base, weights=made["weights"], embedder=m.embedder,
+            quota=quota and FeedbackQuota.model_validate(quota),
+        )  # fmt: skip
         return policy, learner
 
     def _check_base(self, learner: Learner, record: DecisionRecord) -> None:

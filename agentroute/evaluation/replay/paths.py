@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agentroute.choosing.depth import make_depth
+from agentroute.config.settings import FeedbackQuota
 from agentroute.evaluation.offpolicy.depths import depth_paths, depths_under
 from agentroute.evaluation.offpolicy.paths import Path, path_rows
 from agentroute.evaluation.offpolicy.teams import judged_teams
-from agentroute.evaluation.replay.again import Again
+from agentroute.evaluation.replay.again import Again, Means
 from agentroute.evaluation.replay.found import Changed, Gain, Replay, gain
+from agentroute.learning.sources import QUOTA
 from agentroute.ledger import Ledger
 from agentroute.model.plans import Spec
 
@@ -20,7 +22,7 @@ NOBODY = "no team was drawn and judged"
 
 def replay_depths(
     ledger: Ledger, weights: Mapping[str, float], policy: Spec, *, run_id: str | None = None,
-    name: str = "",
+    name: str = "", quota: FeedbackQuota | None = QUOTA,
 ) -> Replay:  # fmt: skip
     """The depths of tasks that were decided step by step, and what another policy would have got.
 
@@ -32,7 +34,7 @@ def replay_depths(
     target = make_depth(policy, trusted=True)
     left_out: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    paths = list(depth_paths(ledger, left_out, run_id=run_id, weights=weights))
+    paths = list(depth_paths(ledger, left_out, run_id=run_id, weights=weights, quota=quota))
     made = depths_under(paths, target, failed)
     quality = [(p, d.quality) for d, p in made if d.quality is not None]
     changed = [(d, p) for d, p in made if p.target < SURE]
@@ -55,12 +57,12 @@ def replay_depths(
     )  # fmt: skip
 
 
-def team_gain(ledger: Ledger, weights: Mapping[str, float], made: Sequence[Again]) -> Gain | str:
+def team_gain(ledger: Ledger, means: Means, made: Sequence[Again]) -> Gain | str:
     """What the other policy's teams would have got, as a whole; why that cannot be said."""
     under = {a.record.decision.id: a.team for a in made if a.team is not None}
     judged = [
         j
-        for j in judged_teams(ledger, weights=weights)
+        for j in judged_teams(ledger, weights=means.weights, quota=means.quota)
         if j.quality is not None and j.record.decision.id in under
     ]
     if not judged:

@@ -37,7 +37,7 @@ async def replay(
     shapes = ShapeReplayer(ledger, means.weights)
     drawn = [] if other else shapes.again(run_id)
     changed = [a for a in made if (a.chosen != a.record.decision.chosen if other else not a.same)]
-    quality, cost = _gains(ledger, means.weights, made) if other else (None, None)
+    quality, cost = _gains(ledger, means, made) if other else (None, None)
     team = any(a.team is not None for a in made)
     return Replay(
         policy=name if other else "as recorded",
@@ -49,7 +49,7 @@ async def replay(
         failed=dict(replayer.failed + shapes.failed),
         quality=quality,
         cost_usd=cost,
-        teams=team_gain(ledger, means.weights, made) if other and team else None,
+        teams=team_gain(ledger, means, made) if other and team else None,
     )
 
 
@@ -94,15 +94,15 @@ def replay_shapes(
     )
 
 
-def _gains(
-    ledger: Ledger, weights: Mapping[str, float], made: Sequence[Again]
-) -> tuple[Gain | str, Gain | str]:
+def _gains(ledger: Ledger, means: Means, made: Sequence[Again]) -> tuple[Gain | str, Gain | str]:
     """Quality and cost of the other policy beside what was logged."""
     if not made:
         return "no decision was taken again", "no decision was taken again"
     first = min(a.record.decision.seq for a in made)
     try:
-        judged, _ = judged_decisions(ledger, after_seq=first, weights=weights)
+        judged, _ = judged_decisions(
+            ledger, after_seq=first, weights=means.weights, quota=means.quota
+        )
     except OverlapError as e:
         return f"{e}", f"{e}"
     again = {a.record.decision.id: a.propensities for a in made}
