@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agentroute.config.paths import bundled
 from agentroute.config.settings import Settings
 from agentroute.model.outcomes import Outcome
+from agentroute.model.tasks import Task
 from agentroute.orchestrator import Orchestrator
+from agentroute.registry.registry import Registry
 
 TEXTS = yaml.safe_load((Path(__file__).parent / "data" / "forty_texts.yaml").read_text())["texts"]
 INSIDE = [t for t in TEXTS if t["agents"]]
@@ -49,3 +52,16 @@ async def test_no_call_fails_for_want_of_inputs_and_nobody_is_called_for_what_no
     for r in gone:
         assert r.usage.calls == 0 and r.answer == ""
         assert r.degraded[0].count("(") >= 4 and "agentroute agents ls" in r.degraded[0]
+
+
+CARDS = [b.card for b in Registry.from_folder(bundled("agents")).entries.values()]
+FREE = [c.name for c in CARDS if set(c.requires) <= {"text"} and c.entrypoint != "chat"]
+
+
+@pytest.mark.parametrize("agent", FREE)
+async def test_whoever_declares_no_needs_takes_bare_words(orc, agent):
+    """It may abstain; it must not fail for want of something that its card does not name."""
+    async with orc:
+        run = await orc.run(Task(prompt="what is 1 and 1", agent=agent))
+        rows = [r.value for r in orc.ledger.rows(tables=("outcomes",))]
+    assert {o.error for o in rows if isinstance(o, Outcome)} == {None}, run.degraded
