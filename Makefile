@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 THREADS := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+# Where nothing may be compiled ahead, each process of a test compiles all it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test check coverage slow bench soak llm checklist clean
 help:            ## this list
@@ -18,7 +20,7 @@ test: $(VENV)/.dev    ## the ordinary tests
 
 check: $(VENV)/.dev   ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && echo "ruff: ok"
-	@$(BIN)/mypy --no-error-summary && echo "mypy: ok"
+	@$(BIN)/mypy --num-workers 2 --no-error-summary && echo "mypy: ok"
 	@$(BIN)/lint-imports --no-logo >.import-contracts.log 2>&1 && echo "import contracts: ok" || (cat .import-contracts.log; exit 1)
 
 coverage: $(VENV)/.dev  ## the ordinary tests, with lines and branches covered
@@ -54,7 +56,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing what the tests need: linters, scikit-learn, torch (a few minutes)"
-	@$(PIP) -e '.[dev,gnn]' || (echo "the installation failed: see the lines above"; exit 1)
+	@$(PIP) --no-compile -e '.[dev,gnn]' || (echo "the installation failed: see the lines above"; exit 1)
 	@touch $@ $(VENV)/.demo
 
 clean:           ## remove the environment and everything made by it

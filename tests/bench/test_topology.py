@@ -130,6 +130,7 @@ def test_a_hybrid_run_takes_little_more_than_its_critical_path(tmp_path):
 
 def test_the_bench_runs_from_the_command_line_on_graphs_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.setattr("agentroute.bench.topology.SIZES", (100, 1_000))
+    monkeypatch.setattr("agentroute.bench.shapes.makespan.REPEATS", 1)
     rows = [("a", ["x", "y", "z"], [["START", 1], [1, 2], [1, 3]]), ("b", ["x", "y"], [])]
     file = graphs(tmp_path, *rows)
     words = ["bench", "topology", str(file), "--seeds", "2", "--runs", "6", "--dags", "1", "--json"]

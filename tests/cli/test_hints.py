@@ -17,15 +17,19 @@ PROSE = {"is", "in", "does"}  # 'agentroute is installed without its routers'
 def said():
     """(place, text) of every string that is no docstring; what is put in at run time is 'X'."""
     for path in sorted(HOUSE.rglob("*.py")):
-        tree = ast.parse(path.read_text("utf-8"))
+        source = path.read_text("utf-8")
+        if "agentroute " not in source:
+            continue
+        nodes = list(ast.walk(ast.parse(source)))
         docs = {
-            id(n.body[0].value) for n in ast.walk(tree)
+            id(n.body[0].value) for n in nodes
             if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
             and n.body and isinstance(n.body[0], ast.Expr)
         }  # fmt: skip
-        inside = {id(v) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for v in n.values}
-        for n in ast.walk(tree):
-            if id(n) in docs | inside:
+        inside = {id(v) for n in nodes if isinstance(n, ast.JoinedStr) for v in n.values}
+        left_out = docs | inside
+        for n in nodes:
+            if id(n) in left_out:
                 continue
             if isinstance(n, ast.Constant) and isinstance(n.value, str):
                 yield f"{path.relative_to(HOUSE)}:{n.lineno}", n.value
@@ -43,11 +47,12 @@ def named():
 
 
 NAMED = list(named())
+TREE = typer.main.get_command(app)
 
 
 def problem(words, rest):
     """What is wrong with a command line, or ''."""
-    command = typer.main.get_command(app)
+    command = TREE
     words = list(words)
     while words and (inner := getattr(command, "commands", None)) is not None:
         if words[0] not in inner:

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -187,9 +188,7 @@ def test_a_warm_pipeline_takes_half_a_second(name, tmp_path):
 
 
 def tables():
-    import sklearn
-
-    folder = Path(sklearn.__file__).parent / "datasets" / "data"
+    folder = Path(find_spec("sklearn").origin).parent / "datasets" / "data"
     return [folder / n for n in ("iris.csv", "wine_data.csv", "linnerud_exercise.csv")]
 
 
