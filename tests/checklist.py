@@ -23,7 +23,8 @@ def run() -> dict[str, dict[str, dict]]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "checklist.json"
         command = [
-            sys.executable, "-m", "pytest", "-q", "-m", "checklist and not llm and not soak",
+            sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile",
+            "-m", "checklist and not llm and not soak",
             f"--checklist-json={out}", str(HERE),
         ]  # fmt: skip
         done = subprocess.run(command, stdout=sys.stderr, check=False)

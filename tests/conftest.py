@@ -50,11 +50,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
-    config.stash[RESULTS] = {}
+    config.stash[RESULTS] = Checklist()
+    config.pluginmanager.register(config.stash[RESULTS])
     config.pluginmanager.register(FaultCount())
 
 
-RESULTS = pytest.StashKey[dict]()
+RESULTS = pytest.StashKey["Checklist"]()
+CHECKLIST = "checklist lines"
 FAULTS = "injected faults"
 NO_CHROMIUM = "no Chromium is installed"
 FIRST_ID_NS = 1_767_225_600_000_000_000  # 2026-01-01: before every id that a child process makes
@@ -62,22 +64,35 @@ FIRST_ID_NS = 1_767_225_600_000_000_000  # 2026-01-01: before every id that a ch
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
+    """The ids travel with the report, so that they arrive from other processes too."""
     report = (yield).get_result()
-    if call.when != "call" and report.outcome == "passed":
-        return
-    for mark in item.iter_markers("checklist"):
-        for name in mark.args:
-            rows = item.config.stash[RESULTS].setdefault(name, {})
-            rows[item.nodeid] = {
-                "outcome": report.outcome,
-                "simulated": bool(mark.kwargs.get("simulated", False)),
-            }
+    marks = [
+        (name, bool(mark.kwargs.get("simulated", False)))
+        for mark in item.iter_markers("checklist")
+        for name in mark.args
+    ]
+    if call.when == "call" or report.outcome != "passed":
+        report.user_properties = [*report.user_properties, (CHECKLIST, marks)]
+
+
+class Checklist:
+    """Id to test to what came of it."""
+
+    def __init__(self):
+        self.results = {}
+
+    def pytest_runtest_logreport(self, report):
+        for name, marks in report.user_properties:
+            for line, simulated in marks if name == CHECKLIST else ():
+                rows = self.results.setdefault(line, {})
+                rows[report.nodeid] = {"outcome": report.outcome, "simulated": simulated}
 
 
 def pytest_sessionfinish(session):
     target = session.config.getoption("--checklist-json")
-    if target:
-        Path(target).write_text(json.dumps(session.config.stash[RESULTS]), encoding="utf-8")
+    if target and not hasattr(session.config, "workerinput"):
+        found = session.config.stash[RESULTS].results
+        Path(target).write_text(json.dumps(found), encoding="utf-8")
 
 
 class FaultCount:
