@@ -139,7 +139,7 @@ async def wins_and_forgets(tmp_path, seed, runs):
 @pytest.mark.checklist("AM9", simulated=True)
 @pytest.mark.checklist("AM10", simulated=True)
 async def test_the_best_path_wins_and_after_a_change_the_new_one(tmp_path):
-    shares = [await wins_and_forgets(tmp_path / str(s), s, 60) for s in range(2)]
+    shares = [await wins_and_forgets(tmp_path / str(s), s, 60) for s in range(3)]
     won, moved = np.mean(shares, axis=0)
     assert won > 0.5
     assert moved > 0.5

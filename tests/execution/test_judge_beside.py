@@ -16,6 +16,7 @@ from agentroute.cli.app import app
 from agentroute.errors import ConfigError, UnknownAgentError
 from agentroute.model.tasks import Task
 from agentroute.planning.graphfile import make_plan, parse_graph
+from agentroute.routers.pheromone.router import PheromoneRouter
 from agentroute.testing import ScriptedChatServer
 
 SCORES = {"good": 1.0, "bad": 0.1}
@@ -98,8 +99,9 @@ async def test_no_choice_waits_for_a_slow_judge_and_what_overflows_is_counted(
         waiting.append(call.call_id)
         await asyncio.sleep(30)
 
-    busy, wall, judge = [], [], {"name": "judge", "capacity": 3, "drain_s": 0.05}
-    async with opened(tmp_path, agents(slow), judge, router="pheromone") as orc:
+    busy, wall, chosen = [], [], []
+    judge, router = {"name": "judge", "capacity": 3, "drain_s": 0.05}, PheromoneRouter()
+    async with opened(tmp_path, agents(slow), judge, router=router) as orc:
         runs = []
         for i in range(20):
             began = time.perf_counter()
@@ -108,9 +110,16 @@ async def test_no_choice_waits_for_a_slow_judge_and_what_overflows_is_counted(
             began = time.thread_time()
             await orc.route(say(i))
             busy.append(time.thread_time() - began)
+        routed = next(d for d in runs[-1].decisions if d.kind == "route")
+        request = orc.ledger.record(routed.id).request
+        for _ in range(300):
+            began = time.thread_time()
+            await router.score(request)
+            chosen.append(time.thread_time() - began)
         assert len(waiting) == 1  # and it is not done
         dropped = Counter(c for r in runs for c in came(orc, r.run_id))
     assert max(wall) < 10 and np.quantile(busy, 0.9) < 0.05
+    assert np.quantile(chosen, 0.99) < 0.005
     assert dropped == {"dropped": 16}  # one is with the judge, three wait
     found = diagnosed(tmp_path, monkeypatch)
     assert found["state"] == "note" and "20 dropped" in found["detail"]

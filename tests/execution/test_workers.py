@@ -130,7 +130,7 @@ async def test_a_worker_stays_warm_and_prints_harm_nothing(run):
 @pytest.mark.parametrize("fn", ["sleepy", "busy", "stubborn"])
 async def test_a_hanging_agent_is_dead_within_100_ms_of_its_limit(run, pool, fn):
     late = []
-    while len(late) < 8 and min(late, default=1) > 0.1:  # the machine may be busy with other things
+    for _ in range(3):  # the best of three: the machine may be busy with other things
         await run(fn, prompt="warm")
         (pid,) = alive(pool)
         began = time.perf_counter()
