@@ -157,26 +157,33 @@ def family(pid: int, mark: str) -> set[int]:
     """Live processes that a worker's agent started: its descendants, its session, its mark.
 
     A daemon can leave the session, but not the mark in its environment unless it starts a program
-    with another one, and then it is still a descendant. Empty where there is no ``/proc``.
+    with another one, and then it is still a descendant. What ran before the worker did cannot have
+    its mark: the environments of others are not read. Empty where there is no ``/proc``.
     """
     parents: dict[int, int] = {}
     found = {pid}
+    worker = _stat(str(pid))
+    since = worker[3] if worker else 0
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if not name.isdigit():
+        stat = _stat(name) if name.isdigit() else None
+        if stat is None or stat[0] in "ZX":
             continue
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as f:
-                state, parent, _, session = f.read().rpartition(")")[2].split()[:4]
-        except (OSError, ValueError):
-            continue
-        if state in "ZX":
-            continue
-        parents[int(name)] = int(parent)
-        if int(session) == pid or _marked(name, mark):
+        _, parents[int(name)], session, started = stat
+        if session == pid or (started >= since and _marked(name, mark)):
             found.add(int(name))
     while more := {p for p, parent in parents.items() if parent in found} - found:
         found |= more
     return found - {pid}
+
+
+def _stat(name: str) -> tuple[str, int, int, int] | None:
+    """State, parent, session and start (clock ticks since boot) of a process; None: it is gone."""
+    try:
+        with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as f:
+            fields = f.read().rpartition(")")[2].split()
+        return fields[0], int(fields[1]), int(fields[3]), int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _marked(name: str, mark: str) -> bool:
