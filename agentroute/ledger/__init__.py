@@ -4,6 +4,6 @@ from agentroute.ledger.chain import Anchor
 from agentroute.ledger.ledger import Ledger
 from agentroute.ledger.rows.decode import ERASED, Row
 from agentroute.ledger.tickets import Ticket
-from agentroute.ledger.verifying.report import VerifyReport
+from agentroute.ledger.verify import VerifyReport
 
 __all__ = ["ERASED", "Anchor", "Ledger", "Row", "Ticket", "VerifyReport"]

@@ -19,12 +19,12 @@ from agentroute.errors import UsageError
 
 GENESIS = bytes(32)
 TABLES = ("decisions", "outcomes", "feedback", "events")
-NAMED = {table: table.encode("ascii") + b"\x00" for table in TABLES}
+_NAMED = {table: table.encode("ascii") + b"\x00" for table in TABLES}
 
 
 def link(prev: bytes, table: str, seq: int, body: bytes) -> bytes:
     """The hash of a row, 32 bytes."""
-    whole = b"".join((prev, NAMED[table], seq.to_bytes(8, "big"), body))
+    whole = b"".join((prev, _NAMED[table], seq.to_bytes(8, "big"), body))
     return hashlib.sha256(whole).digest()
 
 

@@ -20,8 +20,7 @@ from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
 from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
 from agentroute.ledger.tickets import Ticket, announce
-from agentroute.ledger.verifying.report import VerifyReport
-from agentroute.ledger.verifying.verify import verify
+from agentroute.ledger.verify import VerifyReport, verify
 from agentroute.ledger.writer import Writer
 from agentroute.model.decisions import Decision, DecisionRecord
 from agentroute.model.events import Note
@@ -269,7 +268,7 @@ class Ledger:
         return blob.sha256
 
     def verify(self, anchor: Anchor | None = None) -> VerifyReport:
-        """Compute the chain again and compare everything; see ``ledger.verifying.verify``."""
+        """Compute the chain again and compare everything; see ``ledger.verify.verify``."""
         return verify(self._reader, anchor)
 
     def anchor(self) -> Anchor:

@@ -10,8 +10,7 @@ import pytest
 
 from agentroute.ledger import Anchor, Ledger
 from agentroute.ledger.chain import TABLES, link
-from agentroute.ledger.verifying.report import UNANCHORED
-from agentroute.ledger.verifying.verify import report_of
+from agentroute.ledger.verify import UNANCHORED, _report
 from agentroute.model.events import Note
 from tests.ledger.sample import fill_mixed
 from tests.ledger.test_verify import (
@@ -69,7 +68,7 @@ def test_every_way_to_bend_a_ledger_is_found_at_200_places(ledger_file, tmp_path
         WAYS[how](con, seq)
         for _, made in triggers:
             con.execute(made)
-        plain, anchored = report_of(con, None), report_of(con, anchor)
+        plain, anchored = _report(con, None), _report(con, anchor)
         con.execute("ROLLBACK")
         faults.injected += 1
         faults.undetected += anchored.ok
@@ -77,7 +76,7 @@ def test_every_way_to_bend_a_ledger_is_found_at_200_places(ledger_file, tmp_path
             assert plain.ok and UNANCHORED in plain.words()
         else:
             faults.undetected += plain.ok
-    assert report_of(con, anchor).ok
+    assert _report(con, anchor).ok
     con.close()
 
 

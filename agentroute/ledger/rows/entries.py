@@ -6,7 +6,7 @@ are computed from the body by ``columns``, by the writer and again by ``verify``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
@@ -61,16 +61,6 @@ def columns(table: str, body: Mapping[str, Any]) -> tuple[Any, ...]:
     for i, turn in _TURNED[table]:
         made[i] = turn(made[i])
     return tuple(made)
-
-
-def stated_columns(table: str, bodies: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    """``columns`` of many rows of one table: each column as a tuple over the rows."""
-    out = []
-    for name in COLUMNS[table]:
-        key, turn = _MADE.get(name, (name, None))
-        values = map(itemgetter(key), bodies)
-        out.append(tuple(values if turn is None else map(turn, values)))
-    return out
 
 
 def entry_of(table: str, body: dict[str, Any]) -> Entry:

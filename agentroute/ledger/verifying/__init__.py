@@ -1,1 +1,0 @@
-"""Whether the ledger is what was written: every row, column, array and text."""
