@@ -139,9 +139,15 @@ SLOW = "import time\ndef agent(call):\n    time.sleep(60)\n"
 
 
 def started(*argv, err):
-    with err.open("w") as f:
-        command = [sys.executable, "-m", "agentroute", *argv]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=f)
+    """The command as a child that Ctrl-C reaches: where the tests run in the background it is
+    ignored, and a child would inherit that."""
+    command = [sys.executable, "-m", "agentroute", *argv]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with err.open("w") as f:
+            return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=f)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_ends_with_130_one_line_and_no_child(here):
@@ -153,7 +159,10 @@ def test_ctrl_c_ends_with_130_one_line_and_no_child(here):
         assert child.poll() is None
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=20)
+    try:
+        child.communicate(timeout=20)
+    finally:
+        child.kill()  # one that goes on would fail other tests
     assert child.returncode == 130
     last = err.read_text().splitlines()[-1]
     assert last == "agentroute: stopped" and "Traceback" not in err.read_text()
