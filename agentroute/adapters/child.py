@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from agentroute.adapters.frames import MAX_FRAME, pack, read_blocking
@@ -25,6 +25,7 @@ from agentroute.errors import AgentRouteError
 
 MARK = "_AGENTROUTE_WORKER"
 STARTED_IN = "STARTED_IN"  # environment variable: the folder that the user is in
+_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 _ROUNDS = 50
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_CHILD_SUBREAPER = 1, 4, 36
 _OWNER = os.getpid()
@@ -42,8 +43,9 @@ def main() -> None:
     calls: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_watch, args=(pipe, calls), daemon=True).start()
     # Before "ready", so that our own imports are not on the clock of the first call.
-    import agentroute.adapters.callables
-    import agentroute.adapters.replies  # noqa: F401
+    with _without_plugins():
+        import agentroute.adapters.callables
+        import agentroute.adapters.replies  # noqa: F401
 
     _send(out, {"op": "ready", "guard": guard})
 
@@ -52,6 +54,19 @@ def main() -> None:
     while True:
         _answer(out, message)
         message = calls.get()
+
+
+@contextlib.contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Our own records need none of pydantic's plugins; looking for them is a seventh of the start.
+
+    An agent's records are built after this, and have them.
+    """
+    os.environ[_PLUGINS] = "__all__"  # not among what a worker is given, so there was none before
+    try:
+        yield
+    finally:
+        del os.environ[_PLUGINS]
 
 
 def _guarded() -> int:

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agentroute.adapters.callables import call_function
-from agentroute.adapters.runnables import call_runnable, is_runnable
+from agentroute.adapters.inline.functions import call_function
+from agentroute.adapters.inline.runnables import call_runnable, is_runnable
 from agentroute.errors import ConfigError
 from agentroute.model.calls import AgentCall, OnChunk
 

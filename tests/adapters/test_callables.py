@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from agentroute.adapters.callables import Threads, call_function
 from agentroute.adapters.frames import MAX_FRAME, pack, read_frame, unpack
+from agentroute.adapters.inline.functions import call_function
+from agentroute.adapters.inline.runnables import call_runnable, is_runnable
+from agentroute.adapters.inline.threads import Threads
 from agentroute.adapters.loading import entry_of, load
 from agentroute.adapters.replies import as_reply, dump_call, load_call
-from agentroute.adapters.runnables import call_runnable, is_runnable
 from agentroute.errors import AgentFailedError, CardError
 from agentroute.model.calls import AgentCall, AgentReply, Artifact, Usage
 from agentroute.model.tasks import Message, Task
@@ -234,8 +235,8 @@ async def test_a_real_langgraph_graph_is_a_runnable():
 def test_adapters_and_planning_load_no_heavy_library():
     code = (
         "import sys\n"
-        "import agentroute.adapters.child, agentroute.adapters.callables\n"
-        "import agentroute.adapters.runnables, agentroute.adapters.replies\n"
+        "import agentroute.adapters.child, agentroute.adapters.inline.functions\n"
+        "import agentroute.adapters.inline.runnables, agentroute.adapters.replies\n"
         "import agentroute.planning.graphfile, agentroute.planning.topology\n"
         "import agentroute.planning.lead, agentroute.choosing.depth\n"
         "bad = {'langgraph', 'langchain_core', 'openai', 'torch', 'networkx', 'sqlmodel'}\n"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from agentroute.adapters.callables import THREADS
+from agentroute.adapters.inline.threads import THREADS
 from agentroute.errors import AgentFailedError
 from agentroute.model.calls import AgentCall, AgentReply, OnChunk, Usage
 

@@ -1,0 +1,1 @@
+"""Agents that are called in this process: functions and runnables."""
