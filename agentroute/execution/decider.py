@@ -16,7 +16,7 @@ from typing import Any
 
 from agentroute.adapters.untrusted import words_of
 from agentroute.choosing.decide import Choice
-from agentroute.choosing.depth.protocol import Ranks, Stepwise
+from agentroute.choosing.depth.protocol import is_ranks, is_stepwise
 from agentroute.errors import AgentRouteError, NoCandidateError, RoutingError
 from agentroute.execution.history import History
 from agentroute.execution.ruling import Ask, Rules, Ruling
@@ -72,7 +72,7 @@ class Decider:
             self._in_flight(known)
             if (fresh := history.batched.pop(known.id, None)) is not None:
                 return fresh
-            looks = isinstance(rules.depth, Stepwise)  # at what a row of an earlier life rests on
+            looks = is_stepwise(rules.depth)  # at what a row of an earlier life rests on
             past = self.ledger.record(known.id) if looks else None
             return Ruling(known, known=True, record=past)
         while True:
@@ -245,7 +245,7 @@ class Decider:
         self, ask: Ask, request: Request, who: Eligible, rules: Rules, run_id: str
     ) -> DecisionRecord:
         (scores,), version = await scored([request], rules)
-        if isinstance(rules.depth, Ranks):
+        if is_ranks(rules.depth):
             scores = rules.depth.ranked(scores, request.candidates)
         choice, why = self._draw(ask, request, scores, rules, run_id)
         names = tuple(str(request.candidates.names[i]) for i in choice.positions)

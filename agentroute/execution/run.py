@@ -162,7 +162,11 @@ class Executor:
             self._judge.check()
         rules = rules or self._make_rules(plan)
         check_batches(plan, rules)
-        for depth in (rules.depth, *(depth_of(t, rules.depth) for t in plan.tasks)):
+        depths = (
+            rules.depth,
+            *(depth_of(t, rules.depth) for t in plan.tasks if t.depth is not None),
+        )
+        for depth in depths:
             scorer = depth.verifier if isinstance(depth, Verifies) else None
             guide = depth.guide if isinstance(depth, Turnwise) else None
             for helper in (scorer, guide):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -122,6 +123,28 @@ class Verifies(Protocol):
     @property
     def verifier(self) -> str | None:
         """The agent that scores; None for nobody."""
+
+
+_KNOWN: WeakKeyDictionary[type, dict[type, bool]] = WeakKeyDictionary()
+
+
+def has(depth: Depth, protocol: Any) -> bool:
+    """``isinstance``, asked once a class: each task asks four times, 40 us a time."""
+    known = _KNOWN.setdefault(type(depth), {})
+    found = known.get(protocol)
+    if found is None:
+        found = known[protocol] = isinstance(depth, protocol)
+    return found
+
+
+def is_stepwise(depth: Depth) -> TypeGuard[Stepwise]:
+    """Whether it looks at answers."""
+    return has(depth, Stepwise)
+
+
+def is_ranks(depth: Depth) -> TypeGuard[Ranks]:
+    """Whether it has an order of its own."""
+    return has(depth, Ranks)
 
 
 def bounded(step: Step, depth: Stepwise, seen: Seen) -> Step:

@@ -16,6 +16,7 @@ from agentroute.choosing.depth.protocol import (
     Step,
     Stepwise,
     bounded,
+    is_stepwise,
 )
 from agentroute.execution.answer.teams import with_team
 from agentroute.execution.decider import Decider
@@ -104,7 +105,7 @@ def stepwise(run: Run, work: Assignment) -> Stepwise | None:
     """The task's depth policy where it looks at answers, and who does it is chosen freely."""
     depth = depth_of(work.task, run.rules.depth)
     free = work.kind == "route" and work.agent is None
-    return depth if free and isinstance(depth, Stepwise) else None
+    return depth if free and is_stepwise(depth) else None
 
 
 async def next_step(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
 
 from agentroute.choosing.depth.rounds.grammar import Said, broken_rules, read_turn, written
-from agentroute.choosing.depth.rounds.policy import Finish, Route, Turn, Turnwise
+from agentroute.choosing.depth.rounds.policy import Finish, Route, Turn, Turnwise, is_turnwise
 from agentroute.execution.answer.deepening import depth_of
 from agentroute.execution.answer.guiding import asked_for, cited, guide_prompt, roster
 from agentroute.execution.answer.refiners import citing
@@ -29,7 +29,7 @@ def turnwise(run: Run, work: Assignment) -> Turnwise | None:
     """The task's depth policy where it takes turns, and who does it is chosen freely."""
     depth = depth_of(work.task, run.rules.depth)
     free = work.kind == "route" and work.agent is None and not work.turn
-    return depth if free and isinstance(depth, Turnwise) else None
+    return depth if free and is_turnwise(depth) else None
 
 
 def questions_of(task: Task) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
 from agentroute.choosing.decide import Choice
 from agentroute.choosing.depth.checks import share, whole
-from agentroute.choosing.depth.protocol import Depth
+from agentroute.choosing.depth.protocol import Depth, has
 from agentroute.choosing.depth.rounds.reward import expected
 from agentroute.errors import ConfigError
 from agentroute.model.candidates import Candidates
@@ -68,6 +68,11 @@ class Turnwise(Depth, Protocol):
 
     def turn(self, questions: tuple[str, ...], turns: tuple[Turn, ...]) -> Route | Finish:
         """By rule: what to ask now, given what came so far."""
+
+
+def is_turnwise(depth: Depth) -> TypeGuard[Turnwise]:
+    """Whether it takes turns."""
+    return has(depth, Turnwise)
 
 
 @dataclass(frozen=True)
