@@ -28,6 +28,7 @@ STEPS = st.lists(
         st.tuples(st.just("forget"), st.integers(0, 5)),
         st.just("widen"),
         st.just("reload"),
+        st.just("ask"),
     ),
     max_size=25,
 )
@@ -48,6 +49,8 @@ def test_whatever_happens_to_arms_their_widths_are_those_of_a_direct_solve(steps
             again = ArmBank(bank.d, lam=2.0)
             again.load(bank.arrays())
             bank = again
+        elif step == "ask":
+            check(bank, unit(rng, bank.d), rng)
         elif step[0] == "reset":
             bank.reset(row)
         else:
@@ -55,11 +58,30 @@ def test_whatever_happens_to_arms_their_widths_are_those_of_a_direct_solve(steps
                 gamma = 0.9 if step[0] == "forget" else 1.0
                 weight = float(rng.uniform(0.1, 1))
                 bank.update(row, unit(rng, bank.d), rng.random(), weight=weight, gamma=gamma)
-    x, rows = unit(rng, bank.d), np.arange(bank.size)
+    check(bank, unit(rng, bank.d), rng)
+
+
+def check(bank, x, rng):
+    rows = np.arange(bank.size)
     want = exact(bank, x, rows)
     np.testing.assert_allclose(served(bank, x, rows), want, atol=1e-6)
     one = rng.permutation(rows)[: max(1, bank.size // 3)]  # gathered where they are few
     np.testing.assert_allclose(served(bank, x, one), want[one], atol=1e-6)
+
+
+@given(k=st.integers(0, 4), seed=st.integers(0, 9))
+def test_the_mean_of_one_arm_is_that_of_all(k, seed):
+    rng, bank = np.random.default_rng(seed), ArmBank(12, k, lam=1.0)
+    for _ in range(4):
+        row = bank.add()
+        for _ in range(row):
+            z = rng.standard_normal(k) if k else None
+            bank.update(row, unit(rng, 12), rng.random(), z=z)
+    x, z = unit(rng, 12), rng.standard_normal((5, k)) if k else None
+    p = bank.predict(x, z, np.arange(5))
+    means = p.own + (0.0 if p.shared is None else p.shared)
+    one = [bank.mean(x, None if z is None else z[row], row) for row in range(5)]
+    np.testing.assert_allclose(one, means, atol=1e-6)
 
 
 def test_an_arm_grows_once_its_factors_are_full():

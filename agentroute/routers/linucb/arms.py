@@ -83,6 +83,14 @@ class ArmBank:
             w2 += ((u @ self.A0_inv) * u).sum(axis=1)
             return Prediction(own - g @ self.beta, z @ self.beta, np.maximum(w2, 0.0))
 
+    def mean(self, x: F64, z: F64 | None, row: int) -> float:
+        """The mean of one arm, ``z`` (k,) of its agent: what it costs does not grow with S."""
+        x32 = x.astype(np.float32)
+        own = float(self.theta32[row] @ x32)
+        if z is None or not self.k:
+            return own
+        return own + float((z - self.C32[row] @ x32) @ self.beta)
+
     def w2(self, x: F32, rows: NDArray[np.int64]) -> F64:
         """Squared widths x' A^-1 x (n,) of an arm's own part."""
         assert self.widths is not None

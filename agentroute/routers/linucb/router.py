@@ -213,8 +213,7 @@ class LinUCB:
         assert o.quality is not None
         z = self._z(one)
         r = o.quality - float(self.prior.own(one, row).mean[0])
-        p = bank.predict(x, z, np.array([row]))
-        e = r - float(p.own[row] + (0.0 if p.shared is None else p.shared[0]))
+        e = r - bank.mean(x, None if z is None else z[0], row)
         self.noise.add(e, o.weight)
         if self.drift.dropped(row, e):
             bank.reset(row)

@@ -25,7 +25,8 @@ class Widths:
     half that is left out. So all arms of a kind take one gemv, at the speed of memory.
 
     ``F`` (young, R, d) factors, ``used`` (young,) how many of each; ``P`` (grown, d (d + 1) / 2)
-    triangles; ``at`` (S,) is an arm's slot in ``F``, or -1 less its slot in ``P``.
+    triangles; ``at`` (S,) is an arm's slot in ``F``, or -1 less its slot in ``P``. A triangle is
+    copied when a width is asked for: of an arm that learns ten times in between, once.
     """
 
     def __init__(self, d: int, *, lam: float) -> None:
@@ -36,6 +37,7 @@ class Widths:
         self.F: F32 = np.zeros((4, self.R, d), np.float32)
         self.used: Ints = np.zeros(4, np.int64)
         self.P: F32 = np.zeros((0, self.m), np.float32)
+        self._stale: dict[int, F64] = {}  # arm to its inverse, where its triangle is behind
         self.add()
 
     # -- serving -----------------------------------------------------------------------------
@@ -45,6 +47,7 @@ class Widths:
 
         Not below 0, though float32 may round there.
         """
+        self._catch_up()
         at = self.at.take(rows)
         with one_thread():
             few = 2 * len(rows) < self.size
@@ -53,6 +56,7 @@ class Widths:
 
     def of_many(self, x: F32) -> F64:
         """The same (S, m) of all arms, for m vectors x (d, m): every arm is read once."""
+        self._catch_up()
         m = x.shape[1]
         with one_thread():
             w = np.empty((self.young + self.grown, m), np.float32)
@@ -129,17 +133,21 @@ class Widths:
             self.used[at] += 1
 
     def put(self, row: int, inv: F64) -> None:
-        """The inverse of an arm is ``inv`` (d, d), whatever it was: the arm is grown."""
+        """The inverse of an arm is ``inv`` (d, d), whatever it was: the arm is grown.
+
+        The array is kept, and read when a width is asked for.
+        """
         if self.at[row] >= 0:
             self._leave_young(row)
             if self.grown == len(self.P):
                 self.P = _longer(self.P)
             self.grown += 1
             self.at[row] = -self.grown
-        self.P[-1 - self.at[row]] = inv.take(self._flat) * self._two
+        self._stale[row] = inv
 
     def reset(self, row: int) -> None:
         """An arm is untouched again."""
+        self._stale.pop(row, None)
         if self.at[row] >= 0:
             self._leave_young(row)
         else:
@@ -186,8 +194,13 @@ class Widths:
         self._two = np.where(k > 0, 2.0, 1.0)
         self._ones = np.ones(self.R, np.float32)
 
+    def _catch_up(self) -> None:
+        for row, inv in list(self._stale.items()):
+            self.P[-1 - self.at[row]] = inv.take(self._flat) * self._two
+            self._stale.pop(row, None)  # after the copy: another thread may ask at the same time
+
     def _triangles(self, inv: Symmetric) -> None:
-        self.P = np.zeros((self.grown, self.m), np.float32)
+        self.P, self._stale = np.zeros((self.grown, self.m), np.float32), {}
         for row in np.flatnonzero(self.at[: self.size] < 0):
             self.put(int(row), inv[int(row)])
 
