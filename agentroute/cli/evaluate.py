@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate_command(
+    alone: o.OneTable = None,
     test: o.TestTable = None,
     train: o.TrainTable = None,
     router: o.Routers = None,
@@ -44,8 +45,9 @@ def evaluate_command(
 ) -> None:
     """Which router is worth it on your data: baselines, intervals, seeds.
 
-    The form of a table is in examples/data/README.md. Score is the mean quality over rows that
-    somebody should get; learning and tuning see train rows alone.
+    The form of a table is in examples/data/README.md; one is enough, or --train and --test. Score
+    is the mean quality over rows that somebody should get; learning and tuning see train rows
+    alone.
     """
     from agentroute.cli.measuring.depths import depths
     from agentroute.cli.parts import evalshown
@@ -63,6 +65,8 @@ def evaluate_command(
         holdout=holdout, group_by=group_by, embedder=embedder, exploration=exploration,
         objective=Objective(1.0, cost, latency),
     )  # fmt: skip
+    if alone is not None:
+        spec = parts.one_table(spec, alone)
     if depth or tune or verifier is not None or out is not None:
         depths(spec, depth or (), tuning=tune, verifier=verifier, out=out, as_json=as_json)
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -41,6 +41,7 @@ from agentroute.model.objective import Objective
 from agentroute.model.plans import Spec
 
 Mode = Literal["full", "bandit"]
+Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,12 @@ class EvalSpec:
     first_seed: int = 0
 
 
-def evaluate(spec: EvalSpec) -> EvalResult:
+def evaluate(spec: EvalSpec, *, told: Told | None = None) -> EvalResult:
     """Learn, score, and set routers beside baselines.
+
+    Args:
+        spec: what is asked for.
+        told: called with (repetitions done, repetitions in all) after each.
 
     Raises:
         UsageError: a spec that cannot be run.
@@ -83,19 +88,21 @@ def evaluate(spec: EvalSpec) -> EvalResult:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(evaluate_async(spec))
+        return asyncio.run(evaluate_async(spec, told=told))
     raise NestedLoopError(
         "evaluate() was called inside a running event loop", hint="await evaluate_async(spec)"
     )
 
 
-async def evaluate_async(spec: EvalSpec) -> EvalResult:
+async def evaluate_async(spec: EvalSpec, *, told: Told | None = None) -> EvalResult:
     """See ``evaluate``."""
     _check(spec)
-    return await evaluate_cuts(spec, make_cuts(spec))
+    return await evaluate_cuts(spec, make_cuts(spec), told=told)
 
 
-async def evaluate_cuts(spec: EvalSpec, cuts: Sequence[Cut]) -> EvalResult:
+async def evaluate_cuts(
+    spec: EvalSpec, cuts: Sequence[Cut], *, told: Told | None = None
+) -> EvalResult:
     """As ``evaluate``, on cuts that are already made."""
     _check(spec)
     embedder = make_embedder(spec.embedder) if isinstance(spec.embedder, str) else spec.embedder
@@ -113,6 +120,8 @@ async def evaluate_cuts(spec: EvalSpec, cuts: Sequence[Cut]) -> EvalResult:
                 for name, make in makers.items()
             }
             done.append(Repetition(problem, references, plays))
+            if told is not None:
+                told(len(done), len(cuts) * repetitions_of(spec))
     return summarise(done, mode=spec.mode, settings=_settings(spec, embedder))
 
 

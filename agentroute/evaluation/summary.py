@@ -15,6 +15,8 @@ from agentroute.evaluation.tables.problem import Problem
 from agentroute.features.text import MAX_CHARS
 from agentroute.model.arrays import F64, Ints
 
+FEW = 30  # scored rows below which a bootstrap over them says too little
+
 Play = tuple[Picks, Picks | None, Ints, float]
 
 
@@ -149,6 +151,8 @@ def _notes(problem: Problem) -> tuple[str, ...]:
         notes.append(f"{empty} of {len(table)} prompts are empty: their embedding is zeros")
     if table.clipped:
         notes.append(f"{table.clipped} prompts were cut to their first {MAX_CHARS:,} characters")
+    if len(problem.truth) < FEW:
+        notes.append(f"{len(problem.truth)} rows are scored: intervals of so few are too narrow")
     if not len(problem.train):
         notes.append("no train rows: the learning baselines are cross-fitted with all labels")
     unseen = int(np.isnan(problem.known.quality).all(axis=0).sum()) if len(problem.train) else 0

@@ -7,6 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+OneTable = Annotated[
+    Path | None,
+    typer.Argument(help="One table: its test split is scored, else its val, else 30 % of it."),
+]
 TestTable = Annotated[Path | None, typer.Option("--test", help="Table to score.")]
 TrainTable = Annotated[Path | None, typer.Option("--train", help="Table to learn from.")]
 Routers = Annotated[

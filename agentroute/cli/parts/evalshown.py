@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,30 @@ class Found:
     withhold: int
 
 
+class Progress:
+    """Says on stderr, every ten seconds, how far a long evaluation is."""
+
+    EVERY_S = 10.0
+
+    def __init__(self) -> None:
+        self._began = self._said = time.monotonic()
+
+    def __call__(self, done: int, whole: int) -> None:
+        """After repetition ``done`` of ``whole``."""
+        now = time.monotonic()
+        if done == whole or now - self._said < self.EVERY_S:
+            return
+        self._said = now
+        left = (now - self._began) / done * (whole - done)
+        typer.echo(f"{done} of {whole} repetitions, about {left:,.0f} s to go", err=True)
+
+
 def evaluated(spec: EvalSpec, *, sweep: bool, curve: bool, sets: bool, withhold: int) -> Found:
     """Everything that was asked for, measured."""
     from agentroute.evaluation.runner import evaluate
 
     return Found(
-        evaluate(spec),
+        evaluate(spec, told=Progress()),
         parts.sweeps(spec) if sweep else [],
         parts.learning(spec) if curve else None,
         parts.chosen_sets(spec, withhold) if sets else {},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,6 +17,30 @@ if TYPE_CHECKING:
     from agentroute.evaluation.runner import EvalSpec
     from agentroute.evaluation.sweep import Sweep
     from agentroute.model.plans import Spec
+
+
+def one_table(spec: EvalSpec, folder: Path) -> EvalSpec:
+    """The spec on one table; on stderr which of its rows are scored, where nobody said.
+
+    Raises:
+        UsageError: another table is named beside it.
+        TableError: see ``load_table``.
+    """
+    from agentroute.errors import UsageError
+    from agentroute.evaluation.tables.alone import parts_of
+    from agentroute.evaluation.tables.reading import load_table
+
+    if spec.train is not None or spec.test is not None:
+        raise UsageError("one table or two?", hint="TABLE alone, or --train DIR --test DIR")
+    whole = load_table(folder)
+    if spec.holdout is not None:
+        return replace(spec, train=whole)
+    found = parts_of(whole, spec.test_split)
+    typer.echo(f"{whole.name}: {found.words}", err=True)
+    if found.holdout is None:
+        return replace(spec, train=whole, test=whole, test_split=found.splits)
+    splits = spec.train_split or found.splits
+    return replace(spec, train=whole, holdout=found.holdout, train_split=splits)
 
 
 def sweeps(spec: EvalSpec) -> list[Sweep]:
