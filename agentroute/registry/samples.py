@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agentroute.adapters.untrusted import one_line
 from agentroute.errors import UsageError
@@ -21,7 +22,7 @@ KEYS = ("prompt", "task", "query")
 TABLES = ("outcomes.jsonl.gz", "outcomes.jsonl")
 MAX_CHARS = 64 * 1024 * 1024
 MAX_QUERY = 300
-HINT = "a text file with a query a line, or JSON lines with a 'prompt' each"
+HINT = "a text file with a query a line, or a JSON list or lines with a 'prompt' each"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,9 @@ def read_samples(path: Path) -> Samples:
     """The queries of a file, at most 200, spread evenly over it.
 
     A ``.jsonl`` or ``.jsonl.gz`` file has a JSON string a line, or a mapping with a ``prompt`` (or
-    ``task``, ``query``); a folder is an outcome table. Its rows of the test split stay unread: who
-    is to be scored on them is not described by them. Any other file has a query a line.
+    ``task``, ``query``), and a ``.json`` file a list of these; a folder is an outcome table. Its
+    rows of the test split stay unread: who is to be scored on them is not described by them. Any
+    other file has a query a line.
 
     Raises:
         UsageError: it cannot be read, is over 64 MiB, a line is none of this, or there is no query.
@@ -46,10 +48,8 @@ def read_samples(path: Path) -> Samples:
     file = _file_of(path)
     asked: list[str] = []
     left: Counter[str] = Counter()
-    for number, line in _lines(file):
-        if not line.strip():
-            continue
-        text, why = _query(file, number, line) if _is_json(file) else (line, "")
+    for number, row in _rows(file):
+        text, why = (row, "") if isinstance(row, str) else _query(file, number, row)
         if query := one_line(text, MAX_QUERY) if not why else "":
             asked.append(query)
         else:
@@ -73,8 +73,18 @@ def _file_of(path: Path) -> Path:
     return found[0]
 
 
-def _is_json(file: Path) -> bool:
-    return file.name.endswith((".jsonl", ".jsonl.gz"))
+def _rows(file: Path) -> Iterator[tuple[int, Any]]:
+    """``(number, row)``: lines that are not blank as text, or what JSON says of them."""
+    if file.name.endswith((".json", ".json.gz")):
+        rows = _parsed(file, 0, "".join(line for _, line in _lines(file)))
+        if not isinstance(rows, list):
+            raise UsageError(f"{file}: not a list", hint=HINT)
+        yield from enumerate(rows, 1)
+        return
+    as_json = file.name.endswith((".jsonl", ".jsonl.gz"))
+    for number, line in _lines(file):
+        if line.strip():
+            yield number, _parsed(file, number, line) if as_json else line
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -95,12 +105,16 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
         raise UsageError(f"{file}: {words}", hint=HINT) from None
 
 
-def _query(file: Path, number: int, line: str) -> tuple[str, str]:
-    """The words of a JSON row, and why it is left out; '' where it is not."""
+def _parsed(file: Path, number: int, text: str) -> Any:
     try:
-        row = json.loads(line)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        raise UsageError(f"{file}:{number}: not JSON", hint=HINT) from None
+        where = f"{file}:{number}" if number else str(file)
+        raise UsageError(f"{where}: not JSON", hint=HINT) from None
+
+
+def _query(file: Path, number: int, row: Any) -> tuple[str, str]:
+    """The words of a JSON row, and why it is left out; '' where it is not."""
     if isinstance(row, dict):
         if row.get("split") == "test":
             return "", "of the test split"

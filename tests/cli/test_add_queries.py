@@ -155,6 +155,18 @@ def test_prompts_of_rows_are_read_and_the_test_split_is_not(asked, cli):
     assert "dolphin" not in (asked / "agents" / "gifts.yaml").read_text()
 
 
+@pytest.mark.parametrize("as_row", [lambda q: q, lambda q: {"query": q}])
+def test_a_json_list_is_read_as_lines_of_json_are(asked, cli, as_row):
+    (asked / "asked.json").write_text(json.dumps([as_row(q) for q in QUERIES], indent=1))
+    argv = ["agents", "add", "--from-queries", "asked.json", "--name", "cards", "--like", "one"]
+    assert "from 4 queries" in cli(*argv).out
+    cli(*ADD, "--like", "one")
+    assert (
+        load_card(asked / "agents/cards.yaml").skills
+        == load_card(asked / "agents/gifts.yaml").skills
+    )
+
+
 def test_a_long_file_is_read_evenly_and_says_so(asked, cli):
     lines = [f"gift card {i}" for i in range(300)] + [f"weather in town {i}" for i in range(300)]
     (asked / "asked.txt").write_text("\n".join(lines))
@@ -171,6 +183,10 @@ def test_a_long_file_is_read_evenly_and_says_so(asked, cli):
         ("a.jsonl", "{nope", "a.jsonl:1: not JSON"),
         ("a.jsonl", '{"id": 1}', "no text under prompt, task, query"),
         ("a.jsonl", '{"prompt": 7}', "no text under"),
+        ("a.json", '[{"id": 1}]', "a.json:1: no text under"),
+        ("a.json", "[1, 2]", "a.json:1: no text under"),
+        ("a.json", '{"prompt": "where is my card"}', "a.json: not a list"),
+        ("a.json", '["open', "a.json: not JSON"),
         ("a.txt", "\n \n", "holds no query"),
         ("a.txt", "the of a", "no words to describe"),
         ("a.jsonl.gz", "not gzip", "a.jsonl.gz"),

@@ -189,6 +189,22 @@ def test_every_command_takes_a_router_with_a_state_from_the_settings(here, cli):
     assert "names a state" in out.err
 
 
+@EACH
+def test_a_state_of_other_agents_says_so_and_one_of_ours_does_not(here, cli, name):
+    cli("train", QUICK[name], "table", "--name", "s")
+    argv = ("route", "parse the file", "--router", f"{{name: {name}, state: s}}")
+    err = cli(*argv).err
+    arms = [a.name for a in load_table(here / "table").arms][:3]
+    assert f"note: the state 's' was fitted on {', '.join(arms)}, ...: no agent here" in err
+    assert "no agent here" not in cli("route", "parse the file").err
+    (here / "agents").mkdir()
+    (here / "agents/own.yaml").write_text(
+        f"name: {arms[0]}\ndescription: parses\nentrypoint: own.py:agent\n"
+    )
+    (here / "agents/own.py").write_text("def agent(call):\n    return call.task.prompt\n")
+    assert "no agent here" not in cli(*argv).err
+
+
 def test_train_says_how_to_serve(here, cli):
     out = cli("train", "{name: knn, k: 5}", "table", "--name", "s").out
     spec = re.search(r"--router '(.*)', or", out)[1]

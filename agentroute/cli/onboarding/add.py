@@ -20,7 +20,7 @@ Queries = Annotated[
     Path | None,
     typer.Option(
         "--from-queries", metavar="FILE",
-        help="Write the card from sample queries: one a line, JSON lines, or a table.",
+        help="Write the card from sample queries: one a line, JSON, or a table.",
     ),
 ]  # fmt: skip
 Chat = Annotated[str | None, typer.Option("--chat", metavar="MODEL", help="It is a chat model.")]

@@ -204,7 +204,18 @@ def orchestrator_of(
 
     settings = settings_of(config, db)
     settings = settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
-    return Orchestrator.from_settings(settings, registry=registry_of(settings, agents))
+    registry = registry_of(settings, agents)
+    orc = Orchestrator.from_settings(settings, registry=registry)
+    remark_state(settings, registry)
+    return orc
+
+
+def remark_state(settings: Settings, registry: Registry) -> None:
+    """Say on stderr that a fitted state in use was fitted on agents of whom none is here."""
+    from agentroute.cli.parts.states import strangers
+
+    if said := strangers(settings, registry):
+        print(f"agentroute: note: {said}", file=sys.stderr)
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

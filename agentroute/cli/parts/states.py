@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from agentroute.cli.parts.common import settings_of
+from agentroute.config.settings import Settings
 from agentroute.errors import RouterStateError, UsageError, did_you_mean
-from agentroute.learning.base import embedder_of
+from agentroute.learning.base import KEY, embedder_of
 from agentroute.learning.state import Snapshot, StateStore
+from agentroute.model.plans import AgentUse
+from agentroute.registry.registry import Registry
 
+SHOWN = 3  # names of agents in a remark
 SNAPSHOTS = "snapshots"  # the folder of what learners keep between openings
 
 
@@ -41,6 +45,29 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
         "bytes": sum(a.nbytes for a in snapshot.state.arrays.values()),
         "provenance": made,
     }
+
+
+def strangers(settings: Settings, registry: Registry) -> str:
+    """What to say of a state that the settings' router names, fitted on other agents alone.
+
+    '' where there is none, or some of them are in the catalogue.
+    """
+    wanted = AgentUse.of(settings.router, field="router").written().get(KEY)
+    store = StateStore(Path(settings.state))
+    if not isinstance(wanted, str) or wanted not in store.names():
+        return ""
+    try:
+        made = store.manifest(wanted, store.current(wanted)).get("provenance", {})
+    except RouterStateError:  # damaged: whoever loads it says so, and goes back a version
+        return ""
+    agents = [str(a) for a in made.get("agents", ())]
+    if not agents or any(a in registry for a in agents):
+        return ""
+    some = ", ".join(agents[:SHOWN]) + (", ..." if len(agents) > SHOWN else "")
+    return (
+        f"the state '{wanted}' was fitted on {some}: no agent here has one of these names, "
+        "it knows them by their cards at most"
+    )
 
 
 def listed(config: Path | None) -> list[dict[str, Any]]:
