@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentroute.cli.agents import Into, agents_app
-from agentroute.cli.parts.common import ConfigFile, Json, emit, registry_of, run_async, settings_of
+from agentroute.cli.parts.common import (
+    ConfigFile,
+    Json,
+    counted,
+    emit,
+    registry_of,
+    run_async,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from agentroute.registry.newcard import NewCard
@@ -106,7 +114,7 @@ def _tell(made: NewCard, samples: Samples, model: str, *, as_json: bool) -> None
     by = f"model {model}" if made.method == "model" else "keyphrases, no model"
     typer.echo(f"added {made.path}: agent '{card.name}', {card.status}")
     typer.echo(f"description by {by}: {card.description}")
-    typer.echo(f"skill '{card.skills[0].id}', from {len(samples.queries)} queries")
+    typer.echo(f"skill '{card.skills[0].id}', from {counted(len(samples.queries), 'query')}")
     if made.refused:
         typer.echo(f"{model} wrote none that can be used: {'; '.join(dict.fromkeys(made.refused))}")
     for why, n in samples.left_out.items():

@@ -225,6 +225,17 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def counted(n: int, noun: str) -> str:
+    """A number and what it counts: 1 call, 2 calls, 7,080 rows.
+
+    >>> counted(1, "query"), counted(7080, "row")
+    ('1 query', '7,080 rows')
+    """
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{n:,} {noun}s"
+
+
 def seconds(x: float) -> str:
     """A duration."""
     return f"{x * 1000:.0f} ms" if x < 1 else f"{x:.1f} s"

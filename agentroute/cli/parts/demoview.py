@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from agentroute.cli.parts.common import seconds, table
+from agentroute.cli.parts.common import counted, seconds, table
 from agentroute.cli.parts.progress import plain
 from agentroute.cli.parts.terminal import raw
 from agentroute.cli.parts.views import show_choices, show_route
@@ -38,7 +38,7 @@ class Teller:
             typer.echo(f"degraded: {words}")
         u = run.usage
         typer.echo(
-            f"{run.status}: {run.topology}, {u.calls} calls in {seconds(u.wall_s)}, "
+            f"{run.status}: {run.topology}, {counted(u.calls, 'call')} in {seconds(u.wall_s)}, "
             f"{usd(u.cost_usd)} USD of CPU\n"
         )
 

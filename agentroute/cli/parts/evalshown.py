@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from agentroute.cli.parts import evaluation as parts
-from agentroute.cli.parts.common import emit, table
+from agentroute.cli.parts.common import counted, emit, table
 
 if TYPE_CHECKING:
     from agentroute.evaluation.results import EvalResult
@@ -88,8 +88,8 @@ def show_found(found: Found) -> None:
     header, rows = result.table()
     numeric = [header[0], *(f">{h}" for h in header[1:])]
     title = (
-        f"{result.test}: {result.mode} mode, {result.train_rows} rows learned, "
-        f"{result.rows} scored, {result.repetitions} repetitions; score x 100"
+        f"{result.test}: {result.mode} mode, {counted(result.train_rows, 'row')} learned, "
+        f"{result.rows:,} scored, {counted(result.repetitions, 'repetition')}; score x 100"
     )
     table(title, numeric, rows)
     for note in result.notes:

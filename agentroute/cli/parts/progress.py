@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from agentroute.cli.parts.common import seconds
+from agentroute.cli.parts.common import counted, seconds
 from agentroute.cli.parts.terminal import shown
 from agentroute.model.events import Event
 
@@ -111,8 +111,9 @@ class Progress:
 def plain(e: Event) -> str:
     """One event as a line, or '' for the ones nobody wants to read."""
     d = e.data
+    tasks = d.get("tasks", 0) if e.type == "run.started" else 0  # elsewhere it is their names
     words = {
-        "run.started": f"run {e.run_id}: {d.get('name', '')}, {d.get('tasks', 0)} tasks",
+        "run.started": f"run {e.run_id}: {d.get('name', '')}, {counted(tasks, 'task')}",
         "plan.created": f"{d.get('topology', '')} plan: {d.get('reason', '')}",
         "decision.made": f"{e.task_id}: {e.agent or 'nobody'}"
         + (f" (p={d['propensity']:.2f})" if "propensity" in d else ""),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import typer
 
-from agentroute.cli.parts.common import seconds, table
+from agentroute.cli.parts.common import counted, seconds, table
 from agentroute.execution.found import RouteFound
 from agentroute.inspector.money import usd
 from agentroute.model.plans import Plan
@@ -61,8 +61,8 @@ def show_plan(plan: Plan) -> None:
             cost = usd(how.usage.cost_usd or 0.0)
             typer.echo(f"its model used {how.usage.tokens:,} tokens, {cost} USD")
     typer.echo(
-        f"{s.nodes} tasks, {s.edges} edges, width {s.omega}, depth {s.delta:g}, "
-        f"coupling {s.gamma:.2f}, width/tasks {s.r:.2f}"
+        f"{counted(s.nodes, 'task')}, {counted(s.edges, 'edge')}, width {s.omega}, "
+        f"depth {s.delta:g}, coupling {s.gamma:.2f}, width/tasks {s.r:.2f}"
     )
     rows = [
         (t.id, ", ".join(t.skills), t.agent or "", ", ".join(t.depends_on), t.prompt)
@@ -91,7 +91,7 @@ def show_run(result: RunResult, db: str | None = None) -> None:
             typer.echo(f"artefact: {a.path}")
     u = result.usage
     typer.echo(
-        f"run {result.run_id}: {result.status}, {result.topology}, {u.calls} calls, "
+        f"run {result.run_id}: {result.status}, {result.topology}, {counted(u.calls, 'call')}, "
         f"{seconds(u.wall_s)}, {usd(u.cost_usd)} USD"
     )
     show_waiting(result.run_id, result.waiting, db)
