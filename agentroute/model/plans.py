@@ -177,6 +177,8 @@ class Plan(Part):
     """Who picks the shape when the run starts, and the parameters; None: ``choice`` stands."""
     inputs: dict[str, Any] = {}
     """The graph's inputs as they were given."""
+    source: str = ""
+    """The name or path by which the graph was asked for; '' where it was none."""
     description: str = ""
     """What the whole is for; a refiner and a lead are told."""
     router: AgentUse | None = None

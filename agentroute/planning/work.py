@@ -37,7 +37,8 @@ def plan_of(
     """
     if isinstance(work, str):
         if looks_like_graph(work, places):
-            return make_plan(find_graph(work, places), inputs)
+            plan = make_plan(find_graph(work, places), inputs)
+            return plan.model_copy(update={"source": work})
         _not_a_typo(work, places)
     if isinstance(work, GraphSpec):
         return make_plan(work, inputs)

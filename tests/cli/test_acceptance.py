@@ -1,8 +1,12 @@
 """Known to be wrong, and said: from a table to the exit code, with shipped agents and defaults."""
 
+import html
 import json
 import random
+import re
+import shlex
 import statistics
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -58,6 +62,25 @@ def test_a_small_sorted_table_has_its_exact_means(stocks, capsys):
     assert result["verdict"]["tasks"] == {"clean": 1.0, "analyse": 1.0}
     (page,) = reports(result)
     assert "Verified, accepted from 0.50" in Path(page).read_text()
+
+
+def test_a_report_says_when_in_which_run_and_by_what_command_it_was_made(stocks, capsys):
+    stocks(40)
+    odd = Path("my 'own' stocks & sk-abcdefghijklmnopqrstuvwxyz123456.csv")
+    Path("stocks.csv").rename(odd)
+    assert run(["run", "report_table", "-i", f"path={odd}", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    said = html.unescape(Path(reports(result)[0]).read_text())
+    found = re.search(r"(\d{4}-\d\d-\d\d) \d\d:\d\d UTC, run (\S+): agentroute (.*?)</div>", said)
+    assert found[1] == datetime.now(UTC).date().isoformat() and found[2] == result["run_id"]
+    assert "sk-abc" not in found[3] and "my 'own' stocks" not in found[3]  # quoted, and redacted
+    odd.rename("my 'own' stocks.csv")
+    assert run(["run", "report_table", "-i", "path=my 'own' stocks.csv", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    said = html.unescape(Path(reports(again)[0]).read_text())
+    command = re.search(r"UTC, run \S+: agentroute (.*?)</div>", said)[1]
+    assert run([*shlex.split(command), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == again["verdict"]
 
 
 SAMPLED = ("skills: [analyse_table]", "skills: [analyse_table]\n    agent: table_profile_sample")

@@ -1,4 +1,5 @@
-"""The verdict on an answer at the top of its files, so that a file alone says what it is worth.
+"""The verdict on an answer at the top of its files, so that a file alone says what it is worth,
+and of which run it is.
 
 Copies are stamped: the files that agents left stay as they are, and a resumed run stamps anew.
 """
@@ -7,13 +8,19 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+
+import orjson
 
 from agentroute.execution.progress import Run
 from agentroute.execution.runner import ALL, sinks
+from agentroute.ledger.rows.redaction import redact
 from agentroute.model.calls import Artifact
+from agentroute.model.plans import Plan
 from agentroute.model.runs import Verdict
 from agentroute.toolbox.handover import copy_file
 
@@ -22,6 +29,8 @@ MAX_BYTES = 50_000_000
 PAGES, TEXTS = {".html", ".htm"}, {".txt", ".md", ".markdown"}
 BODY = re.compile(r"<body\b[^>]*>|<!doctype[^>]*>", re.IGNORECASE)
 LOW = "background:#b3261e;color:#fff;font:600 1rem/1.4 system-ui,sans-serif;padding:.8rem 1rem"
+SMALL = "font:400 .8rem/1.4 system-ui,sans-serif;overflow-wrap:anywhere"
+MAX_COMMAND = 500
 HIGH = "background:#e3f1e6;color:#1d3b26;font:.9rem/1.4 system-ui,sans-serif;padding:.4rem 1rem"
 
 
@@ -30,8 +39,9 @@ def stamped(
 ) -> tuple[Artifact, ...]:
     """The files of a run, those of its answer that people read with the verdict at their top.
 
-    HTML says it in any case, plain text and Markdown where the answer was not accepted; other
-    formats would break. A file that cannot be copied is said in ``run.said`` and left unstamped.
+    HTML says it in any case, with date, run and command; plain text and Markdown where the answer
+    was not accepted; other formats would break. A file that cannot be copied is said in
+    ``run.said`` and left unstamped.
     """
     if verdict is None:
         return tuple(artifacts)
@@ -65,16 +75,37 @@ def _stamp(run: Run, a: Artifact, i: int, verdict: Verdict) -> Artifact:
     target.parent.mkdir(parents=True, exist_ok=True)
     copy_file(a.path, target)  # and not what was put in its place since
     text = target.read_bytes().decode("utf-8", errors="surrogateescape")
-    text = on_page(text, verdict) if page else f"{verdict.words}\n\n{text}"
+    text = on_page(text, verdict, origin_of(run)) if page else f"{verdict.words}\n\n{text}"
     target.write_bytes(text.encode("utf-8", errors="surrogateescape"))
     shutil.copystat(source, target)
     return a.model_copy(update={"path": str(target.resolve())})
 
 
-def on_page(page: str, verdict: Verdict) -> str:
-    """A page with the verdict as the first thing of its body; its words are escaped."""
+def origin_of(run: Run) -> str:
+    """When the answer was put together, the run, and the command that gives the graph again."""
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, run {run.run_id}"
+    command = command_of(run.plan)
+    return f"{made}: {command}" if command else made
+
+
+def command_of(plan: Plan) -> str:
+    """``agentroute run`` with the graph and its inputs, secrets redacted; '' where it was none."""
+    if not plan.source:
+        return ""
+    words = ["agentroute", "run", shlex.quote(plan.source)]
+    for name, value in plan.inputs.items():
+        text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+        words += ["-i", shlex.quote(f"{name}={text}")]
+    command = redact(" ".join(words))
+    return command if len(command) <= MAX_COMMAND else f"{command[: MAX_COMMAND - 4]} ..."
+
+
+def on_page(page: str, verdict: Verdict, origin: str) -> str:
+    """A page with the verdict and its origin as the first of its body; their words are escaped."""
     style, role = (HIGH, "note") if verdict.accepted else (LOW, "alert")
-    band = f'<div role="{role}" style="{style}">{html.escape(verdict.words)}</div>'
+    words, origin = html.escape(verdict.words), html.escape(origin)
+    small = f'<div style="{SMALL}">{origin}</div>'
+    band = f'<div role="{role}" style="{style}">{words}{small}</div>'
     found = list(BODY.finditer(page[:100_000]))
     at = found[-1].end() if found else 0
     return f"{page[:at]}\n{band}{page[at:]}"
