@@ -17,6 +17,7 @@ import typer
 
 from agentroute import cli
 from agentroute.adapters.untrusted import words_of
+from agentroute.cli.parts.common import ARGV
 from agentroute.cli.parts.terminal import shown_only
 from agentroute.errors import AgentRouteError
 
@@ -78,8 +79,13 @@ def run(argv: list[str] | None = None) -> int:
     """Run one command line; the exit code. 0 done, 1 failed, 2 usage, 3 configuration, 4 ledger."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    with shown_only():
-        return _run(argv, debug="--debug" in (sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    token = ARGV.set(words)
+    try:
+        with shown_only():
+            return _run(argv, debug="--debug" in words)
+    finally:
+        ARGV.reset(token)
 
 
 def _run(argv: list[str] | None, *, debug: bool) -> int:

@@ -24,10 +24,11 @@ def demo(
     """Offline, in seconds: audit this environment, explain a choice, watch it learn."""
     import asyncio
 
+    from agentroute.cli.parts.common import command_line
     from agentroute.cli.parts.demoview import Teller
     from agentroute.demo.story import run_demo
     from agentroute.inspector.demopage import demo_page
     from agentroute.inspector.page import write
 
     story = asyncio.run(run_demo(out, seed=seed, tell=Teller()))
-    typer.echo(str(write(out / "demo.html", demo_page(story))))
+    typer.echo(str(write(out / "demo.html", demo_page(story, made_by=command_line()))))

@@ -8,11 +8,14 @@ from agentroute.inspector.evalpage import curve_charts
 from agentroute.inspector.page import Section, render
 
 
-def demo_page(story: Story) -> str:
-    """All four parts, with the graph, the choice, the course of learning and the table."""
+def demo_page(story: Story, *, made_by: str = "") -> str:
+    """All four parts, with the graph, the choice, the course of learning and the table; ``made_by``
+    is the command that made it.
+    """
     sections = [_run(story), _contest(story), _learning(story), *_table(story)]
     lead = f"Computed on this machine in {story.seconds:.1f} s, offline. Ledger: {story.ledger}"
-    return render("What agentroute does", sections, lead=lead, footer="Made by agentroute demo.")
+    footer = f"Run {story.run.run_id}. Made by {made_by or 'agentroute demo'}."
+    return render("What agentroute does", sections, lead=lead, footer=footer)
 
 
 def _run(story: Story) -> Section:

@@ -15,9 +15,15 @@ from agentroute.inspector.page import Section, render
 
 
 def eval_page(
-    result: EvalResult, sweeps: Sequence[Sweep] = (), curve: Mapping[str, Any] | None = None
+    result: EvalResult,
+    sweeps: Sequence[Sweep] = (),
+    curve: Mapping[str, Any] | None = None,
+    *,
+    made_by: str = "",
 ) -> str:
-    """Scores with intervals, differences to each baseline, curves, Pareto, settings."""
+    """Scores with intervals, differences to each baseline, curves, Pareto, settings; ``made_by``
+    is the command that made it.
+    """
     drawn = charts(result, sweeps, curve)
     sections = [_scores(result, drawn[0]), _differences(result)]
     sections += [Section(c["title"], chart=draw(c)) for c in drawn[1:]]
@@ -28,7 +34,7 @@ def eval_page(
         "Score is the mean quality over rows in scope."
     )
     title = f"Routers on {result.test}"
-    return render(title, sections, lead=lead, footer="Made by agentroute eval.")
+    return render(title, sections, lead=lead, footer=f"Made by {made_by or 'agentroute eval'}.")
 
 
 def draw(chart: Mapping[str, Any]) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,9 @@ def templates() -> Environment:
 
 
 def render(title: str, sections: list[Section], *, lead: str = "", footer: str = "") -> str:
-    """The page as text; every value is escaped, a chart is SVG of our own."""
+    """The page as text, with the time at its foot; all is escaped, a chart is SVG of our own."""
     template = templates().get_template("page.html")
+    footer = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC. {footer}"
     return template.render(title=title, lead=lead, sections=sections, footer=footer)
 
 

@@ -1,6 +1,9 @@
 """One table is enough for ``eval``: what it scores is said, and follows from names of splits."""
 
+import html
 import json
+import shlex
+from datetime import UTC, datetime
 
 import pytest
 
@@ -61,3 +64,13 @@ def test_a_long_evaluation_says_how_far_it_is(here, cli, monkeypatch):
     monkeypatch.setattr("agentroute.cli.parts.evalshown.Progress.EVERY_S", 0.0)
     said = [line for line in cli(*EVAL[:-1], 3).err.splitlines() if "to go" in line]
     assert [line.split(",")[0] for line in said] == ["1 of 3 repetitions", "2 of 3 repetitions"]
+
+
+def test_a_report_says_when_and_by_what_command_it_was_made(here, cli):
+    write(here / "table", lambda i: "train")
+    more = ("--holdout", 0.5, "--report", "own report.html")
+    cli(*EVAL, *more)
+    foot = html.unescape((here / "own report.html").read_text().partition("<footer>")[2])
+    made = shlex.join(map(str, ("agentroute", *EVAL, *more)))
+    today = datetime.now(UTC).date().isoformat()
+    assert foot.startswith(today) and f" UTC. Made by {made}.</footer>" in foot

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Coroutine, Iterable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from agentroute.registry.registry import Registry
 
 T = TypeVar("T")
+
+ARGV: ContextVar[Sequence[str]] = ContextVar("argv")  # of the command that runs
 
 WHOLE = ("run",)  # columns whose cells are copied: never broken over lines
 
@@ -43,6 +47,13 @@ GraphsDir = Annotated[
     typer.Option("--graphs", help="A folder of graphs to look in first.", metavar="DIR"),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file.", metavar="FILE")]
+
+
+def command_line() -> str:
+    """The command that runs as a shell takes it; what looks like a secret is redacted."""
+    from agentroute.ledger.rows.redaction import redact
+
+    return redact(shlex.join(["agentroute", *ARGV.get(())]))
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from agentroute.cli.parts import evaluation as parts
-from agentroute.cli.parts.common import counted, emit, table
+from agentroute.cli.parts.common import command_line, counted, emit, table
 
 if TYPE_CHECKING:
     from agentroute.evaluation.results import EvalResult
@@ -67,7 +67,9 @@ def write_report(found: Found, report: Path) -> None:
     from agentroute.inspector.evalpage import eval_page
     from agentroute.inspector.page import write
 
-    path = write(report, eval_page(found.result, found.swept, found.learned))
+    path = write(
+        report, eval_page(found.result, found.swept, found.learned, made_by=command_line())
+    )
     typer.echo(f"report: {path}", err=True)
 
 
