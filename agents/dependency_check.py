@@ -23,6 +23,7 @@ KNOWN = {
     "telegram": "python-telegram-bot", "discord": "discord-py", "Levenshtein": "levenshtein",
     "umap": "umap-learn", "mpl_toolkits": "matplotlib", "flask_sqlalchemy": "flask-sqlalchemy",
 }  # fmt: skip
+TYPING = {"_typeshed"}  # in no package: type checkers alone know it
 ROUND = re.compile(r"^(?:python-|py)|(?:-python|-py|-binary|-headless|py)$")
 INDIRECT = re.compile(r"^(types-|pytest|mypy|ruff|black|flake8|sphinx|tox|coverage|build|wheel)")
 
@@ -77,7 +78,7 @@ def users(imports: dict[str, list[list[Any]]], own: set[str]) -> dict[str, set[s
     out: dict[str, set[str]] = defaultdict(set)
     for file, found in imports.items():
         for _, module in found:
-            if module not in sys.stdlib_module_names and module not in own:
+            if module not in TYPING and module not in sys.stdlib_module_names and module not in own:
                 out[module].add(file)
     return out
 

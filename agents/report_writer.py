@@ -22,6 +22,8 @@ from agentroute.model.calls import AgentCall, AgentReply, Artifact
 from agentroute.toolbox.charts import draw, number
 from agentroute.toolbox.handover import adopt, leave, missing_inputs
 
+LEAD = 600  # characters under a heading
+
 
 def agent(call: AgentCall) -> AgentReply:
     """Write ``report.html`` and ``report.json``; ``params``: title, subject, keep (files)."""
@@ -38,9 +40,8 @@ def agent(call: AgentCall) -> AgentReply:
     ]
     missing = [heading(t) for t in missing_inputs(call)]
     page = template().render(
-        title=title, subject=Path(subject).name or subject, sections=sections, missing=missing,
-        made_from=[f"{heading(t, r.data)}: {r.text}" for t, r in call.inputs.items() if r.text],
-    )  # fmt: skip
+        title=title, subject=Path(subject).name or subject, sections=sections, missing=missing
+    )
     record = {
         "title": title, "subject": subject, "missing": missing,
         "steps": {t: {"text": r.text, "data": r.data} for t, r in call.inputs.items()},
@@ -86,8 +87,13 @@ def heading(task_id: str, data: Any = None) -> str:
 
 
 def lead(text: str, data: Any) -> str:
-    """The sentence under a heading: the reply's first paragraph."""
-    return text.strip().split("\n\n")[0][:600]
+    """The sentence under a heading: the reply's first paragraph, less what its notes list."""
+    blocks = data.get("blocks", []) if isinstance(data, dict) else []
+    notes = [b["items"] for b in blocks if isinstance(b, dict) and b.get("kind") == "notes"]
+    listed = {str(item).strip() for items in notes for item in items}
+    lines = text.strip().split("\n\n")[0].splitlines()
+    words = "\n".join(line for line in lines if line.strip() not in listed)
+    return words if len(words) <= LEAD else words[:LEAD].rsplit(maxsplit=1)[0] + " …"
 
 
 def drawn(data: Any) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def project(tmp_path):
     (root / "requirements-docs.txt").write_text("# docs\n-r other.txt\njinja2==3\n")
     (root / "src" / "thing" / "a.py").write_text(
         "import os, numpy as np\nimport pydantic.fields\nfrom thing import b\n"
-        "import gone_entirely\n"
+        "import gone_entirely\nfrom _typeshed import Incomplete\n"
     )
     (root / "src" / "thing" / "b.py").write_text("def f(x):\n    return 1 if x else 2\n")
     return root

@@ -1,3 +1,4 @@
+import html
 import re
 from pathlib import Path
 
@@ -117,6 +118,23 @@ def test_a_report_keeps_the_files_it_is_told_to(run, tmp_path):
     reply = run("report_writer", given, keep=["f.csv"])
     assert [a.name for a in reply.artifacts] == ["report.html", "report.json", "f.csv"]
     assert all(Path(a.path).read_text() for a in reply.artifacts)
+
+
+@pytest.mark.parametrize("agent", ["summarise_cover", "summarise_lead"])
+def test_a_report_lists_no_sentence_twice(run, agent):
+    files = listed(run, DOCS)
+    summary = run(agent, files, sentences=6)
+    page = Path(run("report_writer", {"summary": summary}).artifacts[0].path).read_text()
+    shown = html.unescape(page.partition("<footer>")[0])
+    for row in summary.data["summary"]:
+        assert shown.count(row["text"]) == 1
+
+
+def test_a_long_lead_ends_at_a_word_and_says_that_it_was_cut(run):
+    page = run("report_writer", {"a": AgentReply(text="words " * 200)}).artifacts[0].path
+    assert "words words …" in Path(page).read_text()
+    page = run("report_writer", {"a": AgentReply(text="words " * 20)}).artifacts[0].path
+    assert "…" not in Path(page).read_text()
 
 
 def nine_documents(folder, size):
