@@ -87,12 +87,15 @@ def heading(task_id: str, data: Any = None) -> str:
 
 
 def lead(text: str, data: Any) -> str:
-    """The sentence under a heading: the reply's first paragraph, less what its notes list."""
+    """The words under a heading: the reply's first paragraph, and its first line alone where notes
+    or a table list the rest.
+    """
     blocks = data.get("blocks", []) if isinstance(data, dict) else []
-    notes = [b["items"] for b in blocks if isinstance(b, dict) and b.get("kind") == "notes"]
-    listed = {str(item).strip() for items in notes for item in items}
+    blocks = [b for b in blocks if isinstance(b, dict) and b.get("kind") in ("notes", "table")]
+    listed = {str(item).strip() for b in blocks for item in b.get("items", [])}
     lines = text.strip().split("\n\n")[0].splitlines()
-    words = "\n".join(line for line in lines if line.strip() not in listed)
+    lines = [line for line in (lines[:1] if blocks else lines) if line.strip() not in listed]
+    words = "\n".join(lines)
     return words if len(words) <= LEAD else words[:LEAD].rsplit(maxsplit=1)[0] + " …"
 
 
@@ -132,12 +135,19 @@ def shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def breakable(text: str) -> Any:
+    """Escaped, and a long path may break after each of its slashes rather than within a name."""
+    from markupsafe import Markup, escape
+
+    return Markup(escape(text).replace("/", Markup("/<wbr>")))
+
+
 @cache
 def template() -> Any:
     """The page's template, compiled once a process."""
     from jinja2 import Environment
 
     env = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    env.filters["shown"] = shown
+    env.filters["shown"], env.filters["breakable"] = shown, breakable
     env.tests["numeric"] = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)
     return env.from_string(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))

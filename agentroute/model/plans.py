@@ -177,8 +177,9 @@ class Plan(Part):
     """Who picks the shape when the run starts, and the parameters; None: ``choice`` stands."""
     inputs: dict[str, Any] = {}
     """The graph's inputs as they were given."""
-    source: str = ""
-    """The name or path by which the graph was asked for; '' where it was none."""
+    source: tuple[str, ...] = ()
+    """The words after ``agentroute run`` that make this plan: the graph's name or path, and
+    ``-i NAME=VALUE`` as it was given; () where it is no graph of the catalogue or of a path."""
     description: str = ""
     """What the whole is for; a refiner and a lead are told."""
     router: AgentUse | None = None

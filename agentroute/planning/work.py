@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -38,7 +39,7 @@ def plan_of(
     if isinstance(work, str):
         if looks_like_graph(work, places):
             plan = make_plan(find_graph(work, places), inputs)
-            return plan.model_copy(update={"source": work})
+            return plan.model_copy(update={"source": words_of(work, inputs)})
         _not_a_typo(work, places)
     if isinstance(work, GraphSpec):
         return make_plan(work, inputs)
@@ -51,6 +52,19 @@ def plan_of(
     graph = _graph_of(work)
     name = graph.tasks[0].id if isinstance(work, Task) else "tasks"
     return Plan(name=name, tasks=graph.tasks, choice=choose_topology(graph))
+
+
+def words_of(graph: str, inputs: Mapping[str, Any]) -> tuple[str, ...]:
+    """A graph and the inputs it is given, as the words of a command.
+
+    >>> words_of("audit_project", {"path": "src", "max_files": 30})
+    ('audit_project', '-i', 'path=src', '-i', 'max_files=30')
+    """
+    words = [graph]
+    for name, value in inputs.items():
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        words += ["-i", f"{name}={text}"]
+    return tuple(words)
 
 
 def _graph_of(work: object) -> TaskGraph:

@@ -130,6 +130,15 @@ def test_a_report_lists_no_sentence_twice(run, agent):
         assert shown.count(row["text"]) == 1
 
 
+def test_what_a_table_lists_stands_in_no_lead_and_a_path_breaks_at_its_slashes(run):
+    table = {"kind": "table", "columns": ["where", "n"], "rows": [["src/<b>/long/name.py", 3]]}
+    reply = AgentReply(text="1 finding.\nsrc/<b>/long/name.py: 3", data={"blocks": [table]})
+    page = Path(run("report_writer", {"a": reply}).artifacts[0].path).read_text()
+    assert page.count("name.py") == 1
+    assert "src/<wbr>&lt;b&gt;/<wbr>long/<wbr>name.py" in page
+    assert '<th>where</th><th class="n">n</th>' in page
+
+
 def test_a_long_lead_ends_at_a_word_and_says_that_it_was_cut(run):
     page = run("report_writer", {"a": AgentReply(text="words " * 200)}).artifacts[0].path
     assert "words words …" in Path(page).read_text()

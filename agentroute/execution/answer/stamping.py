@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
-
 from agentroute.execution.progress import Run
 from agentroute.execution.runner import ALL, sinks
 from agentroute.ledger.rows.redaction import redact
@@ -89,14 +87,8 @@ def origin_of(run: Run) -> str:
 
 
 def command_of(plan: Plan) -> str:
-    """``agentroute run`` with the graph and its inputs, secrets redacted; '' where it was none."""
-    if not plan.source:
-        return ""
-    words = ["agentroute", "run", shlex.quote(plan.source)]
-    for name, value in plan.inputs.items():
-        text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
-        words += ["-i", shlex.quote(f"{name}={text}")]
-    command = redact(" ".join(words))
+    """The command of a graph, secrets redacted and at most 500 characters; '' where it is none."""
+    command = redact(shlex.join(["agentroute", "run", *plan.source])) if plan.source else ""
     return command if len(command) <= MAX_COMMAND else f"{command[: MAX_COMMAND - 4]} ..."
 
 
