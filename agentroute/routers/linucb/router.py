@@ -211,15 +211,16 @@ class LinUCB:
 
     def _learn_quality(self, bank: ArmBank, row: int, x: F64, one: Request, o: Observation) -> None:
         assert o.quality is not None
-        z = self._z(one)
-        r = o.quality - float(self.prior.own(one, row).mean[0])
-        e = r - bank.mean(x, None if z is None else z[0], row)
+        told = self.prior.own(one, row)
+        z = None if (zs := self._z(one)) is None else zs[0]
+        r = o.quality - float(told.mean[0])
+        e = r - bank.mean(x, z, row)
         self.noise.add(e, o.weight)
-        if self.drift.dropped(row, e):
+        if dropped := self.drift.dropped(row, e):
             bank.reset(row)
             self.prior.reset(row)
-        bank.update(row, x, r, z=None if z is None else z[0], weight=o.weight, gamma=self.gamma)
-        self.prior.fold(one, row, o.quality, o.weight)
+        bank.update(row, x, r, z=z, weight=o.weight, gamma=self.gamma)
+        self.prior.fold(one, row, o.quality, o.weight, None if dropped else told.seen)
 
     def _learn_cost(self, row: int, x: F64, card_usd: float, o: Observation) -> None:
         if self.costs is None:

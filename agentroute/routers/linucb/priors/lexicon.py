@@ -47,6 +47,15 @@ class CardColumns:
         return np.where(same, self.k[0], 0.0)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Facing:
+    """Of an arm and its card: ``v`` (t,) at the columns ``at`` (t,) of a text, and its length."""
+
+    at: Ints
+    v: F64
+    length: float
+
+
 class Lexicon:
     """cos(x, CARD k_a + w_a) over hashed words and pairs of neighbours: Rocchio (1971) in words.
 
@@ -82,13 +91,24 @@ class Lexicon:
 
     def own(self, one: Request, row: int) -> float:
         """The same for a request's only candidate, arm ``row``, in float64 from the truth."""
+        return self.cosine(self.facing(one, row))
+
+    def facing(self, one: Request, row: int) -> Facing | None:
+        """What arm ``row`` and its card say at the text's columns; None where nothing is said.
+
+        Counting a text leaves it as it is, since that moves the text's weights alone.
+        """
         at = text_columns(one.task.prompt)
         if not len(at) or not len(self.W):
-            return 0.0
-        card, x = _card_columns(one), self._weights(at)
+            return None
+        card = _card_columns(one)
         w = self.W[at, min(row, len(self.square) - 1)]
         length = self._lengths_of(card, np.array([row]))[0]
-        return float(x @ (w + CARD * card.within(at))) / float(length)
+        return Facing(at, w + CARD * card.within(at), float(length))
+
+    def cosine(self, facing: Facing | None) -> float:
+        """The cosine of the text, by the weights that its columns have now."""
+        return 0.0 if facing is None else float(self._weights(facing.at) @ facing.v) / facing.length
 
     # -- learning ----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from agentroute.features.vectors import silent
 from agentroute.model.arrays import F32, F64, Embedder
 from agentroute.model.candidates import CardSet, Request
 from agentroute.routers.linucb.priors.facets import Facets
-from agentroute.routers.linucb.priors.lexicon import Lexicon
+from agentroute.routers.linucb.priors.lexicon import Facing, Lexicon
 from agentroute.routers.linucb.priors.sayings import CardWords, Examples
 from agentroute.routers.linucb.priors.scope import Scope
 from agentroute.routers.parts.index import ArmIndex
@@ -21,6 +21,15 @@ CARD, START, SPREAD, SETS = 2.0, 500.0, 0.02, 4
 NOTHING = 1e-6  # a cosine that says nothing: of an empty card, or rounding of 0
 DOUBT, FAILURE = 1.0, 0.1
 WORDS, SHARE = 0.3, 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Of one candidate: its cosine, its share of words, and how its words face the text's."""
+
+    cos: float
+    shares: float
+    facing: Facing | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +43,8 @@ class Reading:
     mean: F64
     fit: F64 | None = None
     words: F64 | None = None
+    seen: Seen | None = None
+    """Of an only candidate, in float64: what was looked up for it."""
 
 
 class Prototypes:
@@ -95,10 +106,15 @@ class Prototypes:
         """
         if self.fixed or silent(one.embedding):
             return Reading(self.prior.mean(one))
-        words = np.array([self.lexicon.own(one, row)]) if self.t else None
-        cos, shares = np.array([self._cosine(one, row)]), self._shares(one)
+        seen = self._seen(one, row)
+        words = np.array([self.lexicon.cosine(seen.facing)]) if self.t else None
+        cos, shares = np.array([seen.cos]), np.array([seen.shares])
         mean = self._quality(one.candidates.prior, shares, cos, words)
-        return Reading(mean, cos + SHARE * shares)
+        return Reading(mean, cos + SHARE * shares, seen=seen)
+
+    def _seen(self, one: Request, row: int) -> Seen:
+        shares = float(self._shares(one)[0])
+        return Seen(self._cosine(one, row), shares, self.lexicon.facing(one, row))
 
     def out_of_scope(
         self, request: Request, read: Reading, rows: NDArray[np.int64], quality: F64
@@ -140,15 +156,22 @@ class Prototypes:
 
     # -- learning ----------------------------------------------------------------------------
 
-    def fold(self, one: Request, row: int, quality: float, weight: float) -> None:
-        """One observation of arm ``row``, a request's only candidate: O(M e)."""
+    def fold(
+        self, one: Request, row: int, quality: float, weight: float, seen: Seen | None = None
+    ) -> None:
+        """One observation of arm ``row``, a request's only candidate: O(M e).
+
+        ``seen`` is what ``own`` looked up, where nothing of the arm has changed since.
+        """
         if self.fixed or silent(one.embedding):
             return
         self._reach(row, len(one.embedding))
+        seen = seen or self._seen(one, row)
+        cos, shares, facing = seen.cos, seen.shares, seen.facing
         self.lexicon.read(one, row, weight)
-        cos, shares = self._cosine(one, row), float(self._shares(one)[0])
         if abs(cos) > NOTHING:
-            u = np.array([1.0, cos - self.prior.centre, self.lexicon.own(one, row)])
+            facing = facing or self.lexicon.facing(one, row)  # of the first text there is none yet
+            u = np.array([1.0, cos - self.prior.centre, self.lexicon.cosine(facing)])
             self.G += weight * np.outer(u, u)
             said = float(one.candidates.prior[0]) + self._weight() * shares
             self.g += weight * (quality - said) * u
