@@ -3,6 +3,7 @@
 import html
 import json
 import shlex
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -74,3 +75,13 @@ def test_a_report_says_when_and_by_what_command_it_was_made(here, cli):
     made = shlex.join(map(str, ("agentroute", *EVAL, *more)))
     today = datetime.now(UTC).date().isoformat()
     assert foot.startswith(today) and f" UTC. Made by {made}.</footer>" in foot
+
+
+def test_without_scikit_learn_its_baseline_is_left_out_and_said(here, cli, monkeypatch):
+    write(here / "table", lambda i: "train")
+    assert "linear" in json.loads(cli(*EVAL, "--json").out)["baselines"]
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    out = cli(*EVAL, "--json")
+    assert "left out: the baseline 'linear' needs the extra 'fit'" in out.err
+    assert set(json.loads(out.out)["baselines"]) >= {"random", "best_single", "knn", "oracle"}
+    assert "linear" not in json.loads(out.out)["baselines"]

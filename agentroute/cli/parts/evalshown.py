@@ -52,6 +52,7 @@ def evaluated(spec: EvalSpec, *, sweep: bool, curve: bool, sets: bool, withhold:
     """Everything that was asked for, measured."""
     from agentroute.evaluation.runner import evaluate
 
+    spec = parts.with_baselines(spec)
     return Found(
         evaluate(spec, told=Progress()),
         parts.sweeps(spec) if sweep else [],

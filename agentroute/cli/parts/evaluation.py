@@ -43,6 +43,19 @@ def one_table(spec: EvalSpec, folder: Path) -> EvalSpec:
     return replace(spec, train=whole, holdout=found.holdout, train_split=splits)
 
 
+def with_baselines(spec: EvalSpec) -> EvalSpec:
+    """The spec with the baselines that can be had here; what an extra would add is said."""
+    from agentroute.errors import MissingExtraError
+    from agentroute.evaluation.baselines.tfidf import require_fit
+
+    try:
+        require_fit()
+    except MissingExtraError as e:
+        typer.echo(f"left out: {e} ({e.hint})", err=True)
+        return replace(spec, baselines=[b for b in spec.baselines if b != "linear"])
+    return spec
+
+
 def sweeps(spec: EvalSpec) -> list[Sweep]:
     """The cost sweep of each router of the spec."""
     from agentroute.evaluation.sweep import cost_sweep
