@@ -153,7 +153,7 @@ def _why(ledger: Ledger, decisions: list[Decision]) -> list[Section]:
     """Each choice among several, part by part."""
     routes = [d for d in decisions if d.kind == "route"]
     found = [ledger.explain(d.id, cases=0) for d in routes[:EXPLAINED]]
-    sections = [_explained(e) for e in found if len(e.standings) > 1]
+    sections = [_explained(e) for e in found if len(e.candidates) > 1]
     if len(routes) > EXPLAINED:
         words = f"{len(routes) - EXPLAINED} more choices are not shown; agentroute explain ID is"
         sections.append(Section("Further choices", words))
@@ -161,7 +161,7 @@ def _why(ledger: Ledger, decisions: list[Decision]) -> list[Section]:
 
 
 def _explained(e: Explanation) -> Section:
-    terms = sorted({k for s in e.standings[:8] for k in s.terms})
+    terms = sorted({k for s in e.candidates[:8] for k in s.terms})
     rows = [
         (
             s.agent,
@@ -171,10 +171,10 @@ def _explained(e: Explanation) -> Section:
             *(f"{s.terms.get(t, 0.0):+.3f}" for t in terms),
             s.calls,
         )
-        for s in e.standings[:8]
+        for s in e.candidates[:8]
     ]
     left = [f"left out ({why}): {', '.join(who[:6])}" for why, who in e.excluded.items()]
-    chosen = frozenset(i for i, s in enumerate(e.standings[:8]) if s.agent in e.decision.chosen)
+    chosen = frozenset(i for i, s in enumerate(e.candidates[:8]) if s.agent in e.decision.chosen)
     return Section(
         f"Why: {e.decision.task_id}, attempt {e.decision.attempt}",
         e.headline,

@@ -77,9 +77,9 @@ def told(url, *args):
 
 def test_terms_add_up_and_the_sentence_names_the_greatest_part(taught, url):
     e = told(url, "last", "refund")
-    (first, *_), chosen = e["standings"], e["decision"]["chosen"][0]
+    (first, *_), chosen = e["candidates"], e["decision"]["chosen"][0]
     assert chosen == "billing" == first["agent"]
-    for s in e["standings"]:
+    for s in e["candidates"]:
         assert sum(s["terms"].values()) == pytest.approx(s["mean"], abs=1e-6)
     assert sum(t["chosen"] for t in e["terms"]) == pytest.approx(
         first["mean"] + first["bonus"], abs=5e-3
@@ -91,12 +91,12 @@ def test_terms_add_up_and_the_sentence_names_the_greatest_part(taught, url):
 
 def test_rivals_experience_exclusions_and_what_came_of_it(taught, url):
     e = told(url, "last", "refund")
-    assert [s["agent"] for s in e["standings"]].count("writer") == 0
+    assert [s["agent"] for s in e["candidates"]].count("writer") == 0
     assert list(e["excluded"].values()) == [["writer"]]
-    assert sum(s["calls"] for s in e["standings"]) == RUNS
-    assert sum(s["judged"] for s in e["standings"]) == RUNS
+    assert sum(s["calls"] for s in e["candidates"]) == RUNS
+    assert sum(s["judged"] for s in e["candidates"]) == RUNS
     assert e["came"][0].startswith("billing answered") and "0.75" in e["came"][1]
-    assert sum(s["propensity"] for s in e["standings"]) == pytest.approx(1.0)
+    assert sum(s["propensity"] for s in e["candidates"]) == pytest.approx(1.0)
 
 
 def test_past_cases_are_near_judged_and_before(taught, url):
@@ -112,7 +112,7 @@ def test_past_cases_are_near_judged_and_before(taught, url):
 
 def test_why_not_says_the_gap_and_the_smallest_change(taught, url):
     e = told(url, "last", "refund", "--why-not", "helpdesk")
-    by = {s["agent"]: s for s in e["standings"]}
+    by = {s["agent"]: s for s in e["candidates"]}
     gap = by["billing"]["mean"] + by["billing"]["bonus"]
     gap -= by["helpdesk"]["mean"] + by["helpdesk"]["bonus"]
     assert f"{gap:.3f} below billing" in e["why_not"]["sentence"]
@@ -127,6 +127,18 @@ def test_why_not_says_the_gap_and_the_smallest_change(taught, url):
     )
     nobody = told(url, "last", "refund", "--why-not", "nobody")["why_not"]["sentence"]
     assert "not registered" in nobody
+
+
+def test_candidates_terms_and_flip_are_in_the_json(taught, url):
+    e = told(url, "last", "refund")
+    assert [c["agent"] for c in e["candidates"]] == ["billing", "shop", "helpdesk"] and e["terms"]
+    assert e["flip"] == told(url, "last", "refund", "--why-not", e["rival"])["why_not"]
+    assert e["rival"] == e["flip"]["agent"] == "shop" and e["flip"]["changes"]
+    asked = told(url, "last", "refund", "--why-not", "writer")
+    assert asked["flip"] == asked["why_not"] and asked["flip"]["agent"] == "writer"
+    assert all("flip" in each for each in told(url, "last"))
+    alone = next(x for x in told(url, "last") if not x["rival"])
+    assert alone["flip"] is None and len(alone["candidates"]) == 1
 
 
 async def test_the_weight_that_would_have_flipped_the_choice_does(url, tmp_path, taught):

@@ -238,7 +238,7 @@ def test_a_click_on_a_task_selects_it_in_graph_waterfall_and_tree_and_back_goes_
 def test_the_matrix_holds_the_scores_of_the_ledger(one):
     with Ledger.open(one.url, read_only=True) as ledger:
         d = next(d for d in ledger.decisions("run02") if d.task_id == "a")
-        standings = ledger.explain(d.id).standings
+        standings = ledger.explain(d.id).candidates
     page = one.visit(f"/decision?id={d.id}")
     shown = page.eval_on_selector_all(
         "table tr", "rs => rs.map(r => [...r.cells].map(c => c.innerText.trim()))"

@@ -228,7 +228,7 @@ def test_the_candidates_are_the_ledgers_to_the_last_digit_shown(url, web):
         e = ledger.explain(d.id)
     said = words(web.get("/decision", params={"id": d.id}))
     assert e.headline in said
-    for s in e.standings:
+    for s in e.candidates:
         terms = " ".join(f"{s.terms[t]:+.3f}" for t in sorted(s.terms))
         assert f"{s.propensity:.3f} {s.mean:.3f} {s.bonus:.3f} {terms} {s.calls} {s.judged}" in said
     assert "as they were written" in said

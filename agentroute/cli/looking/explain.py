@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from agentroute.cli.parts.common import ConfigFile, Db, Json, emit, open_ledger
 
 if TYPE_CHECKING:
     from agentroute.ledger import Ledger
+    from agentroute.ledger.explaining.explanation import Explanation
 
 PLACE = 61  # where it stands in the help
 
@@ -34,7 +35,8 @@ def explain(
 ) -> None:
     """Why a decision was taken: the score part by part, the rivals, past cases, who was left out.
 
-    Of a run with several choices each is said in a sentence; TASK shows one whole.
+    Of a run with several choices each is said in a sentence; TASK shows one whole. In JSON `flip`
+    is the least that would have put the rival, or AGENT, first.
     """
     from agentroute.cli.parts.explained import show_explanation, show_headlines
 
@@ -42,12 +44,22 @@ def explain(
         ids = decisions_of(ledger, what, task)
         one = len(ids) == 1
         found = [ledger.explain(i, why_not=why_not, cases=cases if one else 0) for i in ids]
+        whole = [_with_flip(ledger, e) for e in found] if as_json else []
     if as_json:
-        emit(found[0] if one else found)
+        emit(whole[0] if one else whole)
     elif one:
         show_explanation(found[0])
     else:
         show_headlines(found)
+
+
+def _with_flip(ledger: Ledger, e: Explanation) -> dict[str, Any]:
+    """The explanation as data, and what would have flipped it; null where nobody else stood."""
+    asked = e.why_not
+    if asked is None and e.rival:
+        asked = ledger.explain(e.decision.id, why_not=e.rival, cases=0).why_not
+    flip = None if asked is None else asked.model_dump(mode="json")
+    return {**e.model_dump(mode="json"), "flip": flip}
 
 
 def decisions_of(ledger: Ledger, what: str, task: str | None) -> list[str]:

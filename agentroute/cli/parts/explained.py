@@ -74,11 +74,11 @@ def _show_standings(e: Explanation) -> None:
             s.calls,
             s.judged,
         )
-        for s in e.standings[:RIVALS]
+        for s in e.candidates[:RIVALS]
     ]
-    if len(e.standings) > 1:
+    if len(e.candidates) > 1:
         table("", ["agent", ">chance", ">expected", ">unknown", ">calls", ">judged"], rows)
-        more = len(e.standings) - RIVALS
+        more = len(e.candidates) - RIVALS
         typer.echo(
             (f"and {more} more; " if more > 0 else "")
             + "chance: to be drawn first; expected: utility in 0 to 1; unknown: bonus for what is "

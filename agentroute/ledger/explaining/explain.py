@@ -61,7 +61,7 @@ def explain(
         rival=rival,
         out_of_scope=0.0 if record.scores is None else float(record.scores.out_of_scope),
         terms=terms,
-        standings=standings,
+        candidates=standings,
         excluded=_excluded(record),
         came=tuple(_came(row) for row in _about(reader, record)),
         cases=near,

@@ -91,7 +91,7 @@ class Explanation(Part):
     """How likely nobody fits, by the router."""
     terms: tuple[Term, ...] = ()
     """The chosen agent's score and the rival's, part by part."""
-    standings: tuple[Standing, ...] = ()
+    candidates: tuple[Standing, ...] = ()
     """All candidates, best first."""
     excluded: dict[str, tuple[str, ...]] = {}
     """Reason to the agents that were no candidates for it."""

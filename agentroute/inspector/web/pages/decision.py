@@ -49,7 +49,7 @@ def page(desk: Desk, query: Query) -> Page:
 
 
 def _form(e: Explanation, why_not: str) -> Markup:
-    names = [s.agent for s in e.standings if s.agent not in e.decision.chosen]
+    names = [s.agent for s in e.candidates if s.agent not in e.decision.chosen]
     names += [a for agents in e.excluded.values() for a in agents]
     if not names:
         return Markup()
@@ -107,7 +107,7 @@ def _pair(mine: float, other: float, rival: bool) -> tuple[str, str]:
 
 def _intervals(e: Explanation) -> Section | None:
     """What was expected of each, and how much more it may be worth for being little known."""
-    known = [s for s in e.standings if s.mean is not None]
+    known = [s for s in e.candidates if s.mean is not None]
     if len(known) < 2:
         return None
     rows = [(s.agent, s.mean or 0.0, (s.mean or 0.0, s.total)) for s in known[:DRAWN]]
@@ -122,13 +122,13 @@ def _intervals(e: Explanation) -> Section | None:
 
 
 def _candidates(e: Explanation, *, every: bool) -> Section | None:
-    if not e.standings:
+    if not e.candidates:
         return None
-    shown = e.standings if every else e.standings[:SHOWN]
+    shown = e.candidates if every else e.candidates[:SHOWN]
     terms = sorted({k for s in shown for k in s.terms})
     notes: list[str | Cell] = []
-    if len(e.standings) > len(shown):
-        more = f"{len(e.standings) - len(shown)} more"
+    if len(e.candidates) > len(shown):
+        more = f"{len(e.candidates) - len(shown)} more"
         notes.append(Cell(more, address("/decision", id=e.decision.id, all=1)))
     chosen = [i for i, s in enumerate(shown) if s.agent in e.decision.chosen]
     return Section(
