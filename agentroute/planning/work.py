@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from agentroute.config.paths import Place
 from agentroute.errors import GraphError, UsageError, did_you_mean
+from agentroute.ledger.rows.redaction import redact_json
 from agentroute.model.plans import Plan
 from agentroute.model.tasks import Task, TaskGraph
 from agentroute.planning.graphfile import GraphSpec, make_plan, plan_of_text
@@ -55,14 +56,16 @@ def plan_of(
 
 
 def words_of(graph: str, inputs: Mapping[str, Any]) -> tuple[str, ...]:
-    """A graph and the inputs it is given, as the words of a command.
+    """A graph and the inputs it is given, as the words of a command; secrets are redacted, by the
+    names of the inputs too, since a plan is written down.
 
     >>> words_of("audit_project", {"path": "src", "max_files": 30})
     ('audit_project', '-i', 'path=src', '-i', 'max_files=30')
     """
     words = [graph]
     for name, value in inputs.items():
-        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        safe = redact_json(value, under=name)
+        text = safe if isinstance(safe, str) else json.dumps(safe, default=str)
         words += ["-i", f"{name}={text}"]
     return tuple(words)
 

@@ -243,7 +243,7 @@ class Registry:
 
     def cardset(self, embedder: Embedder) -> CardSet:
         """All cards as one immutable set, in name order; made again only after a change."""
-        if self._cardset is None or self._cardset.embedder_id != embedder.id:
+        if self._cardset is None or not self.is_embedded(embedder):
             cards = [e.card for e in self.entries.values()]
             self._cardset = build_cardset(cards, embedder)
         return self._cardset

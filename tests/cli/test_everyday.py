@@ -135,6 +135,18 @@ def test_a_ledger_that_was_tampered_with_exits_4(here, cli):
     assert json.loads(cli("ledger", "verify", "--json", code=4).out)["ok"] is False
 
 
+def test_a_short_secret_of_a_graph_is_in_no_row(here, cli):
+    (here / "graphs" / "shout.yaml").write_text(
+        "name: shout\ninputs: {password: {type: str}}\n"
+        "tasks: [{id: a, prompt: hello, skills: [echo]}]\n"
+    )
+    cli("run", "shout", "-i", "password=hun7er")
+    with sqlite3.connect("agentroute.db") as con:
+        texts = b"".join(bytes(body) for (body,) in con.execute("SELECT body FROM blobs"))
+    con.close()
+    assert b"hun7er" not in texts and b"password=[redacted" in texts
+
+
 SLOW = "import time\ndef agent(call):\n    time.sleep(60)\n"
 
 
