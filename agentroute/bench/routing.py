@@ -62,7 +62,7 @@ def _linucb(seconds: float, *, peers: bool) -> list[Goal]:
     learn_few = timed(update(few, small), seconds)
     entries = n * D * (D + 1) // 2
     serving = sum(widths(bank).nbytes(int(row)) for row in rows) + bank.theta32[1 : n + 1].nbytes
-    truth = sum(bank.A[row].nbytes for row in range(1, len(bank.A))) + bank.b[1 : n + 1].nbytes
+    truth = sum(bank.A(row).nbytes for row in range(1, bank.size)) + bank.b[1 : n + 1].nbytes
     out = [
         Goal("linucb predict, 1,000 arms x 64", ours.q, 500.0, "us"),
         Goal("  share of streaming N d d float64", ours.q / stream.q, 0.2, "x"),

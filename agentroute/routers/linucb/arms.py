@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64
-from agentroute.routers.linucb.symmetric import Symmetric
+from agentroute.routers.linucb.grams import Grams
 from agentroute.routers.linucb.widths import Widths
 
 REFACTOR_EVERY = 1_000
@@ -34,22 +34,24 @@ class ArmBank:
     (Algorithm 2). Row 0 is the untouched arm: every agent without feedback is served by it, so
     it costs no memory of its own.
 
-    Truth, float64, S rows: ``A`` S of (d, d) = lam I + sum x x'; ``b`` (S, d) = sum r x;
-    ``B`` (S, d, k) = sum x z'; ``Z`` (S, k, k) = sum z z'; ``c`` (S, k) = sum r z;
-    ``n`` (S,) updates, ``since`` (S,) updates after the last refactoring.
-    Derived: ``inv`` = A^-1, ``theta`` = A^-1 b, ``C`` = A^-1 B; ``A0`` (k, k), ``b0`` (k,) of the
-    shared ridge = sum over arms of its Schur complements Z - B'C and c - B' theta.
+    Truth, float64, S rows: ``A(row)`` (d, d) = lam I + sum x x', kept by ``Grams`` as the arm's
+    age allows; ``b`` (S, d) = sum r x; ``B`` (S, d, k) = sum x z'; ``Z`` (S, k, k) = sum z z';
+    ``c`` (S, k) = sum r z; ``n`` (S,) updates, ``since`` (S,) updates after the last refactoring.
+    Derived: ``inv(row)`` = A^-1, ``theta`` = A^-1 b, ``C`` = A^-1 B; ``A0`` (k, k), ``b0`` (k,) of
+    the shared ridge = sum over arms of its Schur complements Z - B'C and c - B' theta.
     Serving, float32: ``theta32`` (S, d), ``C32`` (S, k, d), and ``widths`` (see ``Widths``; None
     where only means are asked for).
     """
 
-    MATRICES = ("A", "inv")  # each arm's own, so that a new arm moves nobody else's
     TRUTH = ("b", "B", "Z", "c", "theta", "C", "n", "since")
 
     def __init__(self, d: int, k: int = 0, *, lam: float = 1.0, serve_widths: bool = True) -> None:
         self.d, self.k, self.lam = d, k, lam
         self.size = 1
         self.widths = Widths(d, lam=lam) if serve_widths else None
+        self.grams = Grams(d, lam=lam)
+        self.grams.add()
+        self.A, self.inv = self.grams.A, self.grams.inv
         self._allocate(4)
         self.A0 = lam * np.eye(k)
         self.b0 = np.zeros(k)
@@ -111,7 +113,7 @@ class ArmBank:
         if self.size == len(self.b):
             self._grow(2 * self.size)
         row, self.size = self.size, self.size + 1
-        self._start(row)
+        self.grams.add()
         if self.widths:
             self.widths.add()
         if theta is not None:
@@ -138,13 +140,14 @@ class ArmBank:
         s0, t0 = self._schur(row)
         if gamma < 1.0:
             self._forget(row, gamma)
-        self._add_rank_one(row, x, r, z, weight)
+        u, step = self.grams.step(row, x, weight)
+        self._add(row, x, r, z, weight)
         self.n[row] += 1
         self.since[row] += 1
         if gamma < 1.0 or self.since[row] >= REFACTOR_EVERY:
             self._refactor(row)
         else:
-            self._sherman_morrison(row, x, r, z, weight)
+            self._follow(row, x, r, z, u, step)
         self._settle(row, s0, t0)
 
     def reset(self, row: int) -> None:
@@ -152,9 +155,9 @@ class ArmBank:
         s0, t0 = self._schur(row)
         for name in ("b", "B", "Z", "c", "n", "theta", "C"):
             getattr(self, name)[row] = 0
-        self.A[row][...] = self.inv[row][...] = 0.0
         self.since[row] = 0
-        self._start(row)
+        self.grams.reset(row)
+        self._serve(row)
         if self.widths:
             self.widths.reset(row)
         self._settle(row, s0, t0)
@@ -162,12 +165,9 @@ class ArmBank:
     def widen(self, d: int) -> None:
         """Follow a longer x: its new entries were 0 so far, so the padding is exact."""
         old = {name: getattr(self, name)[: self.size] for name in self.TRUTH}
-        matrices, before, self.d = {m: getattr(self, m) for m in self.MATRICES}, self.d, d
+        self.d = d
+        self.grams.widen(d)
         self._allocate(max(4, self.size))
-        for row in range(self.size):
-            self._start(row)
-            for name, value in matrices.items():
-                getattr(self, name)[row][:before, :before] = value[row]
         for name, arms in old.items():
             target = getattr(self, name)[: self.size]
             target[tuple(slice(n) for n in arms.shape)] = arms
@@ -180,10 +180,8 @@ class ArmBank:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Truth and what is derived incrementally, so that a loaded bank goes on bit-equal."""
         out = {name: getattr(self, name)[: self.size].copy() for name in self.TRUTH}
-        for name in self.MATRICES:
-            out[name] = getattr(self, name).packed()
         widths = self.widths.arrays() if self.widths else {}
-        return {**out, **widths, "A0": self.A0.copy(), "b0": self.b0.copy()}
+        return {**out, **self.grams.arrays(), **widths, "A0": self.A0.copy(), "b0": self.b0.copy()}
 
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Continue from ``arrays()`` of a bank with the same d and k."""
@@ -191,8 +189,7 @@ class ArmBank:
         self._allocate(max(4, self.size))
         for name in self.TRUTH:
             getattr(self, name)[: self.size] = arrays[name]
-        for name in self.MATRICES:
-            getattr(self, name).load(arrays[name])
+        self.grams.load(arrays)
         if self.widths:
             self.widths.load(arrays, self.inv)
         self.A0, self.b0 = (np.array(arrays[m], np.float64) for m in ("A0", "b0"))
@@ -203,75 +200,50 @@ class ArmBank:
 
     def _allocate(self, capacity: int) -> None:
         s, d, k = capacity, self.d, self.k
-        self.A, self.inv = Symmetric(d), Symmetric(d)
         self.b, self.theta = np.zeros((s, d)), np.zeros((s, d))
         self.B, self.C = np.zeros((s, d, k)), np.zeros((s, d, k))
         self.Z, self.c = np.zeros((s, k, k)), np.zeros((s, k))
         self.n, self.since = np.zeros(s, np.int64), np.zeros(s, np.int64)
         self.theta32: F32 = np.zeros((s, d), np.float32)
         self.C32: F32 = np.zeros((s, k, d), np.float32)
-        self._scratch = np.empty((d, d))
-        self._start(0)
-
-    def _start(self, row: int) -> None:
-        """An untouched arm; its row is all zeros so far."""
-        if row == len(self.A):
-            self.A.append(np.zeros((self.d, self.d)))
-            self.inv.append(np.zeros((self.d, self.d)))
-        np.fill_diagonal(self.A[row], self.lam)
-        np.fill_diagonal(self.inv[row], 1.0 / self.lam)
-        self._serve(row)
 
     def _grow(self, capacity: int) -> None:
         names = (*self.TRUTH, "theta32", "C32")
         old = {name: getattr(self, name)[: self.size] for name in names}
-        matrices = self.A, self.inv
         self._allocate(capacity)
-        self.A, self.inv = matrices
         for name, value in old.items():
             getattr(self, name)[: self.size] = value
 
     def _forget(self, row: int, gamma: float) -> None:
-        for name in ("A", "b", "B", "Z", "c"):
+        self.grams.scale(row, gamma)
+        for name in ("b", "B", "Z", "c"):
             getattr(self, name)[row] *= gamma
-        self.A[row].flat[:: self.d + 1] += (1.0 - gamma) * self.lam
 
-    def _add_rank_one(self, row: int, x: F64, r: float, z: F64 | None, weight: float) -> None:
+    def _add(self, row: int, x: F64, r: float, z: F64 | None, weight: float) -> None:
         wx = weight * x
-        self.A[row] += self._outer(wx, x)
         self.b[row] += r * wx
         if z is not None and self.k:
             self.B[row] += np.outer(wx, z)
             self.Z[row] += weight * np.outer(z, z)
             self.c[row] += weight * r * z
 
-    def _outer(self, u: F64, v: F64) -> F64:
-        """The outer product u v' (d, d), in an array that the next call writes over."""
-        return np.multiply(u[:, None], v, out=self._scratch)
-
-    def _sherman_morrison(self, row: int, x: F64, r: float, z: F64 | None, weight: float) -> None:
-        """With v = inv x, s = 1/w + x'v: inv -= v v' / s, theta += v (r - x' theta) / s."""
-        with one_thread():
-            v = self.inv[row] @ x
-        s = 1.0 / weight + x @ v
-        u, step = v / s**0.5, v / s
-        self.inv[row] -= self._outer(u, u)
+    def _follow(self, row: int, x: F64, r: float, z: F64 | None, u: F64, step: F64) -> None:
+        """The inverse has lost u u': theta += step (r - x' theta), the same for C, and widths."""
         self.theta[row] += step * (r - x @ self.theta[row])
         if z is not None and self.k:
             self.C[row] += np.outer(step, z - x @ self.C[row])
         if self.widths:
-            self.widths.subtract(row, u, self.inv[row])
+            self.widths.subtract(row, u, self.inv)
         self._serve(row)
 
     def _refactor(self, row: int) -> None:
+        inv = self.grams.refactor(row)
         with one_thread():
-            inv = np.linalg.inv(self.A[row])
-            self.inv[row] = (inv + inv.T) / 2.0
-            self.theta[row] = self.inv[row] @ self.b[row]
-            self.C[row] = self.inv[row] @ self.B[row]
+            self.theta[row] = inv @ self.b[row]
+            self.C[row] = inv @ self.B[row]
         self.since[row] = 0
         if self.widths:
-            self.widths.put(row, self.inv[row])
+            self.widths.put(row, inv)
         self._serve(row)
 
     def _serve(self, row: int) -> None:

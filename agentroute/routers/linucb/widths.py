@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64, Ints
-from agentroute.routers.linucb.symmetric import Symmetric
+from agentroute.routers.linucb.grams import most_rows
 
-LEAST, SHARE = 4, 8
 CHUNK = 64
+
+Inverses = Callable[[int], F64]  # of an arm's row
 
 
 class Widths:
@@ -123,11 +125,11 @@ class Widths:
         self.size += 1
         self._be_young(self.size - 1)
 
-    def subtract(self, row: int, u: F64, inv: F64) -> None:
-        """The inverse of an arm has lost u u' and is ``inv`` (d, d) now."""
+    def subtract(self, row: int, u: F64, inv: Inverses) -> None:
+        """The inverse of an arm has lost u u' and is ``inv(row)`` (d, d) now."""
         at = int(self.at[row])
         if at < 0 or self.used[at] == self.R:
-            self.put(row, inv)
+            self.put(row, inv(row))
         else:
             self.F[at, self.used[at]] = u
             self.used[at] += 1
@@ -154,8 +156,8 @@ class Widths:
             self._leave_grown(row)
         self._be_young(row)
 
-    def widen(self, d: int, inv: Symmetric) -> None:
-        """Follow a longer x: ``inv`` are the S padded inverses (d, d)."""
+    def widen(self, d: int, inv: Inverses) -> None:
+        """Follow a longer x: ``inv(row)`` are the padded inverses (d, d)."""
         factors, before = self.F, self.F.shape
         self.d = d
         self._index()
@@ -175,8 +177,8 @@ class Widths:
         }
         return {name: part.copy() for name, part in parts.items()}
 
-    def load(self, arrays: dict[str, NDArray[np.generic]], inv: Symmetric) -> None:
-        """Continue from ``arrays``; ``inv`` are S of (d, d)."""
+    def load(self, arrays: dict[str, NDArray[np.generic]], inv: Inverses) -> None:
+        """Continue from ``arrays``; ``inv(row)`` are the inverses (d, d)."""
         self.at = np.array(arrays["at"], np.int64)
         self.F = np.array(arrays["factors"], np.float32)
         self.used = np.array(arrays["used"], np.int64)
@@ -188,7 +190,7 @@ class Widths:
 
     def _index(self) -> None:
         d = self.d
-        self.m, self.R = d * (d + 1) // 2, max(LEAST, d // SHARE)
+        self.m, self.R = d * (d + 1) // 2, most_rows(d)
         k, i = np.divmod(np.arange(self.m), max(d, 1))
         self._flat = i * d + (i + k) % max(d, 1)
         self._two = np.where(k > 0, 2.0, 1.0)
@@ -199,10 +201,10 @@ class Widths:
             self.P[-1 - self.at[row]] = inv.take(self._flat) * self._two
             self._stale.pop(row, None)  # after the copy: another thread may ask at the same time
 
-    def _triangles(self, inv: Symmetric) -> None:
+    def _triangles(self, inv: Inverses) -> None:
         self.P, self._stale = np.zeros((self.grown, self.m), np.float32), {}
         for row in np.flatnonzero(self.at[: self.size] < 0):
-            self.put(int(row), inv[int(row)])
+            self.put(int(row), inv(int(row)))
 
     def _be_young(self, row: int) -> None:
         if self.young == len(self.F):
