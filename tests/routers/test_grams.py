@@ -21,7 +21,7 @@ def test_young_and_grown_arms_are_the_sums_they_stand_for(n, d, seed):
         x, w = unit(rng, d).astype(float), float(rng.uniform(0.1, 1))
         inv = np.linalg.inv(A)
         v = inv @ x
-        u, step = g.step(0, x, w)
+        u, step, _ = g.step(0, x, w)
         np.testing.assert_allclose(step, v / (1 / w + x @ v), atol=1e-9)
         A += w * np.outer(x, x)
         np.testing.assert_allclose(inv - np.outer(u, u), np.linalg.inv(A), atol=1e-9)
@@ -39,7 +39,7 @@ def test_a_young_arm_takes_its_rows_and_a_grown_one_its_matrices():
         g.step(0, unit(rng, d), 1.0)
     assert g.nbytes(0) == 2 * 8 * most_rows(d) * d
     g.step(0, unit(rng, d), 1.0)
-    assert g.nbytes(0) == 2 * 8 * d * d
+    assert 0 <= g.nbytes(0) - 2 * 8 * d * d <= 2 * 8 * most_rows(d) * d
 
 
 @pytest.mark.parametrize("n", [3, most_rows(40), 30])
@@ -56,36 +56,37 @@ def test_weighted_arms_go_on_bit_equal_after_a_load(n):
         x = unit(rng, 40)
         ours = g.step(0, x, 0.7)
         for other in (again, third):
-            np.testing.assert_array_equal(other.step(0, x, 0.7), ours)
+            for a, b in zip(other.step(0, x, 0.7), ours, strict=True):
+                np.testing.assert_array_equal(a, b)
     for other in (again, third):
         np.testing.assert_array_equal(other.A(0), g.A(0))
         np.testing.assert_array_equal(other.inv(0), g.inv(0))
 
 
 def test_a_state_of_the_version_before_is_read():
-    """In version 5 every arm was saved by its triangles."""
+    """In version 5 every arm was saved by its triangles, and serving went on from factors."""
     c, rng, router = candidates(cardset(4)), np.random.default_rng(2), LinUCB()
-    for seq in range(40):
-        agent = f"a{min(seq % 7, 3)}"
-        router.update(
-            observe(seq, request(c, unit(rng, E)), agent, float(rng.random()), cost_usd=0.01)
-        )
+    for seq in range(60):
+        agent = f"a{min(seq % 9, 2)}"
+        r = request(c, unit(rng, E))
+        router.update(observe(seq, r, agent, float(rng.random()), cost_usd=0.01))
     now = router.state_dict()
     assert now.version == 6
-    old = replace(now, version=5, arrays=_by_triangles(router, now.arrays))
     again = LinUCB()
-    again.load_state_dict(old)
-    for _ in range(5):
+    again.load_state_dict(replace(now, version=5, arrays=_by_triangles(router, now.arrays)))
+    for _ in range(60):
         r = request(c, unit(rng, E))
         ours, theirs = score(router, r), score(again, r)
-        np.testing.assert_array_equal(ours.mean, theirs.mean)
-        np.testing.assert_array_equal(ours.bonus, theirs.bonus)
-        router.update(observe(99, r, "a1", 0.4))
-        again.update(observe(99, r, "a1", 0.4))
+        np.testing.assert_allclose(ours.mean, theirs.mean, atol=1e-6)
+        np.testing.assert_allclose(ours.bonus, theirs.bonus, atol=1e-6)
+        for router_ in (router, again):
+            router_.update(observe(99, r, "a1", 0.4))
 
 
 def _by_triangles(router, arrays):
-    out = {k: v for k, v in arrays.items() if k.split(".")[-1] not in ("updates", "X", "U")}
+    ours = ("rows", "grown", "X", "U", "A", "inv")
+    out = {k: v for k, v in arrays.items() if not k.startswith(("quality.", "costs.bank.")) or
+           k.split(".")[-1] not in ours}  # fmt: skip
     for prefix, bank in (("quality", router.quality), ("costs.bank", router.costs.bank)):
         at = np.triu_indices(bank.d)
         for name in ("A", "inv"):

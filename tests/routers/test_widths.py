@@ -85,17 +85,13 @@ def test_the_mean_of_one_arm_is_that_of_all(k, seed):
 
 
 def test_an_arm_grows_once_its_factors_are_full():
-    rng, w = np.random.default_rng(0), Widths(64, lam=2.0)
+    rng, bank = np.random.default_rng(0), ArmBank(64, lam=2.0)
+    bank.add()
+    w = bank.widths
     assert w.R == 8
-    w.add()
-    inv = np.eye(64) / 2.0
     for i in range(9):
         assert w.nbytes(1) == 4 * 8 * 64
-        x = unit(rng, 64)
-        v = inv @ x
-        u = v / (1 + x @ v) ** 0.5
-        inv -= np.outer(u, u)
-        w.subtract(1, u, [None, inv].__getitem__)
+        bank.update(1, unit(rng, 64), 0.5)
         assert w.grown == int(i == 8)
     assert w.nbytes(1) == 4 * 64 * 65 // 2
 

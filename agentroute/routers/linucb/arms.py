@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64
-from agentroute.routers.linucb.grams import Grams
+from agentroute.routers.linucb.grams import Grams, of_matrices
 from agentroute.routers.linucb.widths import Widths
 
 REFACTOR_EVERY = 1_000
@@ -140,14 +140,15 @@ class ArmBank:
         s0, t0 = self._schur(row)
         if gamma < 1.0:
             self._forget(row, gamma)
-        u, step = self.grams.step(row, x, weight)
+        u, step, gathered = self.grams.step(row, x, weight)
         self._add(row, x, r, z, weight)
         self.n[row] += 1
         self.since[row] += 1
         if gamma < 1.0 or self.since[row] >= REFACTOR_EVERY:
             self._refactor(row)
         else:
-            self._follow(row, x, r, z, u, step)
+            self._follow(row, x, r, z, step)
+            self._narrow(row, u, gathered)
         self._settle(row, s0, t0)
 
     def reset(self, row: int) -> None:
@@ -172,7 +173,7 @@ class ArmBank:
             target = getattr(self, name)[: self.size]
             target[tuple(slice(n) for n in arms.shape)] = arms
         if self.widths:
-            self.widths.widen(d, self.inv)
+            self.widths.widen(self.grams)
         self._serve_all()
 
     # -- saving ------------------------------------------------------------------------------
@@ -185,13 +186,14 @@ class ArmBank:
 
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Continue from ``arrays()`` of a bank with the same d and k."""
+        arrays = arrays if "rows" in arrays else of_matrices(arrays)
         self.size = len(arrays["n"])
         self._allocate(max(4, self.size))
         for name in self.TRUTH:
             getattr(self, name)[: self.size] = arrays[name]
         self.grams.load(arrays)
         if self.widths:
-            self.widths.load(arrays, self.inv)
+            self.widths.load(arrays, self.grams)
         self.A0, self.b0 = (np.array(arrays[m], np.float64) for m in ("A0", "b0"))
         self._solve_shared()
         self._serve_all()
@@ -227,23 +229,31 @@ class ArmBank:
             self.Z[row] += weight * np.outer(z, z)
             self.c[row] += weight * r * z
 
-    def _follow(self, row: int, x: F64, r: float, z: F64 | None, u: F64, step: F64) -> None:
-        """The inverse has lost u u': theta += step (r - x' theta), the same for C, and widths."""
+    def _follow(self, row: int, x: F64, r: float, z: F64 | None, step: F64) -> None:
+        """Theta += step (r - x' theta), and the same for C."""
         self.theta[row] += step * (r - x @ self.theta[row])
         if z is not None and self.k:
             self.C[row] += np.outer(step, z - x @ self.C[row])
-        if self.widths:
-            self.widths.subtract(row, u, self.inv)
         self._serve(row)
 
+    def _narrow(self, row: int, u: F64, gathered: bool) -> None:
+        """The inverse has lost u u'."""
+        if self.widths is None:
+            return
+        sums = self.grams.sums(row) if gathered else None
+        if sums is not None:
+            self.widths.put(row, sums)
+        self.widths.subtract(row, u)
+
     def _refactor(self, row: int) -> None:
-        inv = self.grams.refactor(row)
+        sums = self.grams.refactor(row)
+        inv = sums.inv(self.d)
         with one_thread():
             self.theta[row] = inv @ self.b[row]
             self.C[row] = inv @ self.B[row]
         self.since[row] = 0
         if self.widths:
-            self.widths.put(row, inv)
+            self.widths.put(row, sums)
         self._serve(row)
 
     def _serve(self, row: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64, Ints
-from agentroute.routers.linucb.grams import most_rows
+from agentroute.routers.linucb.grams import LEAST, Grams, Sums, most_rows
 
 CHUNK = 64
-
-Inverses = Callable[[int], F64]  # of an arm's row
 
 
 class Widths:
@@ -27,8 +25,9 @@ class Widths:
     half that is left out. So all arms of a kind take one gemv, at the speed of memory.
 
     ``F`` (young, R, d) factors, ``used`` (young,) how many of each; ``P`` (grown, d (d + 1) / 2)
-    triangles; ``at`` (S,) is an arm's slot in ``F``, or -1 less its slot in ``P``. A triangle is
-    copied when a width is asked for: of an arm that learns ten times in between, once.
+    triangles; ``at`` (S,) is an arm's slot in ``F``, or -1 less its slot in ``P``. A triangle
+    follows its inverse when a width is asked for: it is copied where the arm's rows were gathered
+    (see ``Grams``), and loses the u u' of the steps since.
     """
 
     def __init__(self, d: int, *, lam: float) -> None:
@@ -39,7 +38,10 @@ class Widths:
         self.F: F32 = np.zeros((4, self.R, d), np.float32)
         self.used: Ints = np.zeros(4, np.int64)
         self.P: F32 = np.zeros((0, self.m), np.float32)
-        self._stale: dict[int, F64] = {}  # arm to its inverse, where its triangle is behind
+        self._catching = Lock()
+        # Where an arm's triangle is behind: its sums at the last gathering, the u since.
+        self._stale: dict[int, Sums] = {}
+        self._owed: dict[int, list[F32]] = {}
         self.add()
 
     # -- serving -----------------------------------------------------------------------------
@@ -125,19 +127,19 @@ class Widths:
         self.size += 1
         self._be_young(self.size - 1)
 
-    def subtract(self, row: int, u: F64, inv: Inverses) -> None:
-        """The inverse of an arm has lost u u' and is ``inv(row)`` (d, d) now."""
+    def subtract(self, row: int, u: F64) -> None:
+        """The inverse of an arm has lost u u'; of a young one R times at most."""
         at = int(self.at[row])
-        if at < 0 or self.used[at] == self.R:
-            self.put(row, inv(row))
-        else:
-            self.F[at, self.used[at]] = u
-            self.used[at] += 1
+        if at < 0:
+            self._owed.setdefault(row, []).append(u.astype(np.float32))
+            return
+        self.F[at, self.used[at]] = u
+        self.used[at] += 1
 
-    def put(self, row: int, inv: F64) -> None:
-        """The inverse of an arm is ``inv`` (d, d), whatever it was: the arm is grown.
+    def put(self, row: int, sums: Sums) -> None:
+        """The inverse of an arm is that of ``sums``, whatever it was: the arm is grown.
 
-        The array is kept, and read when a width is asked for.
+        It is read when a width is asked for.
         """
         if self.at[row] >= 0:
             self._leave_young(row)
@@ -145,46 +147,37 @@ class Widths:
                 self.P = _longer(self.P)
             self.grown += 1
             self.at[row] = -self.grown
-        self._stale[row] = inv
+        self._stale[row] = sums
+        self._owed.pop(row, None)
 
     def reset(self, row: int) -> None:
         """An arm is untouched again."""
         self._stale.pop(row, None)
+        self._owed.pop(row, None)
         if self.at[row] >= 0:
             self._leave_young(row)
         else:
             self._leave_grown(row)
         self._be_young(row)
 
-    def widen(self, d: int, inv: Inverses) -> None:
-        """Follow a longer x: ``inv(row)`` are the padded inverses (d, d)."""
-        factors, before = self.F, self.F.shape
-        self.d = d
-        self._index()
-        self.F = np.zeros((before[0], self.R, d), np.float32)
-        self.F[:, : before[1], : before[2]] = factors
-        self._triangles(inv)
+    def widen(self, grams: Grams) -> None:
+        """Follow a longer x: ``grams`` are the padded arms."""
+        self.d = grams.d
+        self._follow(grams)
 
     # -- saving ------------------------------------------------------------------------------
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """What the inverses do not tell."""
-        n = self.young
-        parts: dict[str, NDArray[Any]] = {
-            "at": self.at[: self.size],
-            "factors": self.F[:n],
-            "used": self.used[:n],
-        }
-        return {name: part.copy() for name, part in parts.items()}
+        """What the arms do not tell: the slot of each."""
+        return {"at": self.at[: self.size].copy()}
 
-    def load(self, arrays: dict[str, NDArray[np.generic]], inv: Inverses) -> None:
-        """Continue from ``arrays``; ``inv(row)`` are the inverses (d, d)."""
+    def load(self, arrays: dict[str, NDArray[np.generic]], grams: Grams) -> None:
+        """Continue from ``arrays``; ``grams`` are the arms."""
         self.at = np.array(arrays["at"], np.int64)
-        self.F = np.array(arrays["factors"], np.float32)
-        self.used = np.array(arrays["used"], np.int64)
-        self.size, self.young = len(self.at), len(self.F)
-        self.grown = self.size - self.young
-        self._triangles(inv)
+        self.size = len(self.at)
+        self.grown = int(np.count_nonzero(self.at < 0))
+        self.young = self.size - self.grown
+        self._follow(grams)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -193,18 +186,36 @@ class Widths:
         self.m, self.R = d * (d + 1) // 2, most_rows(d)
         k, i = np.divmod(np.arange(self.m), max(d, 1))
         self._flat = i * d + (i + k) % max(d, 1)
-        self._two = np.where(k > 0, 2.0, 1.0)
+        self._two = np.where(k > 0, np.float32(2.0), np.float32(1.0))
         self._ones = np.ones(self.R, np.float32)
 
     def _catch_up(self) -> None:
-        for row, inv in list(self._stale.items()):
-            self.P[-1 - self.at[row]] = inv.take(self._flat) * self._two
-            self._stale.pop(row, None)  # after the copy: another thread may ask at the same time
+        if not (self._stale or self._owed):
+            return
+        with self._catching:  # another thread may ask at the same time
+            for row in list(self._stale):
+                entries = self._stale[row].inv_at(self._flat, self.d)
+                self.P[-1 - self.at[row]] = entries * self._two
+                del self._stale[row]
+            for row in list(self._owed):
+                triangle = self.P[-1 - self.at[row]]
+                for u in self._owed[row]:
+                    triangle -= self._square(u) * self._two
+                del self._owed[row]
 
-    def _triangles(self, inv: Inverses) -> None:
-        self.P, self._stale = np.zeros((self.grown, self.m), np.float32), {}
-        for row in np.flatnonzero(self.at[: self.size] < 0):
-            self.put(int(row), inv(int(row)))
+    def _follow(self, grams: Grams) -> None:
+        """Be of the arms as they are, each in its slot."""
+        self._index()
+        capacity = max(LEAST, self.young)
+        self.F = np.zeros((capacity, self.R, self.d), np.float32)
+        self.used = np.zeros(capacity, np.int64)
+        self.P = np.zeros((self.grown, self.m), np.float32)
+        self._stale, self._owed = {}, {}
+        for row in range(self.size):
+            if (sums := grams.sums(row)) is not None:
+                self.put(row, sums)
+            for u in grams.U(row):
+                self.subtract(row, u)
 
     def _be_young(self, row: int) -> None:
         if self.young == len(self.F):
