@@ -23,6 +23,7 @@ LEAST = 32  # bytes of an array below which nothing is gained
 MOST = 1 << 27  # bytes that a short coding may stand for: a broken row must not fill the memory
 PAD = bytes(ALIGN)
 COUNT = "<i8"
+SHORT = 4096  # items up to which a decoded array is kept for the next row
 _PLACES = np.dtype("<u4")
 _INTS = {size: np.dtype(f"<u{size}") for size in (1, 4, 8)}
 
@@ -89,9 +90,11 @@ def decoded(
         if n * dtype.itemsize > MOST:
             raise Unreadable("a short array is impossibly long")
         array, end = _SHORT[coding](data, at, dtype, n)
-    if dtype.kind == "b" and (array.view(np.uint8) > 1).any():
+    if dtype.kind == "b" and (
+        data[at] > 1 if coding == "one" else (array.view(np.uint8) > 1).any()
+    ):
         raise Unreadable("a truth value is neither 0 nor 1")
-    return array.reshape(shape), end
+    return (array if array.shape == shape else array.reshape(shape)), end
 
 
 def ends(coding: str, data: bytes, at: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
@@ -112,13 +115,14 @@ def ends(coding: str, data: bytes, at: int, dtype: np.dtype[Any], shape: tuple[i
 
 def _read_one(data: bytes, at: int, dtype: np.dtype[Any], n: int) -> tuple[NDArray[Any], int]:
     end = _end(data, at, dtype.itemsize)
-    return np.frombuffer(data[at : at + dtype.itemsize] * n, dtype), end
+    item = data[at : at + dtype.itemsize]
+    return (_repeated if n <= SHORT else _repeated.__wrapped__)(item, dtype, n), end
 
 
 def _read_count(_: bytes, at: int, dtype: np.dtype[Any], n: int) -> tuple[NDArray[Any], int]:
     if dtype.str != COUNT:
         raise Unreadable("only whole numbers are counted")
-    return np.frombuffer(_counted(n), dtype), at
+    return (_counting if n <= SHORT else _counting.__wrapped__)(n), at
 
 
 def _read_few(data: bytes, at: int, dtype: np.dtype[Any], n: int) -> tuple[NDArray[Any], int]:
@@ -127,7 +131,7 @@ def _read_few(data: bytes, at: int, dtype: np.dtype[Any], n: int) -> tuple[NDArr
     values = _end(data, start, m * _PLACES.itemsize)
     end = _end(data, values, m * size)
     places = np.frombuffer(data, _PLACES, count=m, offset=start)
-    if m and (int(places[-1]) >= n or (places[1:] <= places[:-1]).any()):
+    if m and (int(places[-1]) >= n or (m > 1 and (places[1:] <= places[:-1]).any())):
         raise Unreadable("the places of an array are not in order")
     if data[at + size : at + 8].strip(b"\0"):
         raise Unreadable("the padding is not zeros")
@@ -147,6 +151,16 @@ def _end(data: bytes, at: int, length: int) -> int:
     if data[end : end + padding] != PAD[:padding]:
         raise Unreadable("the padding is not zeros")
     return end + padding
+
+
+@lru_cache(maxsize=256)  # the same few in every row: read-only, so they are shared
+def _repeated(item: bytes, dtype: np.dtype[Any], n: int) -> NDArray[Any]:
+    return np.frombuffer(item * n, dtype)
+
+
+@lru_cache(maxsize=64)
+def _counting(n: int) -> NDArray[Any]:
+    return np.frombuffer(_counted(n), COUNT)
 
 
 _SHORT = {"one": _read_one, "count": _read_count, "few": _read_few}

@@ -123,9 +123,10 @@ def _request(
 ) -> Request:
     vectors = {name: arrays[name] for name in VECTORS}
     rows = vectors.pop("rows")
-    candidates = Candidates(
-        cards, rows, names=cards.names[rows], embedding=cards.embedding[rows], **vectors
-    )
+    every = len(rows) == len(cards) and bool((rows[1:] > rows[:-1]).all())
+    names, embedding = (cards.names, cards.embedding) if every else (
+        cards.names[rows], cards.embedding[rows])  # fmt: skip
+    candidates = Candidates(cards, rows, names=names, embedding=embedding, **vectors)
     o = body["objective"]
     return Request(
         task=_task(body["task"], blob),

@@ -127,8 +127,8 @@ def redact(text: str) -> str:
 
 
 def _redacted(text: str) -> str:
-    formed, named = _marked(text), _NAMES.search(text.lower()) is not None
-    if not (formed or named):
+    named = _NAMES.search(text.lower()) is not None
+    if not (named or _marked(text)):
         return text
     if text.lstrip()[:1] in ("{", "["):
         try:
@@ -137,7 +137,7 @@ def _redacted(text: str) -> str:
             return text if found == value else json.dumps(found, ensure_ascii=False)
         except (ValueError, RecursionError):
             pass  # not JSON after all
-    text = _BY_FORM.sub(_mask, text) if formed else text
+    text = _BY_FORM.sub(_mask, text) if _marked(text) else text
     return _BY_NAME.sub(_mask, text) if named else text
 
 
