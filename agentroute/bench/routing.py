@@ -18,6 +18,7 @@ from agentroute.errors import MissingExtraError
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F64
 from agentroute.routers.linucb.arms import ArmBank
+from agentroute.routers.linucb.grams import most_rows
 from agentroute.routers.linucb.widths import Widths
 
 
@@ -88,7 +89,7 @@ def _bank(n: int) -> ArmBank:
     bank, x = ArmBank(D), _contexts(64)
     for _ in range(n):
         row = bank.add()
-        for j in range(widths(bank).R + 1):
+        for j in range(most_rows(D) + 1):
             bank.update(row, x[(row + j) % 64], 1.0)
     return bank
 

@@ -225,10 +225,10 @@ def of_matrices(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     ``n`` (S,) updates of each arm: one without any is untouched.
     """
     grown = arrays["n"] > 0
-    none = np.zeros((0, arrays["theta"].shape[1]))
+    none, nobody = np.zeros((0, arrays["theta"].shape[1])), np.zeros(0, np.int64)
     return {
         **arrays, "rows": np.zeros(len(grown), np.int64), "grown": grown, "X": none, "U": none,
-        "A": arrays["A"][grown], "inv": arrays["inv"][grown],
+        "A": arrays["A"][grown], "inv": arrays["inv"][grown], "owner": nobody, "rank": nobody,
     }  # fmt: skip
 
 
