@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import io
 import os
 import resource
@@ -130,6 +131,7 @@ def as_nobody(home, act):
 
 @pytest.mark.parametrize(("folder", "file"), [(0o555, 0o444), (0o777, 0o444)])
 def test_a_ledger_that_may_only_be_read_is_read_and_not_written(good, folder, file):
+    codecs.lookup("utf-8-sig")  # cards are read by it, and nobody may not read where it is
     with nobodys(good, folder=folder, file=file) as path:
         before, db = path.read_bytes(), f"sqlite:///{path}"
         for words in (("ledger", "verify"), ("runs", "ls")):
