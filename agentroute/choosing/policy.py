@@ -35,6 +35,9 @@ class Learned(Protocol):
     async def catch_up(self) -> None:
         """Fold what was recorded since."""
 
+    def read_ahead(self, decision_id: str) -> None:
+        """Read a recorded decision that an outcome will follow, while its agents are at work."""
+
 
 class Unlearned:
     """A router that nobody keeps up with anything: it stays what it was made."""
@@ -52,6 +55,9 @@ class Unlearned:
 
     async def catch_up(self) -> None:
         """There is nothing to fold."""
+
+    def read_ahead(self, decision_id: str) -> None:
+        """There is nothing to read."""
 
 
 class Policy:

@@ -138,6 +138,11 @@ class Learner:
             finally:
                 self._driving.release()
 
+    def read_ahead(self, decision_id: str) -> None:
+        """Read a decision that an outcome will follow, so that folding that is short."""
+        if self.learns and self._opened:
+            self._folding.read_ahead(decision_id)
+
     async def _drive(self, upto: int) -> None:
         before = self.counts
         while self.folded < upto:

@@ -32,7 +32,7 @@ from functools import lru_cache
 import numpy as np
 
 from agentroute.config.settings import FeedbackQuota
-from agentroute.errors import RowUnreadableError, UnknownDecisionError
+from agentroute.errors import LedgerError, RowUnreadableError, UnknownDecisionError
 from agentroute.learning.sources import QUOTA, WEIGHTS, Tally, kind_of
 from agentroute.ledger import Ledger, Row
 from agentroute.model.candidates import Request
@@ -41,7 +41,7 @@ from agentroute.model.outcomes import Feedback, Observation, Outcome
 from agentroute.model.scores import Scores
 
 TTL_S = 30 * 86_400.0
-LAST_SKIPPED = 16
+LAST_SKIPPED, KEPT = 16, 256
 LEAST = 1e-9  # of a part that teaches something; what is below is rounding
 _TAUGHT = ("outcomes", "feedback")
 
@@ -79,7 +79,8 @@ class Folding:
         self.weights = {**WEIGHTS, **weights}
         self.counts: Counter[str] = Counter()
         self.skipped: dict[int, str] = {}
-        self._record = lru_cache(maxsize=256)(ledger.record)
+        self._record = lru_cache(maxsize=KEPT)(ledger.record)
+        self._ahead = 0  # records that were read before their rows came
         self._before = lru_cache(maxsize=256)(self._read_before)
         self._asked = lru_cache(maxsize=256)(_asked)
 
@@ -88,6 +89,7 @@ class Folding:
     ) -> Iterator[tuple[int, list[Observation]]]:
         """``(seq, observations)`` of each row with ``after_seq < seq <= upto``, in order."""
         self._listen(after_seq)
+        self._ahead = 0
         for row in self.ledger.rows(after_seq, upto, tables=_TAUGHT, skip=self.skip):
             try:
                 observed = self._of_outcome(row) or self._of_feedback(row)
@@ -96,6 +98,13 @@ class Folding:
                 continue
             self.counts["folded"] += len(observed)
             yield row.seq, observed
+
+    def read_ahead(self, decision_id: str) -> None:
+        """Keep a decision for the rows about it that will come; no more than would be kept."""
+        if self._ahead < KEPT // 2:
+            self._ahead += 1
+            with suppress(LedgerError):  # whatever ails it is said when its rows are folded
+                self._record(decision_id)
 
     def _listen(self, upto: int) -> None:
         """Hear what was said before the first row that is wanted: the quota rests on it."""

@@ -43,6 +43,8 @@ class Asking:
             return Called(agent, None, str(e), 0.0, 0.0, 0, retryable=False)
         if not shadow:
             run.emit("agent.started", work.task.id, agent, attempt=decision.attempt)
+        ahead = run.rules.policy.learned.read_ahead
+        asyncio.get_running_loop().call_soon(ahead, decision.id)
         try:
             with live.calling(agent):
                 called = await self._call(
