@@ -30,6 +30,7 @@ from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
+import orjson
 
 from agentroute.config.settings import FeedbackQuota
 from agentroute.errors import LedgerError, RowUnreadableError, UnknownDecisionError
@@ -112,12 +113,20 @@ class Folding:
             return
         counts = self.counts.copy()
         rows = self.ledger.rows(
-            self.tally.upto, upto, tables=("feedback",), skip=lambda seq, error: None
-        )
+            self.tally.upto, upto, tables=("feedback",), skip=lambda seq, error: None,
+            wanted=self._is_heard,
+        )  # fmt: skip
         for row in rows:
             with suppress(RowUnreadableError, UnknownDecisionError):
                 self._of_feedback(row)
         self.tally.upto, self.counts = upto, counts
+
+    def _is_heard(self, body: bytes) -> bool:
+        try:
+            said = orjson.loads(body)
+            return self.tally.is_changed_by(said["source"], said.get("derived_from"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return True  # what is wrong with it is said where it is read
 
     def skip(self, seq: int, error: Exception) -> None:
         """Nothing is learned from a row, and why; the last reasons are kept."""

@@ -29,10 +29,14 @@ def name_of(f: Feedback) -> str:
 
     The operator's own are plain kinds, and what a run's own verifiers say: he named those.
     """
-    if f.source in WEIGHTS or f.derived_from is not None:
+    return _name(f.source, f.derived_from)
+
+
+def _name(source: str, derived_from: str | None) -> str:
+    if source in WEIGHTS or derived_from is not None:
         return ""
-    head, _, tail = f.source.partition(":")
-    return tail if head in WEIGHTS and tail else f.source
+    head, _, tail = source.partition(":")
+    return tail if head in WEIGHTS and tail else source
 
 
 class Tally:
@@ -75,6 +79,10 @@ class Tally:
             self._forget(at)
             self.held[seq] = (at, beyond)
         return beyond
+
+    def is_changed_by(self, source: str, derived_from: str | None) -> bool:
+        """Whether a word of that source may count; until two names have spoken few may."""
+        return self._several or _name(source, derived_from) not in ("", self._only)
 
     def beyond(self, seq: int) -> frozenset[str]:
         """The agents on whom the word in a row was beyond the quota."""

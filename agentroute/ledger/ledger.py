@@ -15,7 +15,7 @@ from agentroute.ledger.chain import TABLES, Anchor
 from agentroute.ledger.connect import in_our_words, ledger_path
 from agentroute.ledger.lease import Lease, take_lease
 from agentroute.ledger.queries import RunSummary
-from agentroute.ledger.reader import Raw, Reader, Skip
+from agentroute.ledger.reader import Raw, Reader, Skip, Wanted
 from agentroute.ledger.rows.decode import Row
 from agentroute.ledger.rows.encode import Appendable, Erasure
 from agentroute.ledger.rows.entries import Blob, artefact_blob, text_blob
@@ -188,12 +188,14 @@ class Ledger:
         *,
         tables: Sequence[str] = TABLES,
         skip: Skip | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Row]:
         """All rows with ``after_seq < seq <= upto`` in order; ``upto`` None means the head now.
 
         ``skip(seq, error)`` is told of a row that cannot be read; without it the error is raised.
+        ``wanted(body)`` says of a row's JSON whether the row is made of it at all.
         """
-        return self._reader.rows(after_seq, upto, tables, skip)
+        return self._reader.rows(after_seq, upto, tables, skip, wanted)
 
     def raw(self) -> Iterator[Raw]:
         """``(seq, table, body)`` of all rows, in order; ``body`` is the JSON that is hashed."""

@@ -22,6 +22,7 @@ from agentroute.model.candidates import CardSet
 from agentroute.model.decisions import Decision, DecisionRecord
 
 Skip = Callable[[int, RowUnreadableError], None]
+Wanted = Callable[[bytes], bool]
 Raw = tuple[int, str, bytes]  # seq, table, body
 _PAGE = 1000
 
@@ -147,13 +148,18 @@ class Reader(OfOneProcess):
         upto: int | None = None,
         tables: Sequence[str] = TABLES,
         skip: Skip | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Row]:
         """Rows with ``after_seq < seq <= upto`` (default: the head at the first step), in order.
+
+        With ``wanted`` only those of whose bodies it says so.
 
         Raises:
             RowUnreadableError: one cannot be read, where there is no ``skip`` to be told of it.
         """
         for seq, table, body in self.raw(after_seq, upto, tables):
+            if wanted is not None and not wanted(body):
+                continue
             try:
                 row = decode_row(table, seq, body)
             except RowUnreadableError as e:

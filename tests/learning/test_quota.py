@@ -226,3 +226,21 @@ def test_an_estimate_leaves_out_what_is_beyond(ledger):
     assert len(judged) == 3
     judged, _ = judged_decisions(ledger, after_seq=6, quota=None)
     assert len(judged) == 3
+
+
+@pytest.mark.parametrize(
+    ("sources", "heard"),
+    [(["user"] * 8, 0), (["user:ann"] * 8, 1), (["verifier:v"] * 3 + ["user:ann"] * 5, 6)],
+)
+def test_who_begins_late_reads_no_decision_before_unless_a_second_name_has_spoken(
+    ledger, monkeypatch, sources, heard
+):
+    """Nothing was counted until then: on a million rows that is seconds in place of minutes."""
+    for i, source in enumerate(sources):
+        ledger.append(record(0, run=f"r{i}", cards=CARDS))
+        ledger.append(fb(i, f"r{i}-d0", 1.0, source=source))
+    _flush(ledger)
+    read, found = Ledger.record, []
+    monkeypatch.setattr(Ledger, "record", lambda self, d: found.append(d) or read(self, d))
+    assert not list(observations(ledger, ledger.head()[0]))
+    assert len(found) == heard
