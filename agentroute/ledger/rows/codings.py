@@ -37,31 +37,29 @@ def encoded(data: bytes, dtype: np.dtype[Any]) -> tuple[str, bytes]:
     """The coding of an array's bytes, and what it writes: the shortest that applies."""
     size = dtype.itemsize
     if LEAST <= len(data) <= MOST:
-        if data == data[:size] * (len(data) // size):
-            return "one", padded(data[:size])
+        first, last = data[:size], data[-size:]
+        if first == last and data == first * (len(data) // size):
+            return "one", padded(first)
         if dtype.str == COUNT and data == _counted(len(data) // size):
             return "count", b""
-        usual = _usual(data, size)
-        if usual is not None:
-            return _few(data, usual, dtype)
+        # An item that may be most of them: two of the first, the middle and the last are equal.
+        at = len(data) // size // 2
+        middle = data[at * size : (at + 1) * size]
+        if middle in (first, last) or first == last:
+            return _few(data, at if middle in (first, last) else 0, dtype)
     return "dense", padded(data)
 
 
-def _usual(data: bytes, size: int) -> bytes | None:
-    """An item that may be most of them: two of the first, the middle and the last are equal."""
-    at = len(data) // size // 2 * size
-    first, middle, last = data[:size], data[at : at + size], data[-size:]
-    return middle if middle in (first, last) else first if first == last else None
-
-
-def _few(data: bytes, usual: bytes, dtype: np.dtype[Any]) -> tuple[str, bytes]:
+def _few(data: bytes, usual: int, dtype: np.dtype[Any]) -> tuple[str, bytes]:
+    """By the places of what differs from the item at ``usual``."""
     size = dtype.itemsize
-    as_ints = np.frombuffer(data, _INTS[size])
-    places = (as_ints != int.from_bytes(usual, "little")).nonzero()[0].astype(_PLACES)
-    if 2 * size * len(places) > len(data):
+    items = np.frombuffer(data, _INTS[size])
+    places = (items != items[usual]).nonzero()[0]
+    m = len(places)
+    if 2 * size * m > len(data):
         return "dense", padded(data)
-    head = usual.ljust(8, b"\0") + len(places).to_bytes(8, "little")
-    written = padded(head) + padded(places.tobytes()) + padded(as_ints[places].tobytes())
+    head = data[usual * size : (usual + 1) * size].ljust(8, b"\0") + m.to_bytes(8, "little")
+    written = head + padded(places.astype(_PLACES).tobytes()) + padded(items[places].tobytes())
     return ("few", written) if 4 * len(written) < 3 * len(data) else ("dense", padded(data))
 
 
