@@ -24,9 +24,9 @@ class Widths:
     half that is left out. So all arms of a kind take one gemv, at the speed of memory.
 
     ``factors`` of the young, ``P`` (grown, d (d + 1) / 2) triangles; ``at`` (S,) is an arm's slot
-    in ``factors``, or -1 less its slot in ``P``. A triangle
-    follows its inverse when a width is asked for: it is copied where the arm's rows were gathered
-    (see ``Grams``), and loses the u u' of the steps since.
+    in ``factors``, or -1 less its slot in ``P``. A triangle follows its inverse when a width is
+    asked for: it is copied where the arm's rows were gathered (see ``Grams``), and loses the u u'
+    of the steps since.
     """
 
     def __init__(self, d: int, *, lam: float) -> None:
