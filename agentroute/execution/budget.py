@@ -77,12 +77,20 @@ class Budget:
         Raises:
             BudgetExceededError: the call does not fit, whatever those cost.
         """
-        while True:
-            for b in self._chain():
-                b._check(agent, price)
-            if all(b._fits_now(agent, price) for b in self._chain()):
-                return self._take(agent, price)
+        while (hold := self.reserve_now(agent, price)) is None:
             await self._next_settlement()
+        return hold
+
+    def reserve_now(self, agent: str, price: Price) -> Hold | None:
+        """The same without waiting; None where it must wait for a call in flight.
+
+        Raises:
+            BudgetExceededError: the call does not fit, whatever those cost.
+        """
+        for b in self._chain():
+            b._check(agent, price)
+        fits = all(b._fits_now(agent, price) for b in self._chain())
+        return self._take(agent, price) if fits else None
 
     def _check(self, agent: str, price: Price) -> None:
         if self.calls is not None and self.made >= self.calls:

@@ -136,6 +136,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.graph: TaskGraph = self.plan.graph()
+        layers = enumerate(self.plan.choice.stats.generations)
+        self.stages = {v: i for i, layer in layers for v in layer}
         self.deadline = self.began + self.bounds.seconds
 
     @property

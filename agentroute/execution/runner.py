@@ -188,7 +188,7 @@ def _work(
         inputs=inputs_of(shape, graph, v, run.outcomes) if v in graph else {},
         transcript=transcript_of(shape, graph, v, run.outcomes) if v in graph else (),
         upstream=tuple(dict.fromkeys(a for o in direct for a in o.agents)),
-        stage=_stage(run, v),
+        stage=run.stages.get(v, 0),
         agent=task.agent,
         attempt=before.attempt + 1 if before is not None else 1,
         exclude=order.exclude if order is not None else (),
@@ -210,11 +210,6 @@ def used_by(run: Run, changed: Collection[str]) -> tuple[str, ...]:
             found.add(v)
             after.append(v)
     return tuple(after)
-
-
-def _stage(run: Run, v: str) -> int:
-    layers = run.plan.choice.stats.generations
-    return next((i for i, layer in enumerate(layers) if v in layer), 0)
 
 
 def _again(before: TaskOutcome, now: TaskOutcome) -> TaskOutcome:

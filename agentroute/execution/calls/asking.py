@@ -77,9 +77,12 @@ class Asking:
 
     async def _reserve(self, run: Run, purse: Budget, agent: str) -> Hold:
         """The call's money; waits for the calls in flight, at most until the run's deadline."""
+        price = self.price(agent)
+        if (hold := purse.reserve_now(agent, price)) is not None:
+            return hold
         try:
             async with asyncio.timeout(run.left_s):
-                return await purse.reserve(agent, self.price(agent))
+                return await purse.reserve(agent, price)
         except TimeoutError:
             raise Refused("the run's deadline is over") from None
 
