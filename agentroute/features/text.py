@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
@@ -17,6 +16,7 @@ import orjson
 from agentroute.config.plugins import PartKind, is_object
 from agentroute.config.settings import Settings
 from agentroute.errors import ConfigError, MissingExtraError
+from agentroute.features.pieces import Pieces
 from agentroute.model.arrays import F32
 from agentroute.model.arrays import MAX_CHARS as MAX_CHARS
 from agentroute.model.arrays import Embedder as Embedder
@@ -34,24 +34,19 @@ class WordLlamaEmbedder:
     dim = 256
 
     def __init__(self) -> None:
-        self._tokenizer, self._table = _wordllama_files()
+        self._pieces, self._table = _wordllama_files()
 
     def encode(self, texts: Sequence[str]) -> F32:
-        """See ``Embedder.encode``. About 0.1 ms a short text."""
+        """See ``Embedder.encode``. About 30 us a text of 40 words that were met before."""
         out = np.zeros((len(texts), self.dim), np.float32)
-        clipped = [t[:MAX_CHARS] for t in texts]
-        if len(clipped) == 1:  # a batch of one would wake a pool of threads
-            found = [self._tokenizer.encode(clipped[0], add_special_tokens=False)]
-        else:
-            found = self._tokenizer.encode_batch(clipped, add_special_tokens=False)
-        for i, enc in enumerate(found):
-            if enc.ids:
-                out[i] = self._table[enc.ids].mean(axis=0)
+        for i, text in enumerate(texts):
+            if ids := self._pieces.ids(text[:MAX_CHARS]):
+                out[i] = np.add.reduce(self._table.take(ids, axis=0), axis=0) / np.float32(len(ids))
         return normalise(out)
 
 
 @lru_cache(maxsize=1)
-def _wordllama_files() -> tuple[Any, F32]:
+def _wordllama_files() -> tuple[Pieces, F32]:
     spec = importlib.util.find_spec("wordllama")
     if spec is None or spec.origin is None:
         raise MissingExtraError("all", needed_for="the embedder 'wordllama'")
@@ -69,7 +64,7 @@ def _wordllama_files() -> tuple[Any, F32]:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     table = next(iter(load_file(str(weights)).values()))
-    return tokenizer, table.astype(np.float32)
+    return Pieces(tokenizer), table.astype(np.float32)
 
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
