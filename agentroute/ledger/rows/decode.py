@@ -73,7 +73,7 @@ def decode_record(
         body = orjson.loads(raw)
         arrays = unpack(packed) if packed is not None else {}
         return _record(seq, body, arrays, blob, cards)
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, LookupError, TypeError) as e:
         raise RowUnreadableError(
             f"decision {seq} cannot be rebuilt: {e}", hint="run: agentroute ledger verify"
         ) from e
@@ -123,7 +123,7 @@ def _request(
 ) -> Request:
     vectors = {name: arrays[name] for name in VECTORS}
     rows = vectors.pop("rows")
-    every = len(rows) == len(cards) and bool((rows[1:] > rows[:-1]).all())
+    every = len(rows) == len(cards) and bool((rows == np.arange(len(rows))).all())
     names, embedding = (cards.names, cards.embedding) if every else (
         cards.names[rows], cards.embedding[rows])  # fmt: skip
     candidates = Candidates(cards, rows, names=names, embedding=embedding, **vectors)
