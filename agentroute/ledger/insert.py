@@ -5,9 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -50,8 +49,7 @@ _INSERT = {t: _insert(t) for t in TABLES}
 _BLOB = "INSERT INTO blobs (sha256, kind, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of an entry: its place, an older row's place, or why it was refused."""
 
     seq: int = 0

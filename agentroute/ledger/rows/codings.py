@@ -24,13 +24,15 @@ MOST = 1 << 27  # bytes that a short coding may stand for: a broken row must not
 PAD = bytes(ALIGN)
 COUNT = "<i8"
 SHORT = 4096  # items up to which a decoded array is kept for the next row
+_COUNTED = np.dtype(COUNT)
 _PLACES = np.dtype("<u4")
 _INTS = {size: np.dtype(f"<u{size}") for size in (1, 4, 8)}
 
 
 def padded(data: bytes) -> bytes:
     """``data`` up to the next multiple of ``ALIGN``."""
-    return data + PAD[: -len(data) % ALIGN]
+    short = -len(data) % ALIGN
+    return data + PAD[:short] if short else data
 
 
 def encoded(data: bytes, dtype: np.dtype[Any]) -> tuple[str, bytes]:
@@ -40,7 +42,7 @@ def encoded(data: bytes, dtype: np.dtype[Any]) -> tuple[str, bytes]:
         first, last = data[:size], data[-size:]
         if first == last and data == first * (len(data) // size):
             return "one", padded(first)
-        if dtype.str == COUNT and data == _counted(len(data) // size):
+        if dtype is _COUNTED and data == _counted(len(data) // size):
             return "count", b""
         # An item that may be most of them: two of the first, the middle and the last are equal.
         at = len(data) // size // 2

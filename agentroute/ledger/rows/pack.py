@@ -38,8 +38,8 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     Raises:
         LedgerError: an array of a kind that is not in ``DTYPES``, or of too many dimensions.
     """
-    header: list[tuple[str, str, Shape, str]] = []
-    raw: list[bytes] = []
+    described: list[Any] = []
+    raw = [b""]
     for name, array in arrays.items():
         code = _CODES.get(array.dtype)
         if code is None or array.ndim > MAX_DIMS:
@@ -48,14 +48,17 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
         if array.dtype is not dtype:
             array = array.astype(dtype, copy=False)
         coding, data = encoded(array.tobytes(), dtype)
-        header.append((name, code, array.shape, coding))
+        described += (name, code, array.shape, coding)
         raw.append(data)
-    return b"".join((_head(tuple(header)), *raw))
+    raw[0] = _head(*described)
+    return b"".join(raw)
 
 
 @lru_cache(maxsize=256)  # rows of one catalogue differ in few codings
-def _head(described: Described) -> bytes:
-    head = orjson.dumps(described)
+def _head(*described: Any) -> bytes:
+    """The header of arrays described one after the other: name, dtype, shape and coding each."""
+    fields = iter(described)
+    head = orjson.dumps(list(zip(fields, fields, fields, fields, strict=True)))
     head += b" " * (-(_START + len(head)) % ALIGN)
     return MAGIC + len(head).to_bytes(4, "little") + head
 
