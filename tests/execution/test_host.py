@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command
 
-from agentroute.errors import ConfigError, NestedLoopError, UsageError
+from agentroute.errors import ConfigError, LedgerBusyError, NestedLoopError, UsageError
 from agentroute.planning.graphfile import plan_of_text
 
 DIAMOND = """
@@ -286,6 +286,28 @@ async def test_a_run_that_is_not_finished_is_gone_on_with(world, plan_of):
     other = executor.begin(plan_of(DIAMOND.replace("left", "right")), "other")
     await executor.start(other)
     assert (await graph.ainvoke({"run_id": "other"}))["run_id"] != "other"  # another plan
+
+
+async def test_nobody_else_works_on_a_hosts_run_while_a_node_does(world, plan_of):
+    """Between nodes another process may: a host resumes wherever it likes."""
+    busy = []
+
+    def tried(call):
+        with pytest.raises(LedgerBusyError):
+            world.ledger.take_lease("mine")
+        busy.append(call.task.id)
+        return "done"
+
+    world.agent("one", reply=tried)
+    graph = world.executor().as_graph(plan_of(DIAMOND))
+    with world.ledger.take_lease("mine"), pytest.raises(LedgerBusyError):
+        await graph.ainvoke({"run_id": "mine"})
+    assert not world.calls
+    assert (await graph.ainvoke({"run_id": "mine"}))["result"]["status"] == "completed"
+    assert sorted(busy) == list("abcd")
+    world.ledger.take_lease("mine").release()
+    held = [n.type for n in world.ledger.notes("mine") if n.type.startswith("lease.")]
+    assert held.count("lease.taken") == held.count("lease.released") >= 4
 
 
 KEPT = [

@@ -82,6 +82,20 @@ def test_a_team_shares_one_task():
     assert router.tasks.size == 2
 
 
+def test_late_feedback_joins_the_task_of_its_decision():
+    cards, router = t.cardset(3), KNN()
+    rng = np.random.default_rng(0)
+    first = t.request(t.candidates(cards), t.unit(rng, t.E))
+    router.update(t.observe(1, first, "a0", 0.2))
+    for seq in range(2, 12):
+        router.update(t.observe(seq, t.request(t.candidates(cards), t.unit(rng, t.E)), "a1", 0.5))
+    size = router.tasks.size
+    router.update(replace(t.observe(99, first, "a0", 0.9), decision_id="d1"))
+    assert router.tasks.size == size == 11
+    known = router.tasks.quality[router.tasks.place_of("d1")]
+    assert known[~np.isnan(known)].tolist() == pytest.approx([0.9])
+
+
 def test_an_agent_without_rows_keeps_its_cards_prior():
     cards, router = t.cardset(3), KNN()
     r = t.request(t.candidates(cards, prior=np.array([0.5, 0.5, 0.8])))

@@ -6,7 +6,8 @@ The state is JSON and names the run by id; the run itself is kept here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from agentroute.errors import ConfigError, PlanError
@@ -101,8 +102,9 @@ class HostGraphs:
                 spoken = bool(words)
             plan = await asyncio.to_thread(self._planned, words)  # a user's planner may take long
         run_id = self._unfinished(state.get("run_id"), plan) or uuid7()
-        run = self._run_of({"run_id": run_id, "plan": plan})
-        await self._executor.start(run)
+        async with self._alone(run_id):
+            run = self._run_of({"run_id": run_id, "plan": plan})
+            await self._executor.start(run)
         if run.plan.selector is not None:  # its shape was drawn: what the next nodes are to know
             plan = run.plan.model_dump(mode="json")
         return {"run_id": run_id, "plan": plan, "spoken": spoken}
@@ -143,16 +145,17 @@ class HostGraphs:
 
     async def _pass(self, state: State) -> Run:
         """Everything that can be done without a human: one round where a lead gave its orders."""
-        run = self._run_of(state)
         runner = self._executor.runner
-        try:
-            if shape_of(run.plan.topology).led and "orders" in state:
-                await runner.execute_round(run, run.led.left or _orders(state["orders"]))
-            else:
-                await runner.execute(run)
-        except BaseException:
-            self._runs.pop(run.run_id, None)
-            raise
+        async with self._alone(state["run_id"]):
+            run = self._run_of(state)
+            try:
+                if shape_of(run.plan.topology).led and "orders" in state:
+                    await runner.execute_round(run, run.led.left or _orders(state["orders"]))
+                else:
+                    await runner.execute(run)
+            except BaseException:
+                self._runs.pop(run.run_id, None)
+                raise
         return run
 
     def _ask(self, run: Run) -> dict[str, bool]:
@@ -186,14 +189,19 @@ class HostGraphs:
 
     async def _round(self, state: State) -> tuple[Run, State]:
         """The round after those that the state knows: a repeated node decides it once."""
-        run = self._run_of(state)
-        run.led.rounds, run.led.left = state.get("rounds", 0), {}
-        orders = await self._executor.runner.leading.next(run)
+        async with self._alone(state["run_id"]):
+            run = self._run_of(state)
+            run.led.rounds, run.led.left = state.get("rounds", 0), {}
+            orders = await self._executor.runner.leading.next(run)
         said = {v: o.written() for v, o in orders.items()}
         return run, {"orders": said, "rounds": run.led.rounds}
 
     async def _refine(self, state: State) -> State:
         """Join, verify, try low work once more, sum up, and write the run's last row."""
+        async with self._alone(state["run_id"]):
+            return await self._finished(state)
+
+    async def _finished(self, state: State) -> State:
         run = self._run_of(state)
         try:
             result = await self._executor.finish(run)
@@ -206,6 +214,15 @@ class HostGraphs:
             self._runs.pop(run.run_id, None)
 
     # -- the run of a node -------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _alone(self, run_id: str) -> AsyncIterator[None]:
+        """No other live process works on the run meanwhile; between nodes another may go on."""
+        lease = await asyncio.to_thread(self._ledger.take_lease, run_id)
+        try:
+            yield
+        finally:
+            await asyncio.shield(asyncio.to_thread(lease.release))
 
     def _run_of(self, state: State) -> Run:
         run = self._runs.get(state["run_id"])
