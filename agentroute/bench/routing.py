@@ -63,14 +63,14 @@ def _linucb(seconds: float, *, peers: bool) -> list[Goal]:
     learn_few = timed(update(few, small), seconds)
     entries = n * D * (D + 1) // 2
     serving = sum(widths(bank).nbytes(int(row)) for row in rows) + bank.theta32[1 : n + 1].nbytes
-    truth = sum(bank.A(row).nbytes for row in range(1, bank.size)) + bank.b[1 : n + 1].nbytes
+    truth = sum(map(bank.grams.nbytes, range(1, bank.size))) + bank.b[1 : n + 1].nbytes
     out = [
         Goal("linucb predict, 1,000 arms x 64", ours.q, 500.0, "us"),
         Goal("  share of streaming N d d float64", ours.q / stream.q, 0.2, "x"),
         Goal("linucb update of the arm alone, 1,000 arms", learn.q, None, "us"),
         Goal("  against 10 arms", learn.q / learn_few.q, 1.3, "x"),
         Goal("serving arrays, bytes a packed entry", serving / entries, 4.5, "B"),
-        Goal("float64 A and b", truth / 2**20, None, "MB"),
+        Goal("float64 A, its inverse, rows and b", truth / 2**20, None, "MB"),
     ]
     if peers:
         theirs, their_update = _mabwiser(n, contexts, seconds)

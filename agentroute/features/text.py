@@ -37,7 +37,7 @@ class WordLlamaEmbedder:
         self._pieces, self._table = _wordllama_files()
 
     def encode(self, texts: Sequence[str]) -> F32:
-        """See ``Embedder.encode``. About 30 us a text of 40 words that were met before."""
+        """See ``Embedder.encode``."""
         out = np.zeros((len(texts), self.dim), np.float32)
         for i, text in enumerate(texts):
             if ids := self._pieces.ids(text[:MAX_CHARS]):

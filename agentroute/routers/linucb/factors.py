@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64, Ints
+from agentroute.routers.linucb.grams import longer
 
 CHUNK = 2_048  # rows at once: what many vectors are multiplied by stays in the cache
 
@@ -71,7 +71,7 @@ class Factors:
     def add(self) -> int:
         """One more slot, without rows."""
         if self.size == len(self._used):
-            self._where, self._used = _longer(self._where), _longer(self._used)
+            self._where, self._used = longer(self._where), longer(self._used)
         self._used[self.size] = 0
         self.size += 1
         return self.size - 1
@@ -79,8 +79,8 @@ class Factors:
     def put(self, slot: int, u: NDArray[np.floating]) -> None:
         """One more row of a slot."""
         if self.n == len(self._F):
-            self._F, self._owner = _longer(self._F), _longer(self._owner)
-            self._rank = _longer(self._rank)
+            self._F, self._owner = longer(self._F), longer(self._owner)
+            self._rank = longer(self._rank)
         self._set(self.n, slot, int(self._used[slot]))
         self._F[self.n] = u
         self._used[slot] += 1
@@ -135,7 +135,3 @@ class Factors:
 
 def _summed(owner: Ints, values: F32, size: int) -> F64:
     return np.asarray(np.bincount(owner, weights=values, minlength=size), np.float64)
-
-
-def _longer(a: NDArray[Any]) -> NDArray[Any]:
-    return np.concatenate([a, np.zeros_like(a)])

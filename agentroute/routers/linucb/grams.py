@@ -75,7 +75,7 @@ class Arm:
     def put(self, x: F64, u: F64) -> None:
         """A gains x x', its inverse loses u u'."""
         if self.m == len(self.X):
-            self.X, self.U = _longer(self.X), _longer(self.U)
+            self.X, self.U = longer(self.X), longer(self.U)
         self.X[self.m], self.U[self.m] = x, u
         self.m += 1
 
@@ -98,9 +98,6 @@ class Grams:
     def __init__(self, d: int, *, lam: float) -> None:
         self.d, self.lam = d, lam
         self._arms: list[Arm] = []
-
-    def __len__(self) -> int:
-        return len(self._arms)
 
     def add(self) -> None:
         """One more arm, untouched."""
@@ -238,11 +235,9 @@ def _gram(rows: F64) -> F64:
         return np.asarray(rows.T @ rows)
 
 
-def _longer(rows: F64) -> F64:
-    """``rows`` with room for as many more, at least 4."""
-    out = np.empty((max(4, 2 * len(rows)), rows.shape[1]))
-    out[: len(rows)] = rows
-    return out
+def longer(a: NDArray[Any]) -> NDArray[Any]:
+    """``a`` with twice its rows, at least 4 more; the new ones are zeros."""
+    return np.concatenate([a, np.zeros((max(4, len(a)), *a.shape[1:]), a.dtype)])
 
 
 def _padded(rows: F64, d: int) -> F64:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64, Ints
 from agentroute.routers.linucb.factors import Factors
-from agentroute.routers.linucb.grams import Grams, Sums, most_rows
+from agentroute.routers.linucb.grams import Grams, Sums, longer, most_rows
 
 
 class Widths:
@@ -126,7 +125,7 @@ class Widths:
         if self.at[row] >= 0:
             self._leave_young(row)
             if self.grown == len(self.P):
-                self.P = _longer(self.P)
+                self.P = longer(self.P)
             self.grown += 1
             self.at[row] = -self.grown
         self._stale[row] = sums
@@ -213,8 +212,3 @@ class Widths:
         self.at[np.flatnonzero(self.at[: self.size] == last)] = free
         self.P[-1 - free] = self.P[-1 - last]
         self.grown -= 1
-
-
-def _longer(a: NDArray[Any]) -> NDArray[Any]:
-    """``a`` with twice its rows, at least 4 more; the new ones are zeros."""
-    return np.concatenate([a, np.zeros((max(4, len(a)), *a.shape[1:]), a.dtype)])
