@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 
+from agentroute.ledger.connect import PAGE
 from agentroute.ledger.rows.entries import COLUMNS, Entry
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ def checkpointed_chain(path: Path, steps: int) -> Callable[[], object]:
 
 
 def raw_file(path: Path) -> sqlite3.Connection:
-    """A database with one table and one index, as durable as a ledger (WAL, FULL)."""
+    """A database with one table and one index, pages and durability (WAL, FULL) as a ledger's."""
     con = sqlite3.connect(path, isolation_level=None)
+    con.execute(f"PRAGMA page_size = {PAGE}")
     con.execute("PRAGMA journal_mode = WAL")
     con.execute("PRAGMA synchronous = FULL")
     con.execute("CREATE TABLE rows (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, body, packed)")

@@ -240,8 +240,8 @@ def transcript_of(
     shape: Shape, graph: TaskGraph, v: str, outcomes: Mapping[str, TaskOutcome]
 ) -> Transcript:
     """What was said before ``v``, in order, where the shape keeps a transcript."""
-    said = ((u, outcomes[u].reply) for u in shape.heard(graph, v) if u in outcomes)
-    return tuple((u, reply.text) for u, reply in said if reply is not None)
+    heard = ((u, outcomes.get(u)) for u in shape.heard(graph, v))
+    return tuple([(u, o.reply.text) for u, o in heard if o is not None and o.reply is not None])
 
 
 def as_one_task(graph: TaskGraph, description: str = "") -> Task:

@@ -80,7 +80,8 @@ class Folding:
         self.weights = {**WEIGHTS, **weights}
         self.counts: Counter[str] = Counter()
         self.skipped: dict[int, str] = {}
-        self._record = lru_cache(maxsize=KEPT)(ledger.record)
+        self._record = lru_cache(maxsize=KEPT)(self._read)
+        self._fresh: dict[str, DecisionRecord] = {}  # not read yet, and read as they are
         self._ahead = 0  # records that were read before their rows came
         self._before = lru_cache(maxsize=256)(self._read_before)
         self._asked = lru_cache(maxsize=256)(_asked)
@@ -105,7 +106,12 @@ class Folding:
         if self._ahead < KEPT // 2:
             self._ahead += 1
             with suppress(LedgerError):  # whatever ails it is said when its rows are folded
+                if (written := self.ledger.fresh(decision_id)) is not None:
+                    self._fresh[decision_id] = written
                 self._record(decision_id)
+
+    def _read(self, decision_id: str) -> DecisionRecord:
+        return self._fresh.pop(decision_id, None) or self.ledger.record(decision_id)
 
     def _listen(self, upto: int) -> None:
         """Hear what was said before the first row that is wanted: the quota rests on it."""

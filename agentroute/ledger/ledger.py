@@ -115,6 +115,10 @@ class Ledger:
         """A decision with its arrays, bit-equal; ``UnknownDecisionError`` if there is none."""
         return self._reader.record(decision_id)
 
+    def fresh(self, decision_id: str) -> DecisionRecord | None:
+        """What ``record`` gives, of one of the last decisions written here; None: read it."""
+        return None if self._writer is None else self._writer.fresh.record(decision_id)
+
     def find(self, run_id: str, task_id: str, kind: str, attempt: int = 1) -> Decision | None:
         """The decision of a (run, task, kind, attempt), so that it is never taken twice."""
         return self._reader.find(run_id, task_id, kind, attempt)

@@ -26,8 +26,9 @@ from agentroute.ledger.insert import (
     is_rows_fault,
 )
 from agentroute.ledger.migrations import migrate
-from agentroute.ledger.rows.encode import Appendable, encode, refused
+from agentroute.ledger.rows.encode import ERASED_TYPE, Appendable, encode, refused
 from agentroute.ledger.rows.entries import Blob, Entry
+from agentroute.ledger.rows.fresh import KEPT, Fresh
 from agentroute.ledger.tickets import Ticket, announce, renew_lock
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Writer(OfOneProcess):
         self._stored: set[str] = set()  # blobs known to be on the disk
         self._owed: dict[str, Blob] = {}
         self._path = path
+        self.fresh = Fresh()
         super().__init__()  # from here on a fork finds this object, also where opening fails
         beside = path.with_name(path.name + ".lock")
         mine = not beside.exists()
@@ -142,6 +144,7 @@ class Writer(OfOneProcess):
         tickets, entries, blobs = self._encode(batch)
         try:
             receipts = self._write(entries, blobs)
+            self._remember(entries, receipts)
         except Exception as e:  # whatever it is: this thread lives, and nobody waits for ever
             error = in_our_words(e, self._path)
             log.error("ledger: a group of %d rows was not recorded: %s", len(entries), error)
@@ -187,6 +190,19 @@ class Writer(OfOneProcess):
         self._stored |= self._owed.keys()
         self._owed.clear()
         return receipts
+
+    def _remember(self, entries: Sequence[Entry], receipts: Sequence[Receipt]) -> None:
+        """The last decisions need not be read to be learned from; but where anything was erased
+        a text may be one of those, also if it came again.
+        """
+        written = [(e, r.seq) for e, r in zip(entries[-KEPT:], receipts[-KEPT:], strict=True)
+                   if e.record is not None and r.error is None and not r.duplicate]  # fmt: skip
+        erased = "SELECT 1 FROM events WHERE type = ? LIMIT 1"
+        if written and self._con.execute(erased, (ERASED_TYPE,)).fetchone():
+            self.fresh.clear()
+            return
+        for entry, seq in written:
+            self.fresh.keep(entry, seq)
 
     def _transact(self, insert: Insert, entries: Sequence[Entry]) -> list[Receipt]:
         self._con.execute("BEGIN IMMEDIATE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from agentroute.model.tasks import Task
 from agentroute.registry.live import LiveState
 from agentroute.registry.needs import Mask, lacks, requirements, unmet
 
+T = TypeVar("T", bound=np.generic)
 RESERVED = frozenset({"verify", "refine"})
 
 REASONS = (
@@ -59,14 +61,16 @@ class _Table:
     """What never changes for a card set, as arrays.
 
     ``reasons`` are ``REASONS`` and what libraries are missing; ``needs`` are the distinct sets of
-    required keys, beside those that a card's own params give, with their rows.
+    required keys, beside those that a card's own params give, with their rows. Where everybody is
+    eligible ``rows``, ``explorable``, ``canary`` and ``prior`` are the candidates': read-only.
     """
 
     code: NDArray[np.uint8]
     reasons: tuple[str, ...]
     needs: Mapping[frozenset[str], Mask]
     chat: Mask
-    approval: Mask
+    rows: NDArray[np.int64]
+    explorable: Mask
     canary: Mask
     prior: F64
     cost_usd: F64
@@ -118,9 +122,10 @@ def _table_of(cards: CardSet) -> _Table:
         reasons=reasons,
         needs=requirements(cards),
         chat=np.array([c.entrypoint == "chat" for c in cards.cards], bool),
-        approval=np.array([c.requires_approval for c in cards.cards], bool),
-        canary=np.array([c.status == "canary" for c in cards.cards], bool),
-        prior=np.array([c.prior_quality for c in cards.cards], float),
+        rows=_frozen(np.arange(len(cards))),
+        explorable=_frozen(np.array([not c.requires_approval for c in cards.cards], bool)),
+        canary=_frozen(np.array([c.status == "canary" for c in cards.cards], bool)),
+        prior=_frozen(np.array([c.prior_quality for c in cards.cards], float)),
         cost_usd=or_nan(c.pricing.expected_usd for c in cards.cards),
         latency_s=or_nan(c.latency_s for c in cards.cards),
         limit=np.array([c.limits.max_concurrency for c in cards.cards], float),
@@ -128,6 +133,11 @@ def _table_of(cards: CardSet) -> _Table:
         inputs=_masks([c.default_input_modes for c in cards.cards]),
         outputs=_masks([c.default_output_modes for c in cards.cards]),
     )
+
+
+def _frozen(array: NDArray[T]) -> NDArray[T]:
+    array.flags.writeable = False
+    return array
 
 
 def eligible(
@@ -180,10 +190,10 @@ def eligible(
         mark(cards.names != only, "not the pinned agent")
     for name in exclude:
         mark(cards.names == name, "was asked already")
-    rows = np.flatnonzero(code == 0)
-    out = np.flatnonzero(code)
+    out = code.nonzero()[0]
+    everybody = _everybody(cards, t, live, slots, cost)
     return Eligible(
-        candidates=_candidates(cards, t, live, rows, slots[rows], cost[rows]),
+        candidates=everybody if not len(out) else everybody.take((code == 0).nonzero()[0]),
         excluded_rows=out,
         excluded_codes=code[out],
         reasons=tuple(reasons),
@@ -195,28 +205,23 @@ def _least(a: float | None, b: float | None) -> float | None:
     return b if a is None else a if b is None else min(a, b)
 
 
-def _candidates(
-    cards: CardSet,
-    t: _Table,
-    live: LiveState,
-    rows: NDArray[np.int64],
-    slots: NDArray[np.int64],
-    cost: F64,
+def _everybody(
+    cards: CardSet, t: _Table, live: LiveState, slots: NDArray[np.int64], cost: F64
 ) -> Candidates:
     latency, success = live.latency_s[slots], live.success[slots]
     return Candidates(
         cards=cards,
-        rows=rows,
-        names=cards.names[rows],
-        embedding=cards.embedding if len(rows) == len(cards) else cards.embedding[rows],
-        prior=t.prior[rows],
-        load=live.running[slots] / t.limit[rows],
-        latency_s=np.where(np.isnan(latency), t.latency_s[rows], latency),
+        rows=t.rows,
+        names=cards.names,
+        embedding=cards.embedding,
+        prior=t.prior,
+        load=live.running[slots] / t.limit,
+        latency_s=np.where(np.isnan(latency), t.latency_s, latency),
         cost_usd=cost,
         success=np.where(np.isnan(success), 1.0, success),
         inflight=live.inflight[slots],
-        explorable=~t.approval[rows],
-        canary=t.canary[rows],
+        explorable=t.explorable,
+        canary=t.canary,
     )
 
 

@@ -1,4 +1,7 @@
-"""While agents are at work the decision is read that their outcomes will teach about."""
+"""While agents are at work the decision is read that their outcomes will teach about.
+
+One that was written here and holds no secret need not even be read.
+"""
 
 import asyncio
 
@@ -6,6 +9,8 @@ import pytest
 
 from agentroute import Orchestrator, Registry, Task
 from agentroute.ledger.reader import Reader
+
+SECRET = "password: hunter2-hunter2"  # what was taken out of a row is not what was asked
 
 
 @pytest.fixture
@@ -34,7 +39,7 @@ def team(seconds=0.05, then=lambda: None):
 
 
 async def test_decisions_are_read_while_agents_work_and_not_again_at_the_end(tmp_path, reads):
-    tasks, seen = [Task(id=f"t{i}", prompt=f"work {i}") for i in range(4)], []
+    tasks, seen = [Task(id=f"t{i}", prompt=f"work {i}, {SECRET}") for i in range(4)], []
     registry = team(then=lambda: seen.append(len(reads)))
     async with Orchestrator(registry, ledger=f"sqlite:///{tmp_path}/a.db", out=tmp_path) as orc:
         run = await orc.run(tasks)
@@ -43,8 +48,15 @@ async def test_decisions_are_read_while_agents_work_and_not_again_at_the_end(tmp
         assert orc.learned()[0].counts["folded"] == 4
 
 
+async def test_what_was_just_written_is_learned_from_and_not_read(tmp_path, reads):
+    tasks = [Task(id=f"t{i}", prompt=f"work {i}") for i in range(4)]
+    async with Orchestrator(team(), ledger=f"sqlite:///{tmp_path}/a.db", out=tmp_path) as orc:
+        await orc.run(tasks)
+        assert orc.learned()[0].counts["folded"] == 4 and reads == []
+
+
 async def test_a_long_run_reads_no_more_ahead_than_is_kept(tmp_path, reads):
-    tasks = [Task(id=f"t{i}", prompt="work") for i in range(300)]
+    tasks = [Task(id=f"t{i}", prompt=f"work, {SECRET}") for i in range(300)]
     async with Orchestrator(team(0.0), ledger=f"sqlite:///{tmp_path}/a.db", out=tmp_path) as orc:
         await orc.run(tasks)
         assert orc.learned()[0].counts["folded"] == 300
@@ -62,7 +74,7 @@ async def test_a_decision_that_cannot_be_read_ahead_is_said_when_it_is_folded(
 
     monkeypatch.setattr(Reader, "record", broken)
     async with Orchestrator(team(), ledger=f"sqlite:///{tmp_path}/a.db", out=tmp_path) as orc:
-        run = await orc.run(Task(prompt="work"))
+        run = await orc.run(Task(prompt=f"work, {SECRET}"))
         assert run.status == "completed"
         assert "it is broken" in str(orc.learned()[0].skipped)
     assert "Exception in callback" not in caplog.text

@@ -96,7 +96,8 @@ class Caller:
         self, binding: Binding, call: AgentCall, limit_s: float, on_chunk: OnChunk | None
     ) -> AgentReply:
         card, origin, params = self._resolve(binding)
-        call = replace(call, params={**params, **call.params})
+        if params:
+            call = replace(call, params={**params, **call.params})
         if origin.handler is not None:
             return await self._inline(card, origin.handler, call, limit_s, on_chunk)
         if card.entrypoint == "chat":

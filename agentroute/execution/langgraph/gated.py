@@ -4,6 +4,9 @@ Tasks start when their own inputs are there (no barrier of a superstep), the pic
 DAG, and every task ends with a stream event of its own. Sends go out in topological order: that is
 what keeps it free of deadlock under a bound on concurrency. Compiled graphs hold no state of a run
 (it is found through a context variable), so they are cached by shape.
+
+Where no host listens, nodes are told to LangGraph together, when the last has ended: each time one
+ends, it goes through all that have not.
 """
 
 from __future__ import annotations
@@ -54,18 +57,35 @@ class Gates:
         self.gate(node).set()
 
 
+class Finish:
+    """Lets ``n`` nodes through when the last of them has come."""
+
+    def __init__(self, n: int) -> None:
+        self._missing, self._all = n, asyncio.Event()
+
+    async def reached(self) -> None:
+        """A node is done; returns when all are."""
+        self._missing -= 1
+        if self._missing:
+            await self._all.wait()
+        else:
+            self._all.set()
+
+
 @dataclass
 class Running:
     """What the nodes of one execution share: gates, and ``work(task) -> outcome | None``.
 
     ``done`` says whether a task needs nobody any more; None from ``work`` means that a human is
     waited for. ``admit(task)`` is what a task waits for before it takes one of the run's places.
+    ``end`` is where a node that is done waits for the last one; None where each is told at once.
     """
 
     gates: Gates
     work: Callable[[str], Awaitable[dict[str, Any] | None]]
     done: Mapping[str, Any]
     admit: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
+    end: Finish | None = None
 
 
 RUNNING: contextvars.ContextVar[Running] = contextvars.ContextVar("agentroute_running")
@@ -79,6 +99,13 @@ def node_name(shape: Wiring, v: str) -> str:
 
 async def _subtask(v: str, parents: tuple[str, ...], state: Outcomes) -> Outcomes:
     running = RUNNING.get()
+    said = await _done(running, v, parents)
+    if running.end is not None:
+        await running.end.reached()
+    return said
+
+
+async def _done(running: Running, v: str, parents: tuple[str, ...]) -> Outcomes:
     gates = running.gates
     try:
         if v in running.done:
@@ -133,6 +160,8 @@ def gated(shape: Wiring) -> Compiled:
 
 async def run_gated(shape: Wiring, running: Running) -> None:
     """Run every task of ``shape``; returns when all have ended or wait for a human."""
+    if not _in_a_graph():
+        running.end = Finish(len(shape.nodes))
     token = RUNNING.set(running)
     # Inside a host with durability="sync" the inner call must state its own; outside of one
     # LangGraph warns that it is of no use.
@@ -142,3 +171,14 @@ async def run_gated(shape: Wiring, running: Running) -> None:
         await gated(shape).inner.ainvoke({}, limits, durability="exit")
     finally:
         RUNNING.reset(token)
+
+
+def _in_a_graph() -> bool:
+    """Whether a host's graph runs us, which may stream what each node did."""
+    from langgraph.config import get_config
+
+    try:
+        get_config()
+    except RuntimeError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import orjson
 
+from agentroute.errors import LedgerError
 from agentroute.ledger.rows.pack import pack, unpack
 from agentroute.ledger.rows.redaction import redact_json
 from agentroute.model.candidates import CardSet
@@ -22,6 +23,14 @@ def encode_cardset(cards: CardSet) -> bytes:
     }
     text = np.frombuffer(orjson.dumps(about, option=orjson.OPT_SORT_KEYS), np.uint8)
     return pack({"about": text, "embedding": cards.embedding})
+
+
+def is_whole(cards: CardSet, blob: bytes) -> bool:
+    """Whether the blob gives the same cards back: no secret was taken out of them."""
+    try:
+        return decode_cardset(blob).cards == cards.cards
+    except (LedgerError, ValueError):  # what a card says that no card may is said where it is read
+        return False
 
 
 def decode_cardset(blob: bytes) -> CardSet:

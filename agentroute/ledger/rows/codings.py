@@ -37,19 +37,21 @@ def padded(data: bytes) -> bytes:
 
 def encoded(data: bytes, dtype: np.dtype[Any]) -> tuple[str, bytes]:
     """The coding of an array's bytes, and what it writes: the shortest that applies."""
-    size = dtype.itemsize
-    if LEAST <= len(data) <= MOST:
+    size, n = dtype.itemsize, len(data)
+    if LEAST <= n <= MOST:
         first, last = data[:size], data[-size:]
-        if first == last and data == first * (len(data) // size):
-            return "one", padded(first)
-        if dtype is _COUNTED and data == _counted(len(data) // size):
-            return "count", b""
+        at = n // size // 2 * size
         # An item that may be most of them: two of the first, the middle and the last are equal.
-        at = len(data) // size // 2
-        middle = data[at * size : (at + 1) * size]
-        if middle in (first, last) or first == last:
-            return _few(data, at if middle in (first, last) else 0, dtype)
-    return "dense", padded(data)
+        if first == last:
+            if data == first * (n // size):
+                return "one", padded(first)
+            return _few(data, at // size if data[at : at + size] == first else 0, dtype)
+        if dtype is _COUNTED and data == _counted(n // size):
+            return "count", b""
+        middle = data[at : at + size]
+        if middle in (first, last):
+            return _few(data, at // size, dtype)
+    return "dense", data if n % ALIGN == 0 else padded(data)
 
 
 def _few(data: bytes, usual: int, dtype: np.dtype[Any]) -> tuple[str, bytes]:
@@ -61,7 +63,11 @@ def _few(data: bytes, usual: int, dtype: np.dtype[Any]) -> tuple[str, bytes]:
     if 2 * size * m > len(data):
         return "dense", padded(data)
     head = data[usual * size : (usual + 1) * size].ljust(8, b"\0") + m.to_bytes(8, "little")
-    written = head + padded(places.astype(_PLACES).tobytes()) + padded(items[places].tobytes())
+    if m == 1:  # as propensities are: without four more arrays
+        i = int(places[0])
+        written = head + padded(i.to_bytes(4, "little")) + padded(data[i * size : (i + 1) * size])
+    else:
+        written = head + padded(places.astype(_PLACES).tobytes()) + padded(items[places].tobytes())
     return ("few", written) if 4 * len(written) < 3 * len(data) else ("dense", padded(data))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentroute.errors import LedgerError
-from agentroute.ledger.rows.cards import encode_cardset
+from agentroute.ledger.rows.cards import encode_cardset, is_whole
 from agentroute.ledger.rows.entries import Blob, Entry, columns, text_blob, to_json
 from agentroute.ledger.rows.pack import pack
 from agentroute.ledger.rows.redaction import redact, redact_bytes, redact_json
@@ -46,7 +46,7 @@ def decision_entry(record: DecisionRecord, at: str) -> Entry:
     body |= _excluded(record)
     packed = pack(arrays) if arrays else None
     body["packed_sha256"] = sha256(packed) if packed is not None else None
-    return Entry("decisions", to_json(body), columns("decisions", body), packed, blobs)
+    return Entry("decisions", to_json(body), columns("decisions", body), packed, blobs, record)
 
 
 def _request(
@@ -94,7 +94,7 @@ def _task(task: Task, blobs: list[Blob]) -> dict[str, Any]:
 
 def _cardset_blob(cards: CardSet) -> Blob:
     data = encode_cardset(cards)
-    return Blob(sha256(data), "cardset", data)
+    return Blob(sha256(data), "cardset", data, whole=is_whole(cards, data))
 
 
 def _scores(record: DecisionRecord, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from agentroute.errors import LedgerError, RowRefusedError
@@ -64,7 +65,13 @@ def refused(what: str, error: Exception) -> RowRefusedError:
 
 
 def _iso(ns: int) -> str:
-    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="microseconds")
+    s, rest = divmod(ns, 1_000_000_000)
+    return f"{_second(s)}.{rest // 1000:06d}+00:00"
+
+
+@lru_cache(maxsize=4)  # rows come in order of time
+def _second(s: int) -> str:
+    return datetime.fromtimestamp(s, UTC).isoformat(timespec="seconds")[:19]
 
 
 def _utc(at: str) -> str:

@@ -16,6 +16,7 @@ import orjson
 
 from agentroute.ledger.migrations import stored_columns
 from agentroute.ledger.rows.redaction import redact
+from agentroute.model.decisions import DecisionRecord
 from agentroute.model.ids import sha256
 
 COLUMNS = stored_columns()
@@ -33,22 +34,30 @@ _TURNED = {
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Content that is stored once under its SHA-256. ``kind``: text, artefact or cardset."""
+    """Content that is stored once under its SHA-256. ``kind``: text, artefact or cardset.
+
+    ``whole`` says that reading it gives what it was made of: no secret was taken out.
+    """
 
     sha256: str
     kind: str
     body: bytes
+    whole: bool = True
 
 
 @dataclass(slots=True)
 class Entry:
-    """One row, ready but for its place in the chain."""
+    """One row, ready but for its place in the chain.
+
+    ``record`` is what a decision's row was made of.
+    """
 
     table: str
     body: bytes
     columns: tuple[Any, ...]
     packed: bytes | None = None
     blobs: list[Blob] = field(default_factory=list)
+    record: DecisionRecord | None = None
     erases: str | None = None
 
 
@@ -84,8 +93,9 @@ def artefact_blob(data: bytes) -> Blob:
 
 
 def _text(text: str) -> Blob:
-    data = redact(text).encode("utf-8", "surrogatepass")
-    return Blob(sha256(data), "text", data)
+    clean = redact(text)
+    data = clean.encode("utf-8", "surrogatepass")
+    return Blob(sha256(data), "text", data, whole=clean == text)
 
 
 _short_text = lru_cache(maxsize=1024)(_text)  # one prompt occurs in several decisions

@@ -30,6 +30,11 @@ _START = len(MAGIC) + 4
 
 Shape = tuple[int, ...]
 Described = tuple[tuple[str, str, Shape, str], ...]  # name, dtype, shape, coding
+Written = tuple[NDArray[Any], str, Shape, str, bytes]  # the array, dtype, shape, coding, data
+
+# By id: the arrays are held, so that no other can have it. What a card set says is in every row.
+_FROZEN: dict[int, Written] = {}
+MAX_FROZEN, FROZEN_BYTES = 64, 1 << 16
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -41,17 +46,27 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     described: list[Any] = []
     raw = [b""]
     for name, array in arrays.items():
-        code = _CODES.get(array.dtype)
-        if code is None or array.ndim > MAX_DIMS:
-            raise LedgerError(f"array '{name}' of {array.dtype}, {array.ndim}-d cannot be packed")
-        dtype = _DTYPES[code]
-        if array.dtype is not dtype:
-            array = array.astype(dtype, copy=False)
-        coding, data = encoded(array.tobytes(), dtype)
-        described += (name, code, array.shape, coding)
+        _, code, shape, coding, data = _FROZEN.get(id(array)) or _written(name, array)
+        described += (name, code, shape, coding)
         raw.append(data)
     raw[0] = _head(*described)
     return b"".join(raw)
+
+
+def _written(name: str, array: NDArray[Any]) -> Written:
+    """An array as it stands after the header; kept where nobody can change it."""
+    code = _CODES.get(array.dtype)
+    if code is None or array.ndim > MAX_DIMS:
+        raise LedgerError(f"array '{name}' of {array.dtype}, {array.ndim}-d cannot be packed")
+    dtype = _DTYPES[code]
+    if array.dtype is not dtype:
+        array = array.astype(dtype, copy=False)
+    written = (array, code, array.shape, *encoded(array.tobytes(), dtype))
+    if not array.flags.writeable and array.base is None and array.nbytes <= FROZEN_BYTES:
+        if len(_FROZEN) >= MAX_FROZEN:
+            _FROZEN.clear()
+        _FROZEN[id(array)] = written
+    return written
 
 
 @lru_cache(maxsize=256)  # rows of one catalogue differ in few codings

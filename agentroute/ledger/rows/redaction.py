@@ -96,10 +96,11 @@ _MARKS = (
     "shp", "glsa_", "hvs.", "dapi", "lin_api_", "PMAK-", "tskey-", "AGE-SECRET", "ATATT3x", "SG.",
     "SK", "AccountKey=", "eyJ", "://",
 )  # fmt: skip
-# A name in lower case with a sign after it, or as a whole string of JSON.
+# A name in lower case with a sign after it, or as a whole string of JSON. Passports and passengers
+# are everyday words, and no name of a secret below.
 _NAMES = re.compile(
-    r"bearer |basic |cookie: |(?:pass|pwd|secret|key|token|credential|sig|sess|cookie|auth|jwt)"
-    r"[\w-]{0,40}(?:[\\\"']{0,4}\s{0,3}[:=]|[\\\"]{1,2}\s{0,3}[,}])"
+    r"bearer |basic |cookie: |(?:pass(?!port|enger)|pwd|secret|key|token|credential|sig|sess"
+    r"|cookie|auth|jwt)[\w-]{0,40}(?:[\\\"']{0,4}\s{0,3}[:=]|[\\\"]{1,2}\s{0,3}[,}])"
 )
 
 _STRONG_KEY = re.compile(
