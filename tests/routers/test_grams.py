@@ -1,15 +1,12 @@
 """An arm's A and inverse: what they are does not depend on how they are kept."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentroute.routers.linucb.grams import Grams, most_rows
-from agentroute.routers.linucb.router import LinUCB
-from tests.routers.tools import E, candidates, cardset, observe, request, score, unit
+from tests.routers.tools import unit
 
 
 @given(n=st.integers(0, 12), d=st.integers(1, 40), seed=st.integers(0, 9))
@@ -61,35 +58,3 @@ def test_weighted_arms_go_on_bit_equal_after_a_load(n):
     for other in (again, third):
         np.testing.assert_array_equal(other.A(0), g.A(0))
         np.testing.assert_array_equal(other.inv(0), g.inv(0))
-
-
-def test_a_state_of_the_version_before_is_read():
-    """In version 5 every arm was saved by its triangles, and serving went on from factors."""
-    c, rng, router = candidates(cardset(4)), np.random.default_rng(2), LinUCB()
-    for seq in range(60):
-        agent = f"a{min(seq % 9, 2)}"
-        r = request(c, unit(rng, E))
-        router.update(observe(seq, r, agent, float(rng.random()), cost_usd=0.01))
-    now = router.state_dict()
-    assert now.version == 6
-    again = LinUCB()
-    again.load_state_dict(replace(now, version=5, arrays=_by_triangles(router, now.arrays)))
-    for _ in range(60):
-        r = request(c, unit(rng, E))
-        ours, theirs = score(router, r), score(again, r)
-        np.testing.assert_allclose(ours.mean, theirs.mean, atol=1e-6)
-        np.testing.assert_allclose(ours.bonus, theirs.bonus, atol=1e-6)
-        for router_ in (router, again):
-            router_.update(observe(99, r, "a1", 0.4))
-
-
-def _by_triangles(router, arrays):
-    ours = ("rows", "grown", "X", "U", "A", "inv")
-    out = {k: v for k, v in arrays.items() if not k.startswith(("quality.", "costs.bank.")) or
-           k.split(".")[-1] not in ours}  # fmt: skip
-    for prefix, bank in (("quality", router.quality), ("costs.bank", router.costs.bank)):
-        at = np.triu_indices(bank.d)
-        for name in ("A", "inv"):
-            of = getattr(bank, name)
-            out[f"{prefix}.{name}"] = np.array([of(row)[at] for row in range(bank.size)])
-    return out

@@ -69,7 +69,7 @@ def test_an_arm_that_can_win_by_its_width_is_never_left_out(monkeypatch):
     """Widths of some arms only: the best by mean plus bonus is the same as with all of them."""
     rng, n = np.random.default_rng(3), 40
     c = candidates(cardset(n))
-    router = LinUCB(alpha=2.0)
+    router = LinUCB(alpha=1.5)
     for seq in range(1, 400):
         i = int(rng.integers(0, n // 2))  # half of them are never tried: only their width speaks
         router.update(observe(seq, request(c, unit(rng, E)), f"a{i}", float(rng.random())))

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from agentroute.choosing.prior import CardPrior
-from agentroute.routers.linucb.priors.lexicon import CARD, CHARS, COLUMNS, Lexicon, text_columns
+from agentroute.routers.linucb.priors.lexicon import (
+    CARD,
+    CHARS,
+    COLUMNS,
+    MU,
+    SCALE,
+    Lexicon,
+    text_columns,
+)
 from agentroute.routers.linucb.priors.prototypes import Prototypes
 from agentroute.routers.linucb.router import LinUCB
 from agentroute.routers.linucb.single import only
@@ -43,18 +51,38 @@ def test_a_success_and_a_card_by_hand():
     lexicon.read(one, row, 1.0)
     lexicon.fold(one, row, 0.5)
     (apples,), (red,) = text_columns("apples"), text_columns("red")
-    at = text_columns("red apples")
-    x = np.where(at == apples, np.log(4 / 3), np.log(4 / 2))  # apples was read twice, the rest once
-    x /= np.linalg.norm(x)
-    k, w = np.zeros(COLUMNS), np.zeros(COLUMNS)
-    k[text_columns(cards.cards[0].text())] = 1.0
-    k /= np.linalg.norm(k)
-    w[at] = 0.5 * x
-    both = CARD * k + w
-    got = lexicon.cosines(r, arms)
-    assert k[red] > 0
-    assert got[0] == pytest.approx(x @ both[at] / np.linalg.norm(both), abs=1e-6)
-    assert got[1] == 0.0, "no word in common"
+    at, card, other = (text_columns(s) for s in ("red apples", cards.cards[0].text(),
+                                                 cards.cards[1].text()))  # fmt: skip
+    read = {c: 2.0 if c == apples else 1.0 for c in at}  # apples twice, the rest once
+    b = np.array([(read[c] + 0.5) / (2 * len(at) + 0.5 * COLUMNS) for c in at])
+    n = np.array([0.5 + CARD * (c in card) for c in at])
+    seen = np.minimum(n, 1.0) * np.log(1.0 / (MU * b)) + np.log(np.maximum(n, 1.0))
+    total = CARD * len(card) + 0.5 * len(at)
+    got = lexicon.ratios(r, arms)
+    assert red in card and not set(other) & set(at)
+    assert got[0] == pytest.approx((seen.mean() - np.log((total + MU) / MU)) / SCALE, abs=1e-6)
+    assert got[1] == pytest.approx(-np.log((CARD * len(other) + MU) / MU) / SCALE), "nothing shared"
+
+
+def test_of_whole_successes_it_is_dirichlets_model():
+    """ln(n / (mu b)) for ln(n / (mu b) + 1) where n > 0: less, by little where words are rare."""
+    cards = cards_that_say("red", "blue")
+    lexicon, arms, rng = Lexicon(), ArmIndex(), np.random.default_rng(1)
+    for i in range(400):
+        name = f"a{i % 2}"
+        one, row = (
+            only(says(f"{rng.integers(200)} {rng.integers(200)} so", cards), name),
+            arms.add(name),
+        )
+        lexicon.read(one, row, 1.0)
+        lexicon.fold(one, row, 1.0)
+    at = text_columns("7 8 9")
+    b = (lexicon.df[at] + 0.5) / (lexicon.seen + 0.5 * COLUMNS)
+    got = lexicon.ratios(says("7 8 9", cards), arms)
+    for i in range(2):
+        row = arms.get(f"a{i}")
+        p = (lexicon.N[at, row] + MU * b) / (lexicon.total[row] + MU)
+        assert 0.0 <= np.log(p / b).mean() - got[i] * SCALE <= 0.05
 
 
 def test_what_is_scored_is_what_is_learned_from():
@@ -63,52 +91,50 @@ def test_what_is_scored_is_what_is_learned_from():
     for prompt in (WORDS[0], " ".join(WORDS), "does it a3", "neverheard"):
         r = says(prompt, cards)
         own = [lexicon.own(only(r, n), arms.get(n)) for n in cards.names]
-        cos = lexicon.cosines(r, arms)
-        np.testing.assert_allclose(cos, own, atol=1e-6)
-        assert cos.min() >= 0.0 and cos.max() <= 1.0 + 1e-6
+        ratios = lexicon.ratios(r, arms)
+        np.testing.assert_allclose(ratios, own, atol=1e-5)
 
 
 def test_a_loaded_lexicon_goes_on_bit_equal_and_a_reset_forgets():
     cards = t.cardset(5)
     lexicon, arms = taught(cards, 40)
     again, r = Lexicon(), says(" ".join(WORDS[:9]), cards)
-    lexicon.cosines(r, arms)  # fills the caches, which later folds patch
     again.load(lexicon.arrays())
     for one in (lexicon, again):
         own = only(r, "a2")
         one.read(own, arms.get("a2"), 0.5)
         one.fold(own, arms.get("a2"), 0.5)
-    np.testing.assert_array_equal(lexicon.cosines(r, arms), again.cosines(r, arms))
+    np.testing.assert_array_equal(lexicon.ratios(r, arms), again.ratios(r, arms))
     for name, value in lexicon.arrays().items():
         np.testing.assert_array_equal(value, again.arrays()[name])
     lexicon.reset(arms.get("a2"))
-    untold = lexicon.cosines(says("word1 word2", cards), arms)
-    assert untold[2] == 0.0 and untold[[0, 1]].all()
+    told, untold = says("word1 word2", cards), Lexicon()
+    untold.read(only(told, "a0"), 1, 1.0)
+    untold.df, untold.seen = lexicon.df, lexicon.seen
+    assert lexicon.ratios(told, arms)[2] == untold.ratios(told, arms)[2], "its card speaks alone"
+    assert lexicon.ratios(told, arms)[0] != untold.ratios(told, arms)[0]
 
 
 def test_the_order_and_the_number_of_candidates_change_nothing():
     cards = t.cardset(9)
     lexicon, arms = taught(cards, 50)
     r = says("word1 word2 word3", cards)
-    whole = lexicon.cosines(r, arms)
+    whole = lexicon.ratios(r, arms)
     keep = np.random.default_rng(1).permutation(9)[:4]
     few = t.request(r.candidates.take(keep), r.embedding, prompt=r.task.prompt)
-    np.testing.assert_array_equal(lexicon.cosines(few, arms), whole[keep])
+    np.testing.assert_array_equal(lexicon.ratios(few, arms), whole[keep])
 
 
-def test_cached_lengths_are_the_true_lengths():
+def test_what_is_derived_is_of_what_was_counted():
     cards = cards_that_say("word1 word2", "word3", "other things")
     lexicon, arms, rng = Lexicon(), ArmIndex(), np.random.default_rng(2)
     for name in ("a0", "a2", "a0", "a1", "a0"):
         one, row = only(says(talk(rng), cards), name), arms.add(name)
         lexicon.read(one, row, 1.0)
-        lexicon.fold(one, row, 1.0)
-        lexicon.cosines(one, arms)
-    for i, card in enumerate(cards.cards):
-        both = lexicon.W[:, arms.get(card.name)].astype(float)
-        at = text_columns(card.text())
-        both[at] += CARD / len(at) ** 0.5
-        assert lexicon._lengths[cards.sha256][i] == pytest.approx(np.linalg.norm(both), rel=1e-6)
+        lexicon.fold(one, row, 0.25)
+    np.testing.assert_allclose(lexicon.total, lexicon.N.sum(axis=0))
+    np.testing.assert_array_equal(lexicon._logs, np.log(np.maximum(lexicon.N, np.float32(1))))
+    assert lexicon.seen == lexicon.df.sum()
 
 
 def test_the_start_of_a_long_text_is_read_and_an_odd_one_says_nothing():
@@ -116,12 +142,12 @@ def test_the_start_of_a_long_text_is_read_and_an_odd_one_says_nothing():
     lexicon, arms = taught(cards, 20)
     start = ("word1 " * CHARS)[:CHARS]
     long, short = says(start + " word9", cards), says(start, cards)
-    np.testing.assert_array_equal(lexicon.cosines(long, arms), lexicon.cosines(short, arms))
+    np.testing.assert_array_equal(lexicon.ratios(long, arms), lexicon.ratios(short, arms))
     for odd in (says("?!", cards), only(says("word1", cards), "nobody")):
-        assert not lexicon.cosines(odd, ArmIndex()).any()
+        assert not lexicon.ratios(odd, ArmIndex()).any()
         assert lexicon.own(odd, 99) == 0.0
     silent = Lexicon()
-    assert not silent.cosines(short, arms).any(), "nothing was read yet"
+    assert not silent.ratios(short, arms).any(), "nothing was read yet"
     assert sum(v.nbytes for v in silent.arrays().values()) < 100
 
 

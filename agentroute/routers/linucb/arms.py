@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from agentroute.features.threads import one_thread
 from agentroute.model.arrays import F32, F64
-from agentroute.routers.linucb.grams import Grams, of_matrices
+from agentroute.routers.linucb.grams import Grams
 from agentroute.routers.linucb.widths import Widths
 
 REFACTOR_EVERY = 1_000
@@ -186,7 +186,6 @@ class ArmBank:
 
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Continue from ``arrays()`` of a bank with the same d and k."""
-        arrays = arrays if "rows" in arrays else of_matrices(arrays)
         self.size = len(arrays["n"])
         self._allocate(max(4, self.size))
         for name in self.TRUTH:

@@ -216,19 +216,6 @@ class Grams:
         return Arm(np.zeros((0, self.d)), np.zeros((0, self.d)))
 
 
-def of_matrices(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Arrays of the version before, which had two triangles an arm, as ``Grams.load`` reads them.
-
-    ``n`` (S,) updates of each arm: one without any is untouched.
-    """
-    grown = arrays["n"] > 0
-    none, nobody = np.zeros((0, arrays["theta"].shape[1])), np.zeros(0, np.int64)
-    return {
-        **arrays, "rows": np.zeros(len(grown), np.int64), "grown": grown, "X": none, "U": none,
-        "A": arrays["A"][grown], "inv": arrays["inv"][grown], "owner": nobody, "rank": nobody,
-    }  # fmt: skip
-
-
 def _gram(rows: F64) -> F64:
     """X'X (d, d) of rows X, symmetric to the last bit: BLAS computes one half of it."""
     with one_thread():

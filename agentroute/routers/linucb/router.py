@@ -297,11 +297,11 @@ class LinUCB:
         if self.costs is not None:
             parts["costs"] = self.costs.arrays(len(self.arms))
         arrays = {f"{p}.{k}": v for p, part in parts.items() for k, v in part.items()}
-        return StateDict(self.name, 6, meta, arrays)
+        return StateDict(self.name, 7, meta, arrays)
 
     def load_state_dict(self, state: StateDict) -> None:
         """See ``Router.load_state_dict``."""
-        check_kind(state, self.name, 6, 5)  # in 5 every arm had matrices
+        check_kind(state, self.name, 7)  # before it words were summed, not counted
         meta = state.meta
         if meta["settings"] != self._settings():
             raise RouterStateError(

@@ -47,13 +47,13 @@ class Space:
         self.bind_to(meta["embedder"], meta["e"])
 
 
-def check_kind(state: StateDict, kind: str, version: int, *older: int) -> None:
-    """Refuse the state of another router; ``older`` are versions that can be read too.
+def check_kind(state: StateDict, kind: str, version: int) -> None:
+    """Refuse the state of another router, or of another version of it.
 
     Raises:
         RouterStateError: ``kind`` or ``version`` differ.
     """
-    if state.kind != kind or state.version not in (version, *older):
+    if state.kind != kind or state.version != version:
         raise RouterStateError(
             f"the state is of '{state.kind}' version {state.version}, not '{kind}' {version}",
             hint="agentroute state ls shows what there is",

@@ -53,9 +53,9 @@ class Prototypes:
     p_a = 2 card + P_a.
     Rocchio's rule (1971): ``P`` (S, e) float64 sums, for each arm, w max(0, 2 r - 1) e over its
     rows: a task counts as far as its quality beats a coin. The cosine is lifted towards the
-    arm's nearest facet, a cluster of such tasks (see ``Facets``). ``words`` is the cosine of the
-    prompt's words with those of the arm's successes (see ``Lexicon``). ``delta``, ``s`` >= 0 and
-    ``t`` >= 0 are a ridge of quality on both similarities over the rows of all agents, ``G``
+    arm's nearest facet, a cluster of such tasks (see ``Facets``). ``words`` is how much likelier
+    the prompt's words are among those of the arm's successes (see ``Lexicon``). ``delta``,
+    ``s`` >= 0 and ``t`` >= 0 are a ridge of quality on both over the rows of all agents, ``G``
     (3, 3) and ``g`` (3,), which starts as if ``START`` rows of similarity variance ``SPREAD`` had
     said (0, slope, 0). So nobody has to tune the prior to an embedder, and before the first row
     it is the ``CardPrior``. An empty text says nothing and teaches nothing here.
@@ -96,7 +96,7 @@ class Prototypes:
         cos += self.examples.lift(request, cos)
         cos += self.facets.lift(cos, arms.rows(c), e)
         shares = CardWords.of(c.cards).shares(request.task.prompt, c.rows)
-        words = self.lexicon.cosines(request, arms) if self.t else None
+        words = self.lexicon.ratios(request, arms) if self.t else None
         return Reading(self._quality(c.prior, shares, cos, words), cos + SHARE * shares, words)
 
     def own(self, one: Request, row: int) -> Reading:
@@ -107,7 +107,7 @@ class Prototypes:
         if self.fixed or silent(one.embedding):
             return Reading(self.prior.mean(one))
         seen = self._seen(one, row)
-        words = np.array([self.lexicon.cosine(seen.facing)]) if self.t else None
+        words = np.array([self.lexicon.ratio(seen.facing)]) if self.t else None
         cos, shares = np.array([seen.cos]), np.array([seen.shares])
         mean = self._quality(one.candidates.prior, shares, cos, words)
         return Reading(mean, cos + SHARE * shares, seen=seen)
@@ -171,7 +171,7 @@ class Prototypes:
         self.lexicon.read(one, row, weight)
         if abs(cos) > NOTHING:
             facing = facing or self.lexicon.facing(one, row)  # of the first text there is none yet
-            u = np.array([1.0, cos - self.prior.centre, self.lexicon.cosine(facing)])
+            u = np.array([1.0, cos - self.prior.centre, self.lexicon.ratio(facing)])
             self.G += weight * np.outer(u, u)
             said = float(one.candidates.prior[0]) + self._weight() * shares
             self.g += weight * (quality - said) * u

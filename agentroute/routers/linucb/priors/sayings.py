@@ -36,7 +36,7 @@ class CardWords:
 
     @classmethod
     def _made(cls, cards: CardSet) -> CardWords:
-        has = card_presence(cards).astype(np.float32)
+        has = card_presence(cards)
         idf = np.log((len(cards) + 1.0) / (has.sum(axis=1, dtype=np.float64) + 1.0))
         return cls(has, idf, np.array([bool(examples(c)) for c in cards.cards], bool))
 

@@ -11,7 +11,7 @@ from agentroute.routers.linucb.priors.sayings import CardWords
 
 CLAIM, LOOSE, SURE = 0.31, 0.15, 0.01
 LEAST, MEMORY, PROVEN = 1_000.0, 2_000.0, 20.0
-FAR, LOW = 2.0, 0.03
+FAR, LOW = 2.0, -0.2
 
 
 class Scope:
