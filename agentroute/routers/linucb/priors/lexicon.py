@@ -183,7 +183,7 @@ def _presence(cards: CardSet) -> F32:
 
 def _lengths(cards: CardSet) -> F64:
     """(N,) how many columns each card has."""
-    return card_presence(cards).sum(axis=0, dtype=np.float64)
+    return np.asarray(card_presence(cards).sum(axis=0, dtype=np.float64))
 
 
 def text_columns(text: str) -> Ints:
