@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from agentroute.errors import LedgerError
+from agentroute.ledger.rows import pack as packing
 from agentroute.ledger.rows.codings import MOST
 from agentroute.ledger.rows.pack import DTYPES, MAGIC, MAGIC_1, pack, unpack
 
@@ -179,3 +180,30 @@ def test_the_first_version_is_still_read():
     got = unpack(packed)
     assert got["a"].tobytes() == np.array([1.5, np.nan]).tobytes()
     assert got["b"].tolist() == [True, False, True]
+
+
+def test_a_constant_array_is_written_once_and_any_other_anew(monkeypatch):
+    written = []
+    real = packing.encoded
+    monkeypatch.setattr(packing, "encoded", lambda *a: written.append(1) or real(*a))
+    still, moving = np.arange(40.0), np.arange(40.0)
+    still.flags.writeable = moving.flags.writeable = False
+    for value in (1.0, 2.0):
+        moving.flags.writeable = True  # as who uses one buffer for every answer
+        moving[3] = value
+        moving.flags.writeable = False
+        got = unpack(pack({"a": still, "b": moving}, {"a"}))
+        np.testing.assert_array_equal(got["a"], np.arange(40.0))
+        assert got["b"][3] == value
+    assert len(written) == 3
+    open_, view = np.arange(40.0), still[:]
+    for array in (open_, view):  # who can be changed, or may be by another name, is written anew
+        before = len(written)
+        for _ in range(2):
+            pack({"a": array}, {"a"})
+        assert len(written) == before + 2
+    for i in range(3 * packing.MAX_KEPT):
+        array = np.full(40, float(i))
+        array.flags.writeable = False
+        np.testing.assert_array_equal(unpack(pack({"a": array}, {"a"}))["a"], array)
+    assert len(packing._KEPT) <= packing.MAX_KEPT

@@ -120,3 +120,25 @@ def test_bounds_are_measured_every_32_outcomes(cards):
     assert live.bounds(cards) is first
     seen(1, 9.0)
     assert live.bounds(cards).cost_hi == pytest.approx(np.log1p(9.0))
+
+
+def test_what_a_card_set_says_is_the_same_arrays_for_every_task(embedder):
+    """Where everybody may be chosen; nobody can change them, and the live ones are each task's."""
+    registry, live = Registry(), LiveState()
+    for c in (card("one"), card("two", requires_approval=True), card("new", status="canary")):
+        registry.add(c)
+    cards = registry.cardset(embedder)
+    a, b = (eligible(cards, live, Task(prompt=p)).candidates for p in "ab")
+    for name in ("rows", "prior", "explorable", "canary"):
+        array = getattr(a, name)
+        assert array is getattr(b, name)
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    assert [str(n) for n in a.names[~a.explorable]] == ["two"]
+    assert [str(n) for n in a.names[a.canary]] == ["new"]
+    live.decided("one")
+    c = eligible(cards, live, Task(prompt="c")).candidates
+    assert c.inflight.tolist() != a.inflight.tolist() == [0.0] * 3
+    few = eligible(cards, live, Task(prompt="d"), exclude=("new",)).candidates
+    assert few.rows.tolist() == [i for i, n in enumerate(cards.names) if n != "new"]
+    np.testing.assert_array_equal(few.prior, a.prior[few.rows])

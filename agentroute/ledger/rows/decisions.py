@@ -19,6 +19,7 @@ from agentroute.model.tasks import Task
 
 VECTORS = ("rows", "prior", "load", "latency_s", "cost_usd", "success", "inflight",
            "explorable", "canary")  # fmt: skip
+CONSTANT = frozenset({"rows", "prior", "explorable", "canary"})  # of a card set (see ``eligible``)
 
 
 def decision_entry(record: DecisionRecord, at: str) -> Entry:
@@ -35,7 +36,7 @@ def decision_entry(record: DecisionRecord, at: str) -> Entry:
         **record.decision.__dict__,
         "reason": redact(record.decision.reason),
         "at": at,
-        "context": redact_json(dict(record.context)),
+        "context": redact_json(dict(record.context)) if record.context else {},
     }
     del body["seq"]
     blobs: list[Blob] = []
@@ -44,7 +45,7 @@ def decision_entry(record: DecisionRecord, at: str) -> Entry:
         body |= _request(record.request, blobs, arrays)
     body |= _scores(record, arrays)
     body |= _excluded(record)
-    packed = pack(arrays) if arrays else None
+    packed = pack(arrays, CONSTANT) if arrays else None
     body["packed_sha256"] = sha256(packed) if packed is not None else None
     return Entry("decisions", to_json(body), columns("decisions", body), packed, blobs, record)
 
@@ -56,10 +57,11 @@ def _request(
     cards = c.cards.derived("ledger.blob", _cardset_blob)
     blobs.append(cards)
     n = len(c)
+    shape = (n,)
     for name in VECTORS:
-        arrays[name] = getattr(c, name)
-        if arrays[name].shape != (n,):
-            raise LedgerError(f"candidates.{name} has shape {arrays[name].shape}, not ({n},)")
+        array = arrays[name] = getattr(c, name)
+        if array.shape != shape:
+            raise LedgerError(f"candidates.{name} has shape {array.shape}, not ({n},)")
     arrays["embedding"] = request.embedding
     if request.recorded is not None:
         arrays["recorded"] = np.frombuffer(redact_bytes(request.recorded), np.uint8)
@@ -85,8 +87,9 @@ def _task(task: Task, blobs: list[Blob]) -> dict[str, Any]:
     turns = [(m.role, text_blob(m.text)) for m in task.history]
     blobs += [prompt, *(b for _, b in turns)]
     fields = dict(task.__dict__)
-    fields["features"] = redact_json(task.features)
-    fields["params"] = redact_json(task.params)
+    for name in ("features", "params"):
+        if fields[name]:
+            fields[name] = redact_json(fields[name])
     fields["prompt"] = prompt.sha256
     fields["history"] = [(role, b.sha256) for role, b in turns]
     return fields

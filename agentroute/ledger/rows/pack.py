@@ -30,15 +30,17 @@ _START = len(MAGIC) + 4
 
 Shape = tuple[int, ...]
 Described = tuple[tuple[str, str, Shape, str], ...]  # name, dtype, shape, coding
-Written = tuple[NDArray[Any], str, Shape, str, bytes]  # the array, dtype, shape, coding, data
+Written = tuple[str, Shape, str, bytes]  # dtype, shape, coding, data
 
-# By id: the arrays are held, so that no other can have it. What a card set says is in every row.
-_FROZEN: dict[int, Written] = {}
-MAX_FROZEN, FROZEN_BYTES = 64, 1 << 16
+_KEPT: dict[int, tuple[NDArray[Any], Written]] = {}
+MAX_KEPT, KEPT_BYTES = 64, 1 << 16
 
 
-def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def pack(arrays: Mapping[str, NDArray[Any]], constant: Container[str] = ()) -> bytes:
     """The arrays as bytes, in the mapping's order.
+
+    Of those called ``constant`` a read-only one with data of its own is said to stay as it is for
+    as long as it lives: it is written once, and looked up for the next row.
 
     Raises:
         LedgerError: an array of a kind that is not in ``DTYPES``, or of too many dimensions.
@@ -46,7 +48,10 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     described: list[Any] = []
     raw = [b""]
     for name, array in arrays.items():
-        _, code, shape, coding, data = _FROZEN.get(id(array)) or _written(name, array)
+        if name in constant:
+            code, shape, coding, data = _kept(name, array)
+        else:
+            code, shape, coding, data = _written(name, array)
         described += (name, code, shape, coding)
         raw.append(data)
     raw[0] = _head(*described)
@@ -54,18 +59,27 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def _written(name: str, array: NDArray[Any]) -> Written:
-    """An array as it stands after the header; kept where nobody can change it."""
-    code = _CODES.get(array.dtype)
-    if code is None or array.ndim > MAX_DIMS:
-        raise LedgerError(f"array '{name}' of {array.dtype}, {array.ndim}-d cannot be packed")
-    dtype = _DTYPES[code]
-    if array.dtype is not dtype:
+    """An array as it stands after the header."""
+    dtype, shape = array.dtype, array.shape
+    code = _CODES.get(dtype)
+    if code is None or len(shape) > MAX_DIMS:
+        raise LedgerError(f"array '{name}' of {dtype}, {len(shape)}-d cannot be packed")
+    if dtype is not _DTYPES[code]:
+        dtype = _DTYPES[code]
         array = array.astype(dtype, copy=False)
-    written = (array, code, array.shape, *encoded(array.tobytes(), dtype))
-    if not array.flags.writeable and array.base is None and array.nbytes <= FROZEN_BYTES:
-        if len(_FROZEN) >= MAX_FROZEN:
-            _FROZEN.clear()
-        _FROZEN[id(array)] = written
+    return code, shape, *encoded(array.tobytes(), dtype)
+
+
+def _kept(name: str, array: NDArray[Any]) -> Written:
+    """The same, kept by the array's id: it is held, so that no other can have it."""
+    found = _KEPT.get(id(array))
+    if found is not None:
+        return found[1]
+    written = _written(name, array)
+    if not array.flags.writeable and array.base is None and array.nbytes <= KEPT_BYTES:
+        if len(_KEPT) >= MAX_KEPT:
+            _KEPT.clear()
+        _KEPT[id(array)] = array, written
     return written
 
 
