@@ -12,6 +12,7 @@ import io
 import logging
 import os
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,11 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
 _NUMBERED = re.compile(r"\.?v(\d+)\.(?:npz|json)")
 _FORMAT = 1
+_LOCAL = 30  # bytes of a file's header in a zip, which end with the lengths of what follows
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 # Where NaN means "never observed" (the cost head of LinUCB, the outcomes of kNN, the reasoner's
 # fitted threshold), also inside of an ensemble; any other router names its arrays in
 # ``meta["may_be_nan"]``.
@@ -200,11 +206,11 @@ class StateStore:
             raise _damaged(where, f"its files are those of version {about['number']}")
         try:
             with (self._home(name) / f"{_stem(number)}.npz").open("rb") as f:
-                if about["name"] != name or _digest(f) != about["data_sha256"]:
-                    raise _damaged(where, "the arrays are not the ones of its manifest")
-                arrays = _arrays(f, about["arrays"], where)
+                arrays, found = _arrays(f, about["arrays"], where)
         except OSError as e:
             raise RouterStateError(f"the state {where} is not there: {e}") from e
+        if about["name"] != name or found != about["data_sha256"]:
+            raise _damaged(where, "the arrays are not the ones of its manifest")
         _check_arrays(arrays, about["meta"], what=f"the state {where}")
         state = StateDict(about["kind"], about["version"], about["meta"], arrays)
         return Snapshot(
@@ -287,25 +293,43 @@ def _unsealed(sealed: bytes, where: str) -> dict[str, Any]:
     return about
 
 
-def _digest(f: BufferedReader) -> str:
-    found = hashlib.file_digest(f, "sha256").hexdigest()
-    f.seek(0)
-    return found
-
-
 def _arrays(
-    data: BufferedReader, expected: Mapping[str, list[Any]], where: str
-) -> dict[str, NDArray[Any]]:
+    f: BufferedReader, expected: Mapping[str, list[Any]], where: str
+) -> tuple[dict[str, NDArray[Any]], str]:
+    """The arrays of a file, and its SHA-256. It is read once, each array to where it stays: a
+    command reads tens of megabytes of a long ledger's state.
+    """
+    digest, arrays = hashlib.sha256(), {}
     try:
-        with np.load(data, allow_pickle=False) as z:
-            arrays = {k: z[k] for k in expected}
-            extra = set(z.files) - set(expected)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e:
-        raise _damaged(where, str(e)) from e
-    for k, (dtype, shape) in expected.items():
-        if arrays[k].dtype.str != dtype or list(arrays[k].shape) != shape or extra:
-            raise _damaged(where, f"array '{k}' is of another type or shape")
-    return arrays
+        with zipfile.ZipFile(f) as z:
+            entries = sorted(z.infolist(), key=lambda entry: entry.header_offset)
+        f.seek(0)
+        for entry in entries:
+            local = _read(f, entry.header_offset + _LOCAL - f.tell(), digest)
+            _read(f, sum(struct.unpack("<HH", local[-4:])), digest)  # its name, and what is extra
+            k, start = entry.filename.removesuffix(".npy"), f.tell()
+            shape, fortran, dtype = _HEADERS[np.lib.format.read_magic(f)](f)
+            length, _ = f.tell() - start, f.seek(start)
+            _read(f, length, digest)
+            if [dtype.str, list(shape)] != expected[k] or entry.compress_type:
+                raise ValueError(f"array '{k}' is of another type or shape")
+            flat: Any = np.empty(entry.file_size - length, np.uint8)
+            if f.readinto(flat) != len(flat):
+                raise ValueError(f"array '{k}' is cut short")
+            digest.update(flat)
+            arrays[k] = flat.view(dtype).reshape(shape, order="F" if fortran else "C")
+        digest.update(f.read())
+    except Exception as e:  # a flipped bit of a header may raise anything
+        raise _damaged(where, str(e) or type(e).__name__) from e
+    if len(arrays) != len(expected):
+        raise _damaged(where, "arrays are missing")
+    return arrays, digest.hexdigest()
+
+
+def _read(f: BufferedReader, length: int, digest: Any) -> bytes:
+    data = f.read(length)
+    digest.update(data)
+    return data
 
 
 def _check_arrays(
