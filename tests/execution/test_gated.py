@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from agentroute.execution.langgraph import gated
 from agentroute.execution.langgraph.gated import Gates, Running, Wiring, run_gated
 
 N = 30
@@ -44,6 +45,34 @@ async def test_a_chain_goes_once_through_the_nodes_that_wait(monkeypatch):
     await run_gated(CHAIN, running(work))
     assert order == list(CHAIN.nodes)
     assert sum(waited) < 3 * N
+
+
+async def test_who_traces_is_told_when_each_node_ends(monkeypatch):
+    ended = []
+
+    async def work(v):
+        return {"v": v}
+
+    monkeypatch.setattr(gated, "_is_watched", lambda: True)
+    run = running(work)
+    real = gated._subtask
+
+    async def told(v, parents, state):
+        out = await real(v, parents, state)
+        ended.append((v, len(run.done)))
+        return out
+
+    monkeypatch.setattr(gated, "_subtask", told)
+    gated.gated.cache_clear()
+    await run_gated(CHAIN, run)
+    gated.gated.cache_clear()
+    assert run.end is None and ended[0] == ("t0", 1)
+
+
+def test_tracing_by_langsmith_is_watching(monkeypatch):
+    assert not gated._is_watched()
+    monkeypatch.setattr("langsmith.utils.tracing_is_enabled", lambda: True)
+    assert gated._is_watched()
 
 
 async def test_what_a_node_raises_is_heard_while_others_wait():

@@ -5,7 +5,7 @@ DAG, and every task ends with a stream event of its own. Sends go out in topolog
 what keeps it free of deadlock under a bound on concurrency. Compiled graphs hold no state of a run
 (it is found through a context variable), so they are cached by shape.
 
-Where no host listens, nodes are told to LangGraph together, when the last has ended: each time one
+Where nobody watches, nodes are told to LangGraph together, when the last has ended: each time one
 ends, it goes through all that have not.
 """
 
@@ -15,7 +15,7 @@ import asyncio
 import contextvars
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Annotated, Any, NamedTuple, TypedDict
@@ -160,7 +160,7 @@ def gated(shape: Wiring) -> Compiled:
 
 async def run_gated(shape: Wiring, running: Running) -> None:
     """Run every task of ``shape``; returns when all have ended or wait for a human."""
-    if not _in_a_graph():
+    if not _is_watched():
         running.end = Finish(len(shape.nodes))
     token = RUNNING.set(running)
     # Inside a host with durability="sync" the inner call must state its own; outside of one
@@ -173,10 +173,15 @@ async def run_gated(shape: Wiring, running: Running) -> None:
         RUNNING.reset(token)
 
 
-def _in_a_graph() -> bool:
-    """Whether a host's graph runs us, which may stream what each node did."""
+def _is_watched() -> bool:
+    """Whether somebody is told when each node ends: a host's graph that runs us, or LangSmith."""
     from langgraph.config import get_config
 
+    with suppress(ImportError):  # LangGraph brings it today
+        from langsmith.utils import tracing_is_enabled
+
+        if tracing_is_enabled():
+            return True
     try:
         get_config()
     except RuntimeError:

@@ -32,11 +32,11 @@ class Lexicon:
     """The mean of ln p_a(c) / b(c) over a text's hashed words and pairs c, over ``SCALE``.
 
     p_a(c) = (n_ac + mu b(c)) / (n_a + mu), a language model of the texts that arm a did well with
-    Dirichlet's smoothing (Zhai and Lafferty 2004): ``n_ac`` counts those with c, and ``CARD`` for
-    what its card says; b(c) is the share of c in all that was read. ln(n_ac / (mu b(c)) + 1) is
-    taken as i ln(1 / (mu b(c))) + ln max(1, n_ac) with i = min(1, n_ac), so that a decision adds up
-    rows of two matrices. It is 0 for an arm of which nothing is known. Meaning has an embedding:
-    words are for what its mean blurs. The first ``CHARS`` characters are read.
+    Dirichlet's smoothing (Zhai and Lafferty 2004, Table I): ``n_ac`` counts those with c, and
+    ``CARD`` for what its card says; b(c) is the share of c in all that was read. For ln(n_ac / (mu
+    b(c)) + 1) stands i ln(1 / (mu b(c))) + ln max(1, n_ac) with i = min(1, n_ac), so that a
+    decision adds up rows of two matrices. It is 0 for an arm of which nothing is known. Meaning has
+    an embedding: words are for what its mean blurs. The first ``CHARS`` characters are read.
 
     Truth: ``N`` (D, S) float32, a column n_a for each arm, ``total`` (S,) = n_a, ``df`` (D,) and
     ``seen``, what was read by column and in all. For an arm without a success, and so for 0 and
