@@ -109,9 +109,10 @@ class Folding:
                 if (written := self.ledger.fresh(decision_id)) is not None:
                     self._fresh[decision_id] = written
                 self._record(decision_id)
+            self._fresh.clear()  # of a team's decision, which is asked for once an agent, too
 
     def _read(self, decision_id: str) -> DecisionRecord:
-        return self._fresh.pop(decision_id, None) or self.ledger.record(decision_id)
+        return self._fresh.get(decision_id) or self.ledger.record(decision_id)
 
     def _listen(self, upto: int) -> None:
         """Hear what was said before the first row that is wanted: the quota rests on it."""

@@ -144,11 +144,11 @@ class Writer(OfOneProcess):
         tickets, entries, blobs = self._encode(batch)
         try:
             receipts = self._write(entries, blobs)
-            self._remember(entries, receipts)
         except Exception as e:  # whatever it is: this thread lives, and nobody waits for ever
             error = in_our_words(e, self._path)
             log.error("ledger: a group of %d rows was not recorded: %s", len(entries), error)
             receipts = [Receipt(error=error)] * len(tickets)
+        self._remember(entries, receipts)
         for ticket, receipt in zip(tickets, receipts, strict=True):
             ticket.settle(receipt.seq, duplicate=receipt.duplicate, error=receipt.error)
         announce(ticket for ticket, _, _ in batch)
@@ -197,12 +197,21 @@ class Writer(OfOneProcess):
         """
         written = [(e, r.seq) for e, r in zip(entries[-KEPT:], receipts[-KEPT:], strict=True)
                    if e.record is not None and r.error is None and not r.duplicate]  # fmt: skip
-        erased = "SELECT 1 FROM events WHERE type = ? LIMIT 1"
-        if written and self._con.execute(erased, (ERASED_TYPE,)).fetchone():
+        if written and self._may_be_erased():
             self.fresh.clear()
             return
         for entry, seq in written:
             self.fresh.keep(entry, seq)
+
+    def _may_be_erased(self) -> bool:
+        """Whether anything ever was, by any process; also where that cannot be asked: what was
+        committed is not refused for what ails the file after it.
+        """
+        erased = "SELECT 1 FROM events WHERE type = ? LIMIT 1"
+        try:
+            return self._con.execute(erased, (ERASED_TYPE,)).fetchone() is not None
+        except sqlite3.Error:
+            return True
 
     def _transact(self, insert: Insert, entries: Sequence[Entry]) -> list[Receipt]:
         self._con.execute("BEGIN IMMEDIATE")

@@ -8,6 +8,7 @@ import asyncio
 import pytest
 
 from agentroute import Orchestrator, Registry, Task
+from agentroute.learning.observe import Folding
 from agentroute.ledger.reader import Reader
 
 SECRET = "password: hunter2-hunter2"  # what was taken out of a row is not what was asked
@@ -78,3 +79,23 @@ async def test_a_decision_that_cannot_be_read_ahead_is_said_when_it_is_folded(
         assert run.status == "completed"
         assert "it is broken" in str(orc.learned()[0].skipped)
     assert "Exception in callback" not in caplog.text
+
+
+async def test_a_teams_decision_is_kept_once_however_many_are_asked(tmp_path, reads, monkeypatch):
+    registry, foldings = team(), []
+    ahead = Folding.read_ahead
+    monkeypatch.setattr(
+        Folding, "read_ahead", lambda self, i: (foldings.append(self), ahead(self, i))[1]
+    )
+
+    @registry.agent(name="beta", description="Does any work")
+    async def beta(call):
+        return "done"
+
+    async with Orchestrator(
+        registry, ledger=f"sqlite:///{tmp_path}/a.db", out=tmp_path, depth={"name": "fixed", "k": 2}
+    ) as orc:
+        await orc.run([Task(id=f"t{i}", prompt=f"work {i}") for i in range(3)])
+        assert orc.learned()[0].counts["folded"] == 6
+    assert len(foldings) >= 6 and not any(f._fresh for f in foldings)
+    assert len(reads) == len(set(reads))

@@ -1,5 +1,6 @@
 """A decision that was just written is given as it would be read, or not at all."""
 
+import sqlite3
 from dataclasses import replace
 
 import numpy as np
@@ -109,3 +110,26 @@ def test_the_last_are_kept_and_a_refused_or_repeated_row_is_not(ledger):
     with pytest.raises(Exception, match="cannot be packed"):
         ledger.append(bad).wait(5)
     assert ledger.fresh(bad.decision.id) is None
+
+
+def test_a_row_that_was_committed_is_not_refused_for_what_fails_after_it(ledger):
+    """Whether anything was erased cannot be asked: the decision is then read, not given."""
+    writer, made = ledger._writer, record(1, task=PLAIN)
+
+    class Failing:
+        def __init__(self, con):
+            self.con = con
+
+        def execute(self, sql, *values):
+            if sql.startswith("SELECT 1 FROM events WHERE type"):
+                raise sqlite3.OperationalError("disk I/O error")
+            return self.con.execute(sql, *values)
+
+        def __getattr__(self, name):
+            return getattr(self.con, name)
+
+    writer._con = Failing(writer._con)
+    assert ledger.append(made).wait(5) == 1
+    assert ledger.fresh(made.decision.id) is None
+    assert ledger.record(made.decision.id).decision.seq == 1
+    assert ledger.append(record(2, task=PLAIN, run="r2")).wait(5) == 2, "the thread lives"
